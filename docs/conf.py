@@ -1,0 +1,33 @@
+"""Sphinx settings. Build with `make docs`."""
+
+import importlib.metadata
+
+project = "model-hub"
+author = "the model-hub developers"
+copyright = author
+release = importlib.metadata.version("model-hub")
+version = ".".join(release.split(".")[:2])
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build"]
+
+# A public module's `__all__` says what is documented; private modules define it.
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+# Else a NamedTuple's fields are described twice: by the docstring's "Attributes" and as members.
+napoleon_use_ivar = True
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+html_theme = "furo"
+html_title = f"model-hub {release}"

@@ -1,0 +1,180 @@
+"""Config, tokenizer and model through Auto classes; optimizer."""
+
+import functools
+import types
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from transformers.training_args import OptimizerNames
+
+from model_hub.errors import UserError
+from model_hub.huggingface._fields import FlexibleKwargs, OptimizerKwargs
+from model_hub.huggingface._names import auto_model_class, optimizer_name
+
+_T = TypeVar("_T")
+
+
+def _call_kwargs(kwargs: Mapping[str, Any] | FlexibleKwargs) -> dict[str, Any]:
+    """Arguments for ``from_pretrained``; a token goes by the one name it has in transformers."""
+    call = dict(kwargs.items())
+    token = call.pop("use_auth_token", None) or None
+    token = call.pop("token", None) or token
+    if token:
+        call["token"] = token
+    return call
+
+
+def _from_pretrained(what: str, load: Callable[..., _T], kwargs: dict[str, Any]) -> _T:
+    name = kwargs.pop("pretrained_model_name_or_path", None)
+    key = f"hyperparameters.pretrained_model_name_or_path (or {what}_name)"
+    if not name:
+        raise UserError(
+            f"{key} is missing: write the name of a model on the Hugging Face Hub, or a folder."
+        )
+    try:
+        return load(name, **kwargs)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        if "Unrecognized configuration class" in str(error):
+            raise  # It is the mode that is wrong, not the name.
+        if "ignore_mismatched_sizes" in str(error):
+            raise UserError(
+                f"{key}: the weights of {name!r} have other shapes than the configuration asks "
+                "for (the report above names them). Most often hyperparameters.num_labels is not "
+                "the number of labels that the weights were trained for: write that number, or "
+                "take weights without a trained head."
+            ) from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise UserError(
+            f"{key}: cannot load the {what} of {name!r}: {reason}. Write a folder that holds it, "
+            "or the name of a model on the Hugging Face Hub that this machine can reach or has in "
+            "its cache."
+        ) from error
+
+
+def _load_tokenizer(kwargs: dict[str, Any]) -> transformers.PreTrainedTokenizerBase:
+    name = kwargs.get("pretrained_model_name_or_path")
+    tokenizer: transformers.PreTrainedTokenizerBase = _from_pretrained(
+        "tokenizer", transformers.AutoTokenizer.from_pretrained, kwargs
+    )
+    # From a folder that has a configuration but no tokenizer, transformers 5 makes one to which
+    # every word is unknown, without a complaint.
+    if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
+        raise UserError(
+            "hyperparameters.pretrained_model_name_or_path (or tokenizer_name): there is no "
+            f"tokenizer in {name!r}, or its vocabulary is empty. Copy the tokenizer's files there "
+            "(tokenizer.json, tokenizer_config.json), or write hyperparameters.tokenizer_name."
+        )
+    return tokenizer
+
+
+def build_using_auto(
+    config_kwargs: Mapping[str, Any] | FlexibleKwargs,
+    tokenizer_kwargs: Mapping[str, Any] | FlexibleKwargs,
+    model_mode: str,
+    model_kwargs: Mapping[str, Any] | FlexibleKwargs,
+    use_pretrained_weights: bool = True,
+) -> tuple[transformers.PretrainedConfig, transformers.PreTrainedTokenizerBase, Any]:
+    """Builds config, tokenizer and model through the Auto classes of transformers.
+
+    Args:
+        config_kwargs: arguments of ``AutoConfig.from_pretrained``.
+        tokenizer_kwargs: arguments of ``AutoTokenizer.from_pretrained``.
+        model_mode: which Auto class; see :func:`auto_model_class` for the rule.
+        model_kwargs: arguments of the model's ``from_pretrained``.
+        use_pretrained_weights: False builds the model from the configuration alone, with fresh
+            weights from torch's global random generator.
+
+    Returns:
+        ``(config, tokenizer, model)``; the model is on the CPU.
+
+    Raises:
+        UserError: for an unknown mode, or a name or folder that cannot be loaded.
+    """
+    auto_class = auto_model_class(model_mode)
+    config_arguments = _call_kwargs(config_kwargs)
+    config = _from_pretrained(
+        "config", transformers.AutoConfig.from_pretrained, dict(config_arguments)
+    )
+    if "finetuning_task" in config_arguments:
+        # transformers 5 drops the names that no configuration class has.
+        config.finetuning_task = config_arguments["finetuning_task"]
+    tokenizer = _load_tokenizer(_call_kwargs(tokenizer_kwargs))
+    try:
+        if use_pretrained_weights:
+            load = functools.partial(auto_class.from_pretrained, config=config)
+            model = _from_pretrained("model", load, _call_kwargs(model_kwargs))
+        else:
+            model = auto_class.from_config(config)
+    except ValueError as error:
+        if isinstance(error, UserError) or "Unrecognized configuration class" not in str(error):
+            raise
+        raise UserError(
+            f"hyperparameters.model_mode: a model of type {config.model_type!r} cannot be built "
+            f"for {model_mode!r}: transformers has no such head for it."
+        ) from error
+    return config, tokenizer, model
+
+
+def build_default_optimizer(
+    model: torch.nn.Module, optimizer_kwargs: OptimizerKwargs
+) -> torch.optim.Optimizer:
+    """The optimizer that transformers' ``Trainer`` builds for the same settings.
+
+    Parameter groups (no weight decay on biases and normalisation layers), classes and their
+    arguments come from ``Trainer`` itself, for every ``optim`` that it knows.
+
+    Raises:
+        UserError: for an unknown ``optim``, or one whose package is not installed.
+    """
+    # Put off: transformers.Trainer takes seconds to import, and only building needs it.
+    from transformers import Trainer
+
+    optim = optimizer_name(optimizer_kwargs)
+    arguments = types.SimpleNamespace(
+        optim=optim,
+        optim_args=optimizer_kwargs.optim_args,
+        optim_target_modules=optimizer_kwargs.optim_target_modules,
+        learning_rate=optimizer_kwargs.learning_rate,
+        weight_decay=optimizer_kwargs.weight_decay,
+        adam_beta1=optimizer_kwargs.adam_beta1,
+        adam_beta2=optimizer_kwargs.adam_beta2,
+        adam_epsilon=optimizer_kwargs.adam_epsilon,
+        warmup_steps=0,
+        gradient_accumulation_steps=1,
+    )
+
+    class OptimizerOfTrainer(Trainer):
+        """Only what ``Trainer.create_optimizer`` reads; the rest of a Trainer is not wanted."""
+
+        def __init__(self) -> None:
+            self.args = arguments  # type: ignore[assignment]
+            self.model = model
+            self.optimizer = None
+            self.optimizer_cls_and_kwargs = _adafactor_of_its_own(optim, optimizer_kwargs)
+
+    try:
+        return OptimizerOfTrainer().create_optimizer(model)
+    except (ImportError, TypeError, ValueError) as error:
+        # Of a package that is missing, of a setting that it does not take, or of its value.
+        raise UserError(
+            f"hyperparameters.optim: {optim.value} cannot be built from these settings: {error}"
+        ) from error
+
+
+def _adafactor_of_its_own(
+    optim: OptimizerNames, optimizer_kwargs: OptimizerKwargs
+) -> tuple[Any, dict[str, Any]] | None:
+    """Adafactor with the two options of the old library for which Trainer has no names."""
+    relative, scale = optimizer_kwargs.relative_step, optimizer_kwargs.scale_parameter
+    if optim is not OptimizerNames.ADAFACTOR or not (relative or scale):
+        return None
+    # With relative steps Adafactor itself sets the learning rate.
+    learning_rate = None if relative else optimizer_kwargs.learning_rate
+    return transformers.Adafactor, {
+        "lr": learning_rate,
+        "scale_parameter": scale,
+        "relative_step": relative,
+    }

@@ -1,0 +1,289 @@
+"""What the YAML may say: its fields are parsed and checked here, and stand in ``_fields``."""
+
+import dataclasses
+import difflib
+import logging
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from typing import Any
+
+from model_hub import utils
+from model_hub.errors import UserError
+from model_hub.huggingface import _names
+from model_hub.huggingface._fields import (
+    HYPERPARAMETER_TYPES,
+    ConfigKwargs,
+    DatasetKwargs,
+    FlexibleKwargs,
+    LRSchedulerKwargs,
+    ModelKwargs,
+    OptimizerKwargs,
+    TokenizerKwargs,
+    TrialKwargs,
+    key_in,
+    typed_values,
+)
+
+__all__ = [
+    "HYPERPARAMETER_TYPES",
+    "ConfigKwargs",
+    "DatasetKwargs",
+    "FlexibleKwargs",
+    "LRSchedulerKwargs",
+    "ModelKwargs",
+    "OptimizerKwargs",
+    "TokenizerKwargs",
+    "TrialKwargs",
+    "check_hparams",
+    "check_keys",
+    "default_parse_config_tokenizer_model_kwargs",
+    "default_parse_optimizer_lr_scheduler_kwargs",
+    "parse_dict_to_dataclasses",
+    "training_length",
+    "typed_values",
+    "unknown_keys",
+]
+
+logger = logging.getLogger("model_hub")
+
+# What people write who come from elsewhere; too far from ours in letters to be found by distance.
+_ELSEWHERE = {
+    "lr": "learning_rate",
+    "batch_size": "global_batch_size",
+    "per_device_train_batch_size": "global_batch_size",
+    "per_gpu_train_batch_size": "global_batch_size",
+    "epochs": "num_train_epochs",
+    "num_epochs": "num_train_epochs",
+    "warmup_steps": "num_warmup_steps",
+    "scheduler": "lr_scheduler_type",
+    "model_name_or_path": "pretrained_model_name_or_path",
+    "optimizer": "optim",
+    "stride": "doc_stride",
+    "max_length": "max_seq_length",
+}
+
+
+def parse_dict_to_dataclasses(
+    dataclass_types: Sequence[type], args: Mapping[str, Any], as_dict: bool = False
+) -> list[Any]:
+    """Fills one object per dataclass with those keys of ``args`` that it has.
+
+    The same key may fill several; keys that none of them has are no error here.
+
+    Args:
+        dataclass_types: the dataclasses.
+        args: for instance the ``hyperparameters`` of an experiment.
+        as_dict: return ``AttrDict`` with exactly the set and the defaulted fields instead.
+
+    Returns:
+        One object (or ``AttrDict``) per type, in their order.
+
+    Raises:
+        UserError: when a value has the wrong type or a required field is not there; it names the
+            YAML keys.
+    """
+    parsed: list[Any] = []
+    for cls in dataclass_types:
+        fields = [field for field in dataclasses.fields(cls) if field.init]
+        given = {field.name: args[field.name] for field in fields if field.name in args}
+        if hasattr(cls, "yaml_section"):
+            given = typed_values(cls, given)
+        flexible = issubclass(cls, FlexibleKwargs)
+        missing = [
+            field.name
+            for field in fields
+            if field.name not in given
+            and field.default is dataclasses.MISSING
+            and field.default_factory is dataclasses.MISSING
+        ]
+        if missing and not flexible:
+            section = getattr(cls, "yaml_section", None)
+            raise UserError(f"missing: {', '.join(key_in(section, name) for name in missing)}.")
+        value = cls(**given)
+        if as_dict:
+            value = (
+                value.as_dict()
+                if flexible
+                else utils.AttrDict({f.name: getattr(value, f.name) for f in fields})
+            )
+        parsed.append(value)
+    return parsed
+
+
+def default_parse_config_tokenizer_model_kwargs(
+    hparams: Mapping[str, Any],
+) -> tuple[utils.AttrDict, utils.AttrDict, utils.AttrDict]:
+    """Reads the arguments of config, tokenizer and model from the hyperparameters.
+
+    ``config_name``, ``tokenizer_name`` and ``model_name`` replace
+    ``pretrained_model_name_or_path`` for that one.
+
+    Returns:
+        ``(config_kwargs, tokenizer_kwargs, model_kwargs)``.
+    """
+    kwargs = parse_dict_to_dataclasses(
+        (ConfigKwargs, TokenizerKwargs, ModelKwargs), hparams, as_dict=True
+    )
+    for parsed, name in zip(kwargs, ("config_name", "tokenizer_name", "model_name"), strict=True):
+        if hparams.get(name):
+            parsed.pretrained_model_name_or_path = hparams[name]
+    config_kwargs, tokenizer_kwargs, model_kwargs = kwargs
+    return config_kwargs, tokenizer_kwargs, model_kwargs
+
+
+def default_parse_optimizer_lr_scheduler_kwargs(
+    hparams: Mapping[str, Any],
+) -> tuple[OptimizerKwargs, LRSchedulerKwargs]:
+    """Reads the settings of optimizer and learning-rate schedule from the hyperparameters.
+
+    Raises:
+        UserError: when a value has the wrong type, ``num_training_steps`` is not there, or there is
+            no optimizer or schedule of that name.
+    """
+    optimizer_kwargs, scheduler_kwargs = parse_dict_to_dataclasses(
+        (OptimizerKwargs, LRSchedulerKwargs), hparams
+    )
+    # Here already, as the model, which can take minutes to load, is built before they are.
+    _names.optimizer_name(optimizer_kwargs)
+    _names.scheduler_name(scheduler_kwargs.lr_scheduler_type)
+    return optimizer_kwargs, scheduler_kwargs
+
+
+def unknown_keys(
+    section: str, given: Iterable[str], known_types: Iterable[type]
+) -> list[tuple[str, str | None]]:
+    """The keys that none of the dataclasses has, each with the known name that is nearest to it.
+
+    Args:
+        section: ``hyperparameters`` or ``data``, for the message.
+        given: the keys of that section.
+        known_types: dataclasses whose fields may stand there.
+
+    Returns:
+        Pairs of a message's subject (``data.doc_strid``) and the nearest name or None.
+    """
+    known = {field.name for cls in known_types for field in dataclasses.fields(cls)}
+    found = []
+    for name in given:
+        if name in known:
+            continue
+        alias = _ELSEWHERE.get(name)
+        near = [alias] if alias in known else difflib.get_close_matches(name, known, 1, 0.7)
+        found.append((key_in(section, name), near[0] if near else None))
+    return found
+
+
+def check_keys(
+    hparams: Mapping[str, Any],
+    data_config: Mapping[str, Any],
+    hyperparameter_types: Iterable[type],
+    data_types: Iterable[type],
+    strict: bool = False,
+) -> None:
+    """Warns of keys that nobody reads, with the nearest name that somebody does.
+
+    A key far from every known name may be one that the user's own trial reads; it is only mentioned
+    at level INFO.
+
+    Raises:
+        UserError: in strict mode, naming all unknown keys.
+    """
+    found = unknown_keys("hyperparameters", hparams, hyperparameter_types)
+    found += unknown_keys("data", data_config, data_types)
+    messages = [
+        f"{subject} is not known" + (f"; did you mean {near}?" if near else "")
+        for subject, near in found
+    ]
+    if strict and messages:
+        raise UserError(
+            "\n".join(messages)
+            + "\nRename or remove "
+            + ("it" if len(messages) == 1 else "them")
+            + ", declare the trial's own keys in its hyperparameter_types or data_types, or run"
+            " without --strict."
+        )
+    for message, (_, near) in zip(messages, found, strict=True):
+        logger.log(logging.WARNING if near else logging.INFO, message)
+
+
+def training_length(
+    hparams: Mapping[str, Any], experiment_config: Mapping[str, Any]
+) -> tuple[str, int] | None:
+    """How long the experiment trains: ``("batches", n)``, ``("epochs", n)``, or None if unsaid.
+
+    The first of these that is there counts: ``hyperparameters.max_steps``,
+    ``hyperparameters.num_train_epochs``, ``searcher.max_length`` (old style),
+    ``searcher.max_time`` with ``searcher.time_metric`` in batches or epochs,
+    ``hyperparameters.num_training_steps``.
+    """
+    (trial,) = parse_dict_to_dataclasses((TrialKwargs,), hparams)
+    for name in ("max_steps", "num_train_epochs", "num_training_steps"):
+        value = hparams.get(name)
+        if value is not None and int(value) < 1:
+            raise UserError(f"hyperparameters.{name} is {value}, but should be at least 1.")
+    if trial.max_steps is not None:
+        return "batches", trial.max_steps
+    if trial.num_train_epochs is not None:
+        return "epochs", trial.num_train_epochs
+    searcher = experiment_config.get("searcher") or {}
+    if searcher.get("max_length") is not None:
+        unit, count = utils.searcher_max_length(experiment_config)
+        if unit == "epochs":
+            return unit, count
+        batch = trial.global_batch_size or 1
+        return "batches", max(utils.compute_num_training_steps(experiment_config, batch), 1)
+    if searcher.get("time_metric") in ("batches", "epochs") and searcher.get("max_time"):
+        return searcher["time_metric"], int(searcher["max_time"])
+    if hparams.get("num_training_steps"):
+        return "batches", int(hparams["num_training_steps"])
+    return None
+
+
+def check_hparams(hparams: MutableMapping[str, Any], experiment_config: Mapping[str, Any]) -> None:
+    """Fills in what can be derived and complains of all that is missing at once.
+
+    ``num_training_steps`` is computed from the experiment's length where that is possible before
+    the data is there; otherwise it becomes None, and the schedule takes its length from the
+    training loader. ``use_pretrained_weights`` becomes true, with a warning.
+
+    Raises:
+        UserError: naming every missing hyperparameter.
+    """
+    missing = []
+    if not hparams.get("model_mode"):
+        missing.append("hyperparameters.model_mode (for instance question-answering)")
+    if not hparams.get("pretrained_model_name_or_path"):
+        parts = [n for n in ("config_name", "tokenizer_name", "model_name") if not hparams.get(n)]
+        if hparams.get("use_pretrained_weights") is False and "model_name" in parts:
+            parts.remove("model_name")
+        if parts:
+            missing.append(
+                "hyperparameters.pretrained_model_name_or_path (a name on the Hugging Face Hub or "
+                "a folder)"
+            )
+    if hparams.get("num_training_steps") is None:
+        length = training_length(hparams, experiment_config)
+        records_per_epoch = experiment_config.get("records_per_epoch")
+        if length is None:
+            missing.append(
+                "the length of training: hyperparameters.num_train_epochs or "
+                "hyperparameters.max_steps (old style: searcher.max_length)"
+            )
+        elif length[0] == "batches":
+            hparams["num_training_steps"] = length[1]
+        elif records_per_epoch and hparams.get("num_train_epochs") is None:
+            batch = int(hparams.get("global_batch_size") or 1)
+            # A batch larger than an epoch gives 0, and with it a learning rate of 0.
+            steps = length[1] * int(records_per_epoch / batch)
+            hparams["num_training_steps"] = steps or None
+        else:
+            hparams["num_training_steps"] = None
+    if not hparams.get("global_batch_size"):
+        missing.append("hyperparameters.global_batch_size (samples a training step)")
+    if missing:
+        raise UserError("missing from the configuration: " + "; ".join(missing) + ".")
+    if "use_pretrained_weights" not in hparams:
+        logger.warning(
+            "hyperparameters.use_pretrained_weights is not set; taking true, so the model starts "
+            "from pretrained weights."
+        )
+        hparams["use_pretrained_weights"] = True

@@ -1,0 +1,336 @@
+"""Loading datasets, preparing them with a cache that hits, pruning columns, and loaders."""
+
+import contextlib
+import functools
+import inspect
+import json
+import math
+import pathlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+import datasets
+import torch
+import transformers
+from datasets.fingerprint import Hasher
+from determined import pytorch
+from determined.pytorch import samplers
+
+import model_hub
+from model_hub.errors import UserError
+from model_hub.huggingface import _files
+from model_hub.huggingface._config import DatasetKwargs, parse_dict_to_dataclasses
+
+
+def default_load_dataset(data_config: Mapping[str, Any]) -> datasets.DatasetDict:
+    """Loads the data that section ``data`` of the YAML names.
+
+    Either ``dataset_name`` (a name on the Hugging Face Hub with ``dataset_config_name`` and
+    ``dataset_revision``, or a folder written by ``save_to_disk``), or ``train_file`` and
+    ``validation_file`` (csv, json, jsonl, parquet, txt, arrow). Where there is no validation data,
+    the first ``validation_split_percentage`` per cent of the training rows become it and are
+    trained on no more.
+
+    Args:
+        data_config: section ``data``; keys other than those of ``DatasetKwargs`` are ignored.
+
+    Returns:
+        The splits, ``train`` and ``validation`` among them; or, for a data set that has several
+        (MNLI: ``validation_matched`` and ``validation_mismatched``), all that it has.
+
+    Raises:
+        UserError: when nothing is named, a file is missing or broken, or there is no validation
+            data and no percentage.
+    """
+    (kwargs,) = parse_dict_to_dataclasses((DatasetKwargs,), data_config)
+    if kwargs.dataset_name and kwargs.train_file:
+        raise UserError(
+            "data.dataset_name and data.train_file are both set; remove one of them (an old file "
+            "may say dataset_name: null)."
+        )
+    if kwargs.dataset_name:
+        splits = _load_named(kwargs)
+    elif kwargs.train_file:
+        splits = datasets.DatasetDict(
+            {"train": _files.load_file("data.train_file", kwargs.train_file)}
+        )
+        if kwargs.validation_file:
+            splits["validation"] = _files.load_file("data.validation_file", kwargs.validation_file)
+    else:
+        raise UserError(
+            "section data names no data: write data.dataset_name (a data set on the Hugging Face "
+            "Hub or a folder) or data.train_file (and data.validation_file)."
+        )
+    if not any(name.startswith("validation") for name in splits):
+        splits["train"], splits["validation"] = _split(
+            splits["train"], kwargs.validation_split_percentage
+        )
+    return splits
+
+
+def _load_named(kwargs: DatasetKwargs) -> datasets.DatasetDict:
+    name = str(kwargs.dataset_name)
+    folder = pathlib.Path(name).expanduser()
+    try:
+        if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
+            loaded = datasets.load_from_disk(str(folder))
+        else:
+            loaded = datasets.load_dataset(
+                name, kwargs.dataset_config_name, revision=kwargs.dataset_revision
+            )
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        cause = _files.root_cause(error) if "generating" in str(error) else error
+        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0].rstrip(".")
+        advice = (
+            "Data sets that are Python scripts cannot be loaded any more; take another name, or "
+            "write data.dataset_revision: refs/convert/parquet."
+            if "script" in reason
+            else "Write a data set on the Hugging Face Hub that this machine can reach or has in "
+            "its cache, or a folder."
+        )
+        raise UserError(
+            f"data.dataset_name: cannot load {name!r}"
+            + (f" ({kwargs.dataset_config_name})" if kwargs.dataset_config_name else "")
+            + f": {reason}. {advice}"
+        ) from error
+    if isinstance(loaded, datasets.Dataset):
+        loaded = datasets.DatasetDict({"train": loaded})
+    if "train" not in loaded:
+        raise UserError(f"data.dataset_name: {name!r} has no split 'train', only {sorted(loaded)}.")
+    return loaded
+
+
+def _split(
+    train: datasets.Dataset, percentage: float | None
+) -> tuple[datasets.Dataset, datasets.Dataset]:
+    """The rest and the first rows of ``train``: two datasets without a row in common."""
+    if percentage is None:
+        raise UserError(
+            "there is no validation data: write data.validation_file, or "
+            "data.validation_split_percentage (per cent of the training data to take for it)."
+        )
+    if not 0 < percentage < 100:
+        raise UserError(
+            f"data.validation_split_percentage is {percentage}, but should be between 0 and 100."
+        )
+    count = math.ceil(len(train) * percentage / 100)
+    if count >= len(train):
+        raise UserError(
+            f"data.validation_split_percentage: {percentage} % of {len(train)} rows leaves nothing "
+            "to train on; write less, or data.validation_file."
+        )
+    return train.select(range(count, len(train))), train.select(range(count))
+
+
+def remove_unused_columns(
+    model: torch.nn.Module, dataset: datasets.Dataset, keep: Collection[str] = ()
+) -> None:
+    """Hides, in place, the columns that ``model.forward`` does not take.
+
+    Args:
+        model: the model, wrapped or not.
+        dataset: its format is changed; no data is removed.
+        keep: columns to keep as well, next to ``label`` and ``label_ids``.
+
+    Raises:
+        UserError: when no column is left.
+    """
+    wanted = {*_forward_parameters(model), "label", "label_ids", *keep}
+    columns = [name for name in dataset.column_names if name in wanted]
+    if not columns:
+        raise UserError(
+            f"none of the columns {dataset.column_names} is an argument of the model "
+            f"({type(model).__name__}), which takes {sorted(_forward_parameters(model))}."
+        )
+    dataset.set_format(type=dataset.format["type"], columns=columns)
+
+
+def _forward_parameters(model: torch.nn.Module) -> list[str]:
+    """The names that the model takes, also through wrappers that take anything and pass it on."""
+    inner: Any = model
+    if isinstance(inner, torch.nn.parallel.DistributedDataParallel):
+        inner = inner.module
+    inner = getattr(inner, "_orig_mod", inner)  # torch.compile
+    if hasattr(inner, "get_base_model"):  # peft
+        inner = inner.get_base_model()
+    names = _named(inner.forward)
+    # Determined's wrapper for mixed precision is of a class derived from the model's.
+    for cls in type(inner).__mro__:
+        names = names or (_named(vars(cls)["forward"])[1:] if "forward" in vars(cls) else [])
+    return names
+
+
+def _named(function: Callable[..., Any]) -> list[str]:
+    anything = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(function).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind not in anything]
+
+
+def _tokenizer_state(tokenizer: transformers.PreTrainedTokenizerBase) -> dict[str, Any]:
+    """What of a tokenizer decides about its output, without what a call leaves behind in it.
+
+    A fast tokenizer keeps the last call's padding and truncation, which would change its hash and
+    make every cache miss.
+    """
+    state: dict[str, Any] = {
+        "class": type(tokenizer).__name__,
+        "padding_side": tokenizer.padding_side,
+        "truncation_side": tokenizer.truncation_side,
+        "model_max_length": tokenizer.model_max_length,
+        "model_input_names": tokenizer.model_input_names,
+        "special_tokens": {k: str(v) for k, v in tokenizer.special_tokens_map.items()},
+        "chat_template": getattr(tokenizer, "chat_template", None),
+    }
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        state["vocabulary"] = tokenizer.get_vocab()
+        # Switches and numbers such as do_lower_case; among the texts there are paths.
+        state["settings"] = {
+            k: v for k, v in tokenizer.init_kwargs.items() if isinstance(v, (bool, int, float))
+        }
+    else:
+        pipeline = json.loads(backend.to_str())
+        state["pipeline"] = {
+            k: v for k, v in pipeline.items() if k not in ("padding", "truncation")
+        }
+    return state
+
+
+def prepare_dataset(
+    dataset: datasets.Dataset,
+    function: Callable[..., dict[str, list[Any]]],
+    *,
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    num_proc: int | None = None,
+    overwrite_cache: bool = False,
+    description: str | None = None,
+    **function_kwargs: Any,
+) -> datasets.Dataset:
+    """Maps a task's pure preparation function over a dataset; a second run reads the cache.
+
+    Args:
+        dataset: raw rows; all their columns are replaced.
+        function: takes a batch of rows, ``tokenizer=`` and ``function_kwargs``; returns columns.
+        tokenizer: the tokenizer.
+        num_proc: processes to share the work.
+        overwrite_cache: prepare again although the cache has it.
+        description: shown beside the progress bar.
+        function_kwargs: further settings of ``function``.
+
+    Returns:
+        The prepared dataset. Its cache is found by the raw data, the function's source, its
+        settings and the tokenizer's vocabulary and rules.
+    """
+    module = inspect.getmodule(function)
+    fingerprint = Hasher.hash(
+        (
+            dataset._fingerprint,
+            function.__qualname__,
+            inspect.getsource(module or function),
+            sorted(function_kwargs.items()),
+            _tokenizer_state(tokenizer),
+            (model_hub.__version__, transformers.__version__),
+        )
+    )
+    return dataset.map(
+        functools.partial(function, tokenizer=tokenizer, **function_kwargs),
+        batched=True,
+        remove_columns=dataset.column_names,
+        num_proc=num_proc,
+        load_from_cache_file=not overwrite_cache,
+        new_fingerprint=fingerprint,
+        desc=description,
+    )
+
+
+@contextlib.contextmanager
+def local_main_first(context: pytorch.PyTorchTrialContext) -> Iterator[None]:
+    """Lets one process of each machine through first, the others when it is done.
+
+    For work that fills a cache: the first does it, the others read it. They wait without a
+    time-out, however long it takes.
+    """
+    distributed = context.distributed
+    first = distributed.local_rank == 0
+    if not first:
+        distributed.broadcast_local(None)
+    try:
+        yield
+    finally:
+        # Also after an error: the others then run into it themselves instead of waiting for ever.
+        if first:
+            distributed.broadcast_local(None)
+
+
+def trial_seed(context: pytorch.PyTorchTrialContext) -> int:
+    """The trial's seed; the experiment's, or 0, where Determined gives the trial none."""
+    seed = getattr(context, "_trial_seed", None)
+    if seed is None:
+        try:
+            config = context.get_experiment_config()
+        except ValueError:
+            config = {}
+        seed = (config.get("reproducibility") or {}).get("experiment_seed")
+    return int(seed or 0)
+
+
+def training_data_loader(
+    context: pytorch.PyTorchTrialContext,
+    dataset: datasets.Dataset,
+    collate_fn: Callable[[list[Any]], Any],
+    *,
+    num_workers: int = 0,
+    drop_last: bool = False,
+) -> pytorch.DataLoader:
+    """A loader that shuffles anew every epoch.
+
+    The order follows from the trial's seed alone: it is the same on every slot (each takes its
+    share of it) and after a pause.
+
+    Args:
+        context: gives the batch size per slot and the seed.
+        dataset: prepared training data.
+        collate_fn: makes a batch of a list of rows.
+        num_workers: processes that load ahead.
+        drop_last: leave out the last batch of an epoch if it is not full.
+
+    Raises:
+        UserError: when there is nothing to train on.
+    """
+    if len(dataset) == 0:
+        raise UserError("there is no training data left after preparation.")
+    order = samplers.ReproducibleShuffleSampler(
+        torch.utils.data.SequentialSampler(dataset), trial_seed(context)
+    )
+    return pytorch.DataLoader(
+        dataset,
+        batch_size=context.get_per_slot_batch_size(),
+        sampler=order,
+        collate_fn=collate_fn,
+        num_workers=num_workers,
+        drop_last=drop_last,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def validation_data_loader(
+    context: pytorch.PyTorchTrialContext,
+    dataset: datasets.Dataset,
+    collate_fn: Callable[[list[Any]], Any],
+    *,
+    num_workers: int = 0,
+) -> pytorch.DataLoader:
+    """A loader that goes through the data once in its order; arguments as for training.
+
+    Raises:
+        UserError: when there is nothing to validate on.
+    """
+    if len(dataset) == 0:
+        raise UserError("there is no validation data left after preparation.")
+    return pytorch.DataLoader(
+        dataset,
+        batch_size=context.get_per_slot_batch_size(),
+        collate_fn=collate_fn,
+        num_workers=num_workers,
+        pin_memory=torch.cuda.is_available(),
+    )

@@ -1,0 +1,283 @@
+"""An experiment's YAML on this machine: read, overridden, completed, picked from, imported."""
+
+import copy
+import importlib
+import io
+import os
+import pathlib
+import random
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import ruamel.yaml
+from determined import pytorch
+
+from model_hub.errors import UserError
+
+# What a master fills in where the YAML is silent, as far as training reads it. Periods of 0 batches
+# mean "only at the end".
+_DEFAULTS: dict[str, Any] = {
+    "optimizations": {
+        "aggregation_frequency": 1,
+        "average_aggregated_gradients": True,
+        "gradient_compression": False,
+    },
+    "min_checkpoint_period": {"batches": 0},
+    "min_validation_period": {"batches": 0},
+    "checkpoint_policy": "best",
+    "perform_initial_validation": False,
+    "searcher": {"smaller_is_better": True},
+    "hyperparameters": {},
+    "data": {},
+}
+
+_RANGE_TYPES = ("categorical", "const", "double", "int", "log")
+
+
+def read_config(path: pathlib.Path) -> dict[str, Any]:
+    """Reads an experiment's YAML as ``det`` does: YAML 1.2, in which ``3e-5`` is a number.
+
+    Raises:
+        UserError: when there is no such file, it is no YAML, or no mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UserError(f"cannot read the configuration {str(path)!r}: {reason}.") from error
+    config = _parse_yaml(text, str(path))
+    if not isinstance(config, dict):
+        raise UserError(
+            f"{path}: should hold keys such as 'hyperparameters:' and 'data:', but holds "
+            f"{type(config).__name__}."
+        )
+    return config
+
+
+def dump_config(config: Mapping[str, Any]) -> str:
+    """The configuration as YAML text that :func:`read_config` reads back the same."""
+    yaml = ruamel.yaml.YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.width = 1_000_000  # Long texts stay on their line.
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    stream = io.StringIO()
+    yaml.dump(_plain(config), stream)
+    return stream.getvalue()
+
+
+def override(config: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """Applies ``a.b=value`` settings, in the spelling of ``det experiment create --config``.
+
+    Args:
+        config: the configuration; it is not changed.
+        assignments: texts of the form ``key.subkey=value``; the value is read as YAML, and one
+            with commas outside of brackets as a list.
+
+    Raises:
+        UserError: for a text without ``=``, or a path through something that is no mapping.
+    """
+    result: dict[str, Any] = copy.deepcopy(dict(config))
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals or not path.strip():
+            raise UserError(
+                f"--config {assignment!r}: write key=value, for instance "
+                "hyperparameters.learning_rate=1e-4."
+            )
+        where = f"--config {path}"
+        if "," in text and not text.startswith(("[", "{", '"', "'")):
+            value: Any = [_parse_yaml(part, where) for part in text.split(",")]
+        else:
+            value = _parse_yaml(text, where)
+        *parents, last = path.strip().split(".")
+        node = result
+        for name in parents:
+            if node.get(name) is None:
+                node[name] = {}
+            node = node[name]
+            if not isinstance(node, dict):
+                raise UserError(f"{where}: {name!r} is {node!r}, which has no keys below it.")
+        node[last] = value
+    return result
+
+
+def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with what a master would fill in.
+
+    Raises:
+        UserError: when a section that should be a mapping is something else.
+    """
+    result: dict[str, Any] = copy.deepcopy(dict(config))
+    for key, default in _DEFAULTS.items():
+        value = result.get(key)
+        if value is None:
+            result[key] = copy.deepcopy(default)
+        elif isinstance(default, dict):
+            if not isinstance(value, dict):
+                raise UserError(f"{key}: is {value!r}, but should be a mapping of names to values.")
+            if not key.startswith("min_"):
+                result[key] = {**copy.deepcopy(default), **value}
+    return result
+
+
+def experiment_seed(config: Mapping[str, Any]) -> int:
+    """``reproducibility.experiment_seed``, or 0."""
+    seed = (config.get("reproducibility") or {}).get("experiment_seed")
+    if seed is None:
+        return 0
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise UserError(
+            f"reproducibility.experiment_seed is {seed!r}, but should be a whole number of 0 or "
+            "more."
+        )
+    return seed
+
+
+def pick_hyperparameters(
+    hparams: Mapping[str, Any], seed: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Takes one value out of every range, as one trial of a search would.
+
+    The pick for a key depends on the seed and the key alone, so it stays when other keys change.
+
+    Args:
+        hparams: section ``hyperparameters``; ranges are ``{type: double, minval: 0, maxval: 1}``
+            and the like, also below other keys.
+        seed: the experiment's seed.
+
+    Returns:
+        The hyperparameters with a value everywhere; and those that were picked, by dotted name.
+
+    Raises:
+        UserError: for a range that lacks something or is empty.
+    """
+    picked: dict[str, Any] = {}
+
+    def resolve(value: Any, name: str) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        if value.get("type") not in _RANGE_TYPES:
+            return {key: resolve(item, f"{name}.{key}") for key, item in value.items()}
+        chosen = _pick(value, name, random.Random(f"{seed}/{name}"))
+        if value["type"] != "const":
+            picked[name] = chosen
+        return chosen
+
+    return {key: resolve(value, key) for key, value in hparams.items()}, picked
+
+
+def _pick(space: Mapping[str, Any], name: str, rng: random.Random) -> Any:
+    kind = space["type"]
+    needed = {"const": ["val"], "categorical": ["vals"], "log": ["minval", "maxval", "base"]}
+    missing = [key for key in needed.get(kind, ["minval", "maxval"]) if key not in space]
+    where = f"hyperparameters.{name}"
+    if missing:
+        raise UserError(f"{where}: a range of type {kind} needs {', '.join(missing)} as well.")
+    if kind == "const":
+        return space["val"]
+    if kind == "categorical":
+        if not isinstance(space["vals"], list) or not space["vals"]:
+            raise UserError(f"{where}: vals is {space['vals']!r}, but should be a list of values.")
+        return rng.choice(space["vals"])
+    low, high = space["minval"], space["maxval"]
+    if isinstance(low, str) or isinstance(high, str) or low > high:
+        raise UserError(f"{where}: there is nothing between minval {low!r} and maxval {high!r}.")
+    if kind == "int":
+        return rng.randint(int(low), int(high))
+    value = rng.uniform(low, high)
+    return float(space["base"]) ** value if kind == "log" else value
+
+
+def trial_spec(entrypoint: Any) -> str:
+    """The ``module:Class`` that an ``entrypoint`` runs.
+
+    It is the whole entrypoint in the old style (``qa_trial:QATrial``), else what stands after
+    ``-m model_hub.huggingface.train`` or ``--trial``.
+
+    Args:
+        entrypoint: text or list of words, as the YAML has it.
+
+    Raises:
+        UserError: when it names no trial class.
+    """
+    words = shlex.split(entrypoint) if isinstance(entrypoint, str) else entrypoint or []
+    for word in words:
+        spec = str(word).removeprefix("--trial=")
+        # A class, not a port number or a URL.
+        if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", spec):
+            return spec
+    raise UserError(
+        f"entrypoint: {entrypoint!r} names no trial class. Write for instance "
+        "entrypoint: python3 -m determined.launch.torch_distributed python3 -m "
+        "model_hub.huggingface.train qa_trial:QATrial"
+    )
+
+
+def import_trial(spec: str, context_dir: pathlib.Path) -> type[pytorch.PyTorchTrial]:
+    """Imports a trial class; ``context_dir`` comes first on the module path, and stays there.
+
+    Args:
+        spec: ``module:Class``.
+        context_dir: the folder that is submitted with the experiment.
+
+    Raises:
+        UserError: when the module is not there, or has no such trial class.
+    """
+    module_name, _, class_name = spec.partition(":")
+    folder = os.fspath(context_dir.resolve())
+    sys.path[:] = [folder, *(path for path in sys.path if path != folder)]
+    loaded = getattr(sys.modules.get(module_name), "__file__", None)
+    if loaded is not None and not pathlib.Path(loaded).is_relative_to(folder):
+        # Another experiment's module of this name, of a run before in the same process.
+        del sys.modules[module_name]
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name != module_name.split(".")[0]:
+            # The trial's own import of something else failed: that is its author's to see whole.
+            raise
+        files = sorted(path.name for path in context_dir.glob("*.py"))
+        raise UserError(
+            f"entrypoint: there is no module {module_name!r} in {folder}, only "
+            f"{', '.join(files) or 'no Python file'}. Name the folder that holds the trial after "
+            "the YAML file: model-hub train CONFIG.yaml FOLDER."
+        ) from error
+    for name in class_name.split("."):
+        found = getattr(found, name, None)
+    if not isinstance(found, type) or not issubclass(found, pytorch.PyTorchTrial):
+        module = sys.modules[module_name]
+        classes = [
+            name
+            for name, value in vars(module).items()
+            if isinstance(value, type)
+            and issubclass(value, pytorch.PyTorchTrial)
+            and value.__module__ == module_name
+        ]
+        raise UserError(
+            f"entrypoint: {spec!r} is no trial class; the module has "
+            f"{', '.join(classes) or 'none'}. A trial class derives from BaseTransformerTrial."
+        )
+    return found
+
+
+def _parse_yaml(text: str, where: str) -> Any:
+    try:
+        return _plain(ruamel.yaml.YAML(typ="safe", pure=True).load(text))
+    except ruamel.yaml.error.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{where}{line}: no YAML ({error.problem or error.context}).") from error
+    except ruamel.yaml.error.YAMLError as error:
+        raise UserError(f"{where}: no YAML ({error}).") from error
+
+
+def _plain(value: Any) -> Any:
+    """The value in plain dicts and lists, for those who compare types or pickle."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

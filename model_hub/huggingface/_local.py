@@ -1,0 +1,345 @@
+"""The run on this machine: Determined's own loop, with a folder in the place of a master."""
+
+import collections.abc
+import contextlib
+import dataclasses
+import os
+import pathlib
+import random
+import signal
+import socket
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from determined import core, pytorch
+from determined.common import storage
+
+from model_hub.errors import UserError
+from model_hub.huggingface import _checkpoint, _run
+from model_hub.huggingface._console import Console
+from model_hub.huggingface._recorder import Recorder
+from model_hub.huggingface._run_folder import RunFolder
+
+# Batches between two reports where the YAML has no scheduling_unit. A master takes 100, which would
+# leave two points in the picture of a short run.
+_REPORTING_PERIOD = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What is trained.
+
+    Attributes:
+        trial_class: the trial.
+        config: the completed configuration, with a value for every hyperparameter.
+        seed: seed of the trial.
+    """
+
+    trial_class: type[pytorch.PyTorchTrial]
+    config: Mapping[str, Any]
+    seed: int
+
+
+def train_experiment(
+    experiment: Experiment,
+    folder: RunFolder,
+    distributed: core.DistributedContext,
+    console: Console,
+) -> _run.RunResult:
+    """Trains on this machine, from the folder's newest checkpoint if it has one.
+
+    Args:
+        experiment: what to train.
+        folder: the run's folder; rank 0 writes there.
+        distributed: the processes that train together.
+        console: shows the progress.
+
+    Raises:
+        UserError: when something in the configuration is wrong.
+    """
+    config = experiment.config
+    checkpoints = folder.all_checkpoints()
+    latest = max(checkpoints, key=lambda entry: entry.steps_completed, default=None)
+    steps = latest.steps_completed if latest else 0
+    recorder = Recorder(folder, config, console, writes=distributed.rank == 0)
+    if recorder.writes:
+        recorder.continue_from(checkpoints, steps)
+    with (
+        _stop_on_signals(distributed) as stop,
+        _core_context(distributed, stop, recorder) as core_context,
+        contextlib.closing(recorder),
+    ):
+        _seed_everything(experiment.seed)
+        context = _trial_context(core_context, experiment, steps, recorder)
+        trial, periods = _run.build_trial(experiment.trial_class, context)
+        recorder.optimizers = context.optimizers
+        searcher = config["searcher"]
+        controller = _LocalController(
+            trial_inst=trial,
+            context=context,
+            checkpoint_period=periods.checkpoint,
+            validation_period=periods.validation,
+            reporting_period=pytorch.Batch(
+                _Reports(int(config.get("scheduling_unit") or _REPORTING_PERIOD), stop)
+            ),
+            smaller_is_better=bool(searcher["smaller_is_better"]),
+            steps_completed=steps,
+            latest_checkpoint=latest.uuid if latest else None,
+            local_training=True,
+            test_mode=False,
+            searcher_metric_name=searcher.get("metric"),
+            # Without a metric there is no best.
+            checkpoint_policy=periods.checkpoint_policy if searcher.get("metric") else "all",
+            step_zero_validation=periods.validate_first,
+            max_length=periods.max_length,
+            global_batch_size=config["hyperparameters"].get("global_batch_size"),
+            profiling_enabled=False,
+        )
+        controller.recorder = recorder
+        controller.periods = periods
+        controller.run()
+        finished = controller._steps_until_complete(periods.max_length) <= 0
+        if finished and recorder.writes:
+            _checkpoint.export_trial(trial, folder.model)
+        trained = controller.state.batches_trained if controller.state else steps
+    return _run.RunResult(trained, finished, stop.received, recorder.last_validation)
+
+
+class _LocalController(pytorch._PyTorchTrialController):
+    """Determined's training loop, which tells the recorder of every batch."""
+
+    recorder: Recorder
+    periods: _run.Periods
+
+    def _train_batch(self, batch: Any, epoch_idx: int, batch_idx: int) -> Any:
+        metrics = super()._train_batch(batch=batch, epoch_idx=epoch_idx, batch_idx=batch_idx)
+        self.recorder.batch(
+            (batch_idx + 1) / self._batches_per_epoch(),
+            metrics.get("loss"),
+            self.trial.get_batch_length(batch) * self.context.distributed.size,
+        )
+        return metrics
+
+    def _batches_per_epoch(self) -> int:
+        assert self.context._epoch_len is not None  # Set with the loaders, before the loop.
+        return self.context._epoch_len
+
+    def _run(self) -> None:
+        total = self.periods.total_batches(self._batches_per_epoch())
+        self.recorder.console.start(total, self.state.batches_trained if self.state else 0)
+        self.recorder.start_clock()
+        super()._run()
+
+    def _validate(self) -> dict[str, Any]:
+        metrics: dict[str, Any] = super()._validate()
+        self.recorder.start_clock()
+        return metrics
+
+    def _check_searcher_metric(self, val_metrics: dict[str, Any]) -> Any:
+        if self.searcher_metric_name not in val_metrics:
+            found = [name for name in val_metrics if name not in ("batches", "epochs")]
+            raise UserError(
+                f"searcher.metric is {self.searcher_metric_name!r}, but the trial reports "
+                f"{', '.join(found)}. Write one of these."
+            )
+        return super()._check_searcher_metric(val_metrics)
+
+    def _save(self, path: pathlib.Path) -> None:
+        # Determined copies the working directory into a checkpoint; with data and runs in it, that
+        # can be any size. The run has a copy of the code alone.
+        with working_directory(self.recorder.folder.code):
+            super()._save(path)
+
+
+class _LocalTrainContext(core.DummyTrainContext):
+    """Where Determined's loop reports to a master, the recorder."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__(recorder.folder.tensorboard)
+        self._recorder = recorder
+
+    def set_status(self, status: str) -> None:
+        self._recorder.console.status(status)
+
+    def report_training_metrics(
+        self, steps_completed: int, metrics: dict[str, Any], batch_metrics: Any = None
+    ) -> None:
+        self._recorder.training_report(steps_completed, metrics)
+
+    def report_validation_metrics(self, steps_completed: int, metrics: dict[str, Any]) -> None:
+        self._recorder.validation_report(steps_completed, metrics)
+
+    def report_progress(self, progress: float) -> None:
+        pass  # The bar shows it.
+
+    def get_experiment_best_validation(self) -> float | None:
+        return self._recorder.best
+
+
+class _LocalCheckpointContext(core.DummyCheckpointContext):
+    """Checkpoints in the run's folder."""
+
+    def __init__(self, distributed: core.DistributedContext, recorder: Recorder) -> None:
+        manager = storage.SharedFSStorageManager(str(recorder.folder.checkpoints))
+        super().__init__(distributed, manager)
+        self._recorder = recorder
+
+    @contextlib.contextmanager
+    def restore_path(self, storage_id: str, *_: Any, **__: Any) -> Iterator[pathlib.Path]:
+        # The files are there; Determined's own way warns that it has nothing to download.
+        yield self._recorder.folder.checkpoints / storage_id
+
+    def _report_checkpoint(
+        self, storage_id: str, resources: Any = None, metadata: dict[str, Any] | None = None
+    ) -> None:
+        self._recorder.checkpoint(storage_id, int((metadata or {})["steps_completed"]))
+
+
+class _StopRequest(core.DummyPreemptContext):
+    """Asks the loop to stop on SIGINT or SIGTERM, on all slots at the same batch."""
+
+    received: int | None = None
+
+    def should_preempt(self, auto_ack: bool = True) -> bool:
+        if self._dist.size == 1:
+            return self.received is not None
+        return any(self._dist.allgather(self.received is not None))
+
+    def handle(self, signum: int, _frame: Any) -> None:
+        """Signal handler: the first time a request, the second time the end."""
+        if self.received is not None:
+            raise KeyboardInterrupt
+        self.received = signum
+
+
+class _Reports(collections.abc.Container):  # type: ignore[type-arg]
+    """The batches after which the loop reports, and looks whether it should stop."""
+
+    def __init__(self, period: int, stop: _StopRequest) -> None:
+        self._period = period
+        self._stop = stop
+
+    def __contains__(self, batch: object) -> bool:
+        if isinstance(batch, int) and batch % self._period == 0:
+            return True
+        # Alone it can stop at any batch; several processes have to agree on one.
+        return self._stop._dist.size == 1 and self._stop.received is not None
+
+
+@contextlib.contextmanager
+def _stop_on_signals(distributed: core.DistributedContext) -> Iterator[_StopRequest]:
+    stop = _StopRequest(distributed)
+    handled = (signal.SIGINT, signal.SIGTERM)
+    before: dict[int, Any] = {}
+    with contextlib.suppress(ValueError):  # Only the main thread may; a notebook can be another.
+        before = {number: signal.signal(number, stop.handle) for number in handled}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def distributed_processes() -> Iterator[core.DistributedContext]:
+    """The processes that ``torchrun`` has started, or this one alone."""
+    size = _run.slots_of_this_run()
+    if size == 1:
+        yield core.DummyDistributedContext()
+        return
+    rank, local_rank = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
+    # Determined asks this variable which way of distributing is in use.
+    os.environ["USE_TORCH_DISTRIBUTED"] = "True"
+    cuda = torch.cuda.is_available()
+    if cuda:
+        torch.cuda.set_device(local_rank)
+    torch.distributed.init_process_group(backend="nccl" if cuda else "gloo")
+    # Free ports, where Determined's fixed ones would let only one run at a time on a machine.
+    ports = [[_free_port(), _free_port()] if rank == 0 else None]
+    torch.distributed.broadcast_object_list(ports)
+    assert ports[0] is not None
+    context = core.DistributedContext(
+        rank=rank,
+        size=size,
+        local_rank=local_rank,
+        local_size=int(os.environ["LOCAL_WORLD_SIZE"]),
+        cross_rank=int(os.environ["GROUP_RANK"]),
+        cross_size=int(os.environ["GROUP_WORLD_SIZE"]),
+        chief_ip=os.environ.get("MASTER_ADDR"),
+        pub_port=ports[0][0],
+        pull_port=ports[0][1],
+    )
+    try:
+        yield context
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
+
+
+def _core_context(
+    distributed: core.DistributedContext,
+    stop: _StopRequest,
+    recorder: Recorder,
+) -> core.Context:
+    return core.Context(
+        distributed=distributed,
+        checkpoint=_LocalCheckpointContext(distributed, recorder),
+        preempt=stop,
+        train=_LocalTrainContext(recorder),
+    )
+
+
+def _trial_context(
+    core_context: core.Context,
+    experiment: Experiment,
+    steps_completed: int,
+    recorder: Recorder,
+) -> pytorch.PyTorchTrialContext:
+    config = experiment.config
+    optimizations = config["optimizations"]
+    context = pytorch.PyTorchTrialContext(
+        core_context=core_context,
+        trial_seed=experiment.seed,
+        hparams=config["hyperparameters"],
+        slots_per_trial=core_context.distributed.size,
+        num_gpus=torch.cuda.device_count(),
+        exp_conf=dict(config),
+        aggregation_frequency=int(optimizations["aggregation_frequency"]),
+        steps_completed=steps_completed,
+        managed_training=True,
+        debug_enabled=False,
+        # The recorder writes one file a run; Determined's own way closes and opens one a second.
+        enable_tensorboard_logging=False,
+    )
+    context._set_default_gradient_compression(bool(optimizations["gradient_compression"]))
+    context._set_default_average_aggregated_gradients(
+        bool(optimizations["average_aggregated_gradients"])
+    )
+    if recorder.writes:
+        context._tbd_writer = recorder.writer
+    return context
+
+
+def _seed_everything(seed: int) -> None:
+    """As Determined seeds a trial: the same on all slots."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+@contextlib.contextmanager
+def working_directory(path: pathlib.Path) -> Iterator[None]:
+    """Runs what stands below in another working directory (Python 3.10 has no such thing)."""
+    before = pathlib.Path.cwd()
+    os.chdir(path)
+    try:
+        yield
+    finally:
+        os.chdir(before)

@@ -1,0 +1,236 @@
+"""What a run is made of, on a cluster and on this machine alike; and the run on a cluster."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import determined as det
+from determined import pytorch
+
+from model_hub.errors import UserError
+from model_hub.huggingface import _config, _schedule
+
+
+@dataclasses.dataclass(frozen=True)
+class Periods:
+    """How long a trial trains, and when it validates, saves and reports.
+
+    Attributes:
+        length: how long the training is, in units of ``unit``.
+        unit: ``epochs`` or ``batches``.
+        validation: time between two validations.
+        checkpoint: time between two checkpoints.
+        checkpoint_policy: ``best``, ``all`` or ``none``: which validations are followed by one.
+        validate_first: whether to validate before the first batch.
+    """
+
+    length: int
+    unit: str
+    validation: pytorch.TrainUnit
+    checkpoint: pytorch.TrainUnit
+    checkpoint_policy: str
+    validate_first: bool
+
+    @property
+    def max_length(self) -> pytorch.Batch | pytorch.Epoch:
+        """The length as Determined takes it."""
+        return (pytorch.Epoch if self.unit == "epochs" else pytorch.Batch)(self.length)
+
+    def total_batches(self, batches_per_epoch: int) -> int:
+        """The length in batches."""
+        return self.length * (batches_per_epoch if self.unit == "epochs" else 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """How a run ended.
+
+    Attributes:
+        steps_completed: batches trained.
+        finished: False if it was stopped before its end.
+        stop_signal: the signal that stopped it, or None.
+        metrics: results of the last validation.
+    """
+
+    steps_completed: int
+    finished: bool
+    stop_signal: int | None
+    metrics: dict[str, Any]
+
+
+def read_periods(config: Mapping[str, Any], hparams: Mapping[str, Any]) -> Periods:
+    """The periods that a completed experiment configuration asks for.
+
+    Raises:
+        UserError: when the length of the training or a period is not as it should be.
+    """
+    length = _config.training_length(hparams, config)
+    if length is None:
+        raise UserError(
+            "the length of the training is not said: write hyperparameters.num_train_epochs or "
+            "hyperparameters.max_steps (old style: searcher.max_length)."
+        )
+    unit, count = length
+    policy = config["checkpoint_policy"]
+    if policy not in ("best", "all", "none"):
+        raise UserError(f"checkpoint_policy is {policy!r}, but should be best, all or none.")
+    return Periods(
+        length=count,
+        unit=unit,
+        validation=_period(config, "min_validation_period", hparams),
+        checkpoint=_period(config, "min_checkpoint_period", hparams),
+        checkpoint_policy=policy,
+        validate_first=bool(config["perform_initial_validation"]),
+    )
+
+
+def _period(config: Mapping[str, Any], key: str, hparams: Mapping[str, Any]) -> pytorch.TrainUnit:
+    value = config[key]
+    units = ("batches", "records", "epochs")
+    if (
+        not isinstance(value, Mapping)
+        or len(value) != 1
+        or next(iter(value)) not in units
+        or not isinstance(next(iter(value.values())), int)
+    ):
+        raise UserError(
+            f"{key} is {value!r}; write for instance {{epochs: 1}} or {{batches: 500}}."
+        )
+    return pytorch.TrainUnit._from_values(
+        **value, global_batch_size=hparams.get("global_batch_size")
+    )
+
+
+def check_settings(
+    trial_class: type[pytorch.PyTorchTrial],
+    hparams: Mapping[str, Any],
+    data_config: Mapping[str, Any],
+    *,
+    slots: int,
+    strict: bool = False,
+) -> None:
+    """Finds what is wrong in the YAML before anything is loaded, and complains of all of it.
+
+    Args:
+        trial_class: tells by ``hyperparameter_types`` and ``data_types`` which keys it reads; a
+            trial that has none of these is not checked.
+        hparams: the hyperparameters.
+        data_config: section ``data``.
+        slots: processes that share a batch.
+        strict: keys that nobody reads are errors.
+
+    Raises:
+        UserError: naming all values of a wrong type, a batch size that the slots cannot share, and
+            in strict mode all unknown keys.
+    """
+    hyperparameter_types = getattr(trial_class, "hyperparameter_types", ())
+    data_types = getattr(trial_class, "data_types", ())
+    problems = []
+    for values, dataclass_types in ((hparams, hyperparameter_types), (data_config, data_types)):
+        for cls in dataclass_types:
+            names = [field.name for field in dataclasses.fields(cls)]
+            # What is null counts as missing; that is the trial's to complain of.
+            given = {name: values[name] for name in names if values.get(name) is not None}
+            try:
+                _config.typed_values(cls, given)
+            except UserError as error:
+                problems.append(str(error))
+    batch = hparams.get("global_batch_size")
+    if not problems and isinstance(batch, int):
+        if batch < 1:
+            problems.append(f"hyperparameters.global_batch_size is {batch}, but should be above 0.")
+        elif batch % slots:
+            fitting = max(batch - batch % slots, slots)
+            problems.append(
+                f"hyperparameters.global_batch_size is {batch}, which {slots} slots cannot share "
+                f"equally. Write a multiple of {slots}, for instance {fitting}."
+            )
+    if strict and hyperparameter_types:
+        try:
+            _config.check_keys(hparams, data_config, hyperparameter_types, data_types, strict=True)
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        # A field that several dataclasses have is found by each of them.
+        raise UserError("\n".join(dict.fromkeys(problems)))
+
+
+def build_trial(
+    trial_class: type[pytorch.PyTorchTrial], context: pytorch.PyTorchTrialContext
+) -> tuple[pytorch.PyTorchTrial, Periods]:
+    """Makes the trial, and gives its learning-rate schedule its length if that is still open.
+
+    Args:
+        trial_class: the trial.
+        context: with hyperparameters and a completed experiment configuration.
+
+    Returns:
+        The trial and the periods of its training.
+    """
+    # The trial comes first: it complains of all that is missing, not of the length alone.
+    trial = trial_class(context)
+    periods = read_periods(context.get_experiment_config(), context.get_hparams())
+    waiting = [
+        wrapped._scheduler
+        for wrapped in context.lr_schedulers
+        if isinstance(wrapped._scheduler, _schedule.DeferredLRScheduler)
+        and not wrapped._scheduler.resolved
+    ]
+    if waiting:
+        # Before Determined loads a checkpoint: the schedule's state has to find the schedule.
+        in_epochs = periods.unit == "epochs"
+        total = periods.total_batches(_batches_per_epoch(trial, context) if in_epochs else 0)
+        for scheduler in waiting:
+            scheduler.resolve(total)
+    return trial, periods
+
+
+def _batches_per_epoch(trial: pytorch.PyTorchTrial, context: pytorch.PyTorchTrialContext) -> int:
+    """As Determined counts them: the chief's share, the last one of an epoch included."""
+    loader = trial.build_training_data_loader()
+    if isinstance(loader, pytorch.DataLoader):
+        loader = loader.get_data_loader(
+            repeat=True, skip=0, num_replicas=context.distributed.size, rank=0
+        )
+    return len(loader)
+
+
+def slots_of_this_run() -> int:
+    """How many processes train together, as torch's launcher says."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def run_on_cluster(trial_class: type[pytorch.PyTorchTrial], info: det.ClusterInfo) -> None:
+    """Trains as the experiment's configuration says, on the slots that Determined has given.
+
+    Args:
+        trial_class: the trial.
+        info: ``determined.get_cluster_info()``.
+
+    Raises:
+        UserError: when something in the configuration is wrong.
+    """
+    config, hparams = info.trial._config, info.trial.hparams
+    check_settings(trial_class, hparams, config.get("data") or {}, slots=slots_of_this_run())
+    optimizations = config["optimizations"]
+    with pytorch.init(
+        hparams=hparams,
+        exp_conf=config,
+        aggregation_frequency=int(optimizations["aggregation_frequency"]),
+    ) as context:
+        context._set_default_gradient_compression(bool(optimizations["gradient_compression"]))
+        context._set_default_average_aggregated_gradients(
+            bool(optimizations["average_aggregated_gradients"])
+        )
+        trial, periods = build_trial(trial_class, context)
+        pytorch.Trainer(trial, context).fit(
+            max_length=periods.max_length,
+            checkpoint_period=periods.checkpoint,
+            validation_period=periods.validation,
+            reporting_period=pytorch.Batch(int(config["scheduling_unit"])),
+            checkpoint_policy=periods.checkpoint_policy,
+            latest_checkpoint=info.latest_checkpoint,
+            step_zero_validation=periods.validate_first,
+            profiling_enabled=bool((config.get("profiling") or {}).get("enabled")),
+        )

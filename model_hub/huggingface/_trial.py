@@ -1,0 +1,164 @@
+"""`BaseTransformerTrial`: puts the other modules in order and owns no logic of its own."""
+
+import functools
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import torch
+from determined import pytorch
+
+from model_hub.huggingface import _build, _config, _exact, _schedule
+from model_hub.utils import AttrDict
+
+logger = logging.getLogger("model_hub")
+
+
+class BaseTransformerTrial(pytorch.PyTorchTrial):
+    """A trial that builds model, tokenizer, optimizer and schedule from the YAML.
+
+    A subclass adds the data: ``build_training_data_loader``, ``build_validation_data_loader`` and
+    ``evaluate_batch``. It may set ``hparams``, ``data_config`` or ``exp_config`` (any mapping)
+    before it calls ``super().__init__(context)``; then these are used. It may also leave that call
+    out, and call :meth:`check_hparams` and the functions of :mod:`model_hub.huggingface` itself.
+
+    Args:
+        context: the trial's context.
+
+    Attributes:
+        context: the trial's context.
+        hparams: section ``hyperparameters`` of the YAML.
+        data_config: section ``data``.
+        exp_config: the whole YAML.
+        config_kwargs: arguments of the model's configuration.
+        tokenizer_kwargs: arguments of the tokenizer.
+        model_kwargs: arguments of the model.
+        config: the model's configuration.
+        tokenizer: the tokenizer.
+        model: the model, wrapped by the context.
+        optimizer: the optimizer, wrapped by the context.
+        lr_scheduler: the learning-rate schedule.
+        grad_clip_fn: clips gradients in place; None if ``max_grad_norm`` is 0.
+        hyperparameter_types: class attribute; dataclasses whose fields may stand under
+            ``hyperparameters``. A subclass that reads keys of its own adds a dataclass of them, so
+            that a misspelt key can be told from one that is meant.
+        data_types: class attribute; the same for section ``data``.
+
+    Raises:
+        UserError: when something in the YAML is missing or wrong.
+    """
+
+    hyperparameter_types: ClassVar[tuple[type, ...]] = _config.HYPERPARAMETER_TYPES
+    data_types: ClassVar[tuple[type, ...]] = (_config.DatasetKwargs,)
+
+    context: pytorch.PyTorchTrialContext
+    hparams: AttrDict
+    data_config: AttrDict
+    exp_config: AttrDict
+
+    def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
+        self.context = context
+        self.check_hparams()
+        self.config_kwargs, self.tokenizer_kwargs, self.model_kwargs = (
+            _config.default_parse_config_tokenizer_model_kwargs(self.hparams)
+        )
+        optimizer_kwargs, scheduler_kwargs = _config.default_parse_optimizer_lr_scheduler_kwargs(
+            self.hparams
+        )
+        self.config, self.tokenizer, model = _build.build_using_auto(
+            self.config_kwargs,
+            self.tokenizer_kwargs,
+            self.hparams.model_mode,
+            self.model_kwargs,
+            use_pretrained_weights=self.hparams.use_pretrained_weights,
+        )
+        self.model = context.wrap_model(model)
+        self.optimizer = context.wrap_optimizer(
+            _build.build_default_optimizer(self.model, optimizer_kwargs)
+        )
+        self.lr_scheduler = _schedule.build_default_lr_scheduler(self.optimizer, scheduler_kwargs)
+        context.wrap_lr_scheduler(
+            self.lr_scheduler,  # type: ignore[arg-type] # Determined names torch's older base class.
+            pytorch.LRScheduler.StepMode.MANUAL_STEP
+            if _schedule.wants_metric(self.lr_scheduler)
+            else pytorch.LRScheduler.StepMode.STEP_EVERY_BATCH,
+        )
+        self.grad_clip_fn: Callable[[Iterable[torch.Tensor]], Any] | None = (
+            functools.partial(
+                torch.nn.utils.clip_grad_norm_, max_norm=optimizer_kwargs.max_grad_norm
+            )
+            if optimizer_kwargs.max_grad_norm > 0
+            else None
+        )
+
+    def check_hparams(self) -> None:
+        """Reads the sections of the YAML that are not set yet, fills in and checks them.
+
+        It also makes sure that the trial continues exactly after a stop (see ``_exact``).
+
+        ``num_training_steps`` is computed from the experiment's length if it is absent,
+        ``use_pretrained_weights`` becomes true with a warning. Keys that look misspelt are warned
+        of.
+
+        Raises:
+            UserError: naming all hyperparameters that are missing.
+        """
+        self.hparams = _attributed(self, "hparams", self.context.get_hparams)
+        self.data_config = _attributed(self, "data_config", self.context.get_data_config)
+        self.exp_config = _attributed(self, "exp_config", self.context.get_experiment_config)
+        # Where old trial files find it; Determined has moved it since.
+        vars(self.context.experimental).setdefault("wrap_reducer", self.context.wrap_reducer)
+        _exact.make_exact(self)
+        if self.context.distributed.rank > 0:
+            # Every slot finds the same; it is said once.
+            logger.setLevel(logging.ERROR)
+        _config.check_keys(
+            self.hparams, self.data_config, self.hyperparameter_types, self.data_types
+        )
+        _config.check_hparams(self.hparams, self.exp_config)
+        if self.hparams.get("use_apex_amp"):
+            logger.warning(
+                "hyperparameters.use_apex_amp is true, but apex is no longer supported: training "
+                "in single precision. Remove the key."
+            )
+
+    def build_callbacks(self) -> dict[str, pytorch.PyTorchCallback]:
+        """Callbacks of the trial; a subclass that has its own adds them to these.
+
+        Returns:
+            The one that steps the schedule after a validation, if it wants that
+            (``reduce_lr_on_plateau``, ``greedy``).
+        """
+        scheduler = getattr(self, "lr_scheduler", None)
+        if scheduler is None or not _schedule.wants_metric(scheduler):
+            return {}
+        metric = (self.exp_config.get("searcher") or {}).get("metric")
+        callback = _schedule.MetricScheduleCallback(scheduler, self.context, metric)
+        return {"lr_scheduler": callback}
+
+    def train_batch(
+        self, batch: Any, epoch_idx: int, batch_idx: int
+    ) -> torch.Tensor | dict[str, torch.Tensor]:
+        """One training step: forward, backward, clipped update of the weights.
+
+        Args:
+            batch: arguments of the model, the labels among them.
+            epoch_idx: number of the epoch, from 0.
+            batch_idx: number of the batch since the beginning, from 0.
+
+        Returns:
+            The loss, a scalar.
+        """
+        outputs = self.model(**batch)
+        loss: torch.Tensor = outputs["loss"] if isinstance(outputs, dict) else outputs[0]
+        self.context.backward(loss)
+        self.context.step_optimizer(self.optimizer, self.grad_clip_fn)
+        return loss
+
+
+def _attributed(trial: BaseTransformerTrial, name: str, read: Callable[[], Any]) -> AttrDict:
+    """The section that the subclass has set, else the context's, with attributes for its keys."""
+    value = getattr(trial, name, None)
+    if isinstance(value, AttrDict):
+        return value
+    return AttrDict(read() if value is None else value)

@@ -1,0 +1,244 @@
+"""The final answer of every example, chosen among the best spans of all its features."""
+
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import datasets
+import numpy as np
+import numpy.typing as npt
+
+from model_hub.huggingface.tasks._feature_spans import FeatureSpans, Floats
+from model_hub.huggingface.tasks._squad_settings import QuestionAnsweringDataKwargs
+
+Ints = npt.NDArray[np.int64]
+Doubles = npt.NDArray[np.float64]
+
+
+class OffsetTable:
+    """The character offsets of every token of every feature, as flat arrays.
+
+    Args:
+        features: has the column ``offset_mapping``.
+    """
+
+    def __init__(self, features: datasets.Dataset) -> None:
+        column = features.with_format("arrow", columns=["offset_mapping"])[:].column(0)
+        lengths, flat = [np.zeros(1, np.int64)], [np.zeros(0, np.int32)]
+        for chunk in column.chunks:
+            lengths.append(chunk.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64))
+            pairs = chunk.flatten().flatten()
+            flat.append(pairs.to_numpy(zero_copy_only=False).astype(np.int32))
+        self._row = np.cumsum(np.concatenate(lengths))
+        self._pairs = np.concatenate(flat).reshape(-1, 2)
+
+    def characters(self, features: Ints, start: Ints, end: Ints) -> tuple[Ints, Ints]:
+        """Characters (end exclusive) that the tokens ``start`` to ``end`` of the features cover."""
+        row = self._row[features]
+        return (
+            self._pairs[row + start, 0].astype(np.int64),
+            self._pairs[row + end, 1].astype(np.int64),
+        )
+
+
+class ChosenSpans(NamedTuple):
+    """The n best spans of every example seen: flat arrays, an example's spans in falling order.
+
+    Attributes:
+        examples: row numbers of the examples seen, rising, ``[examples]``.
+        null_score: lowest null score of the example's features, float64 ``[examples]``.
+        example: index into ``examples`` for each span, rising, ``[spans]``.
+        begin: first character, ``[spans]``.
+        end: character after the last.
+        start_logit: float32 ``[spans]``.
+        end_logit: float32 ``[spans]``.
+        score: float32 ``[spans]``, finite.
+    """
+
+    examples: Ints
+    null_score: Doubles
+    example: Ints
+    begin: Ints
+    end: Ints
+    start_logit: Floats
+    end_logit: Floats
+    score: Floats
+
+
+def choose_spans(
+    spans: FeatureSpans, example_of_feature: Ints, offsets: OffsetTable, n_best_size: int
+) -> ChosenSpans:
+    """Merges the spans of each example's features and keeps its n best.
+
+    Equal scores stand in the order of feature, start, end.
+
+    Args:
+        spans: by rising ``feature_id``, every feature once.
+        example_of_feature: row number of the example by feature id.
+        offsets: characters of the features' tokens.
+        n_best_size: how many to keep per example.
+    """
+    examples, example = np.unique(example_of_feature[spans.feature_id], return_inverse=True)
+    null_score = np.full(len(examples), np.inf)
+    np.minimum.at(null_score, example, np.nan_to_num(spans.null_score.astype(np.float64)))
+
+    feature, place = np.nonzero(np.isfinite(spans.score))
+    start = spans.start[feature, place].astype(np.int64)
+    end = spans.end[feature, place].astype(np.int64)
+    score = spans.score[feature, place]
+    # A stable sort: a feature's spans come in the order of start and end where scores are equal.
+    order = np.lexsort((-score, example[feature]))
+    groups = example[feature][order]
+    first_of_group = np.searchsorted(groups, groups)
+    order = order[np.arange(len(groups)) - first_of_group < n_best_size]
+    feature, place = feature[order], place[order]
+    begin, end = offsets.characters(spans.feature_id[feature], start[order], end[order])
+    return ChosenSpans(
+        examples,
+        null_score,
+        example[feature],
+        begin,
+        end,
+        spans.start_logit[feature, place],
+        spans.end_logit[feature, place],
+        score[order],
+    )
+
+
+class BestSpans(NamedTuple):
+    """The best answer that is not empty of every example seen; one entry an example.
+
+    Attributes:
+        begin: first character, 0 where there is no span.
+        end: character after the last, 0 where there is no span.
+        score: float64, ``-inf`` where there is no span.
+        null_odds: by how much "no answer" is better: null score minus the span's score (0 where
+            there is no span), float64.
+    """
+
+    begin: Ints
+    end: Ints
+    score: Doubles
+    null_odds: Doubles
+
+    def texts(self, chosen: ChosenSpans, contexts: Sequence[str]) -> list[str]:
+        """The answers' texts, "" where there is no span; contexts by row number of the example."""
+        return [
+            contexts[row][begin:end]
+            for row, begin, end in zip(
+                chosen.examples.tolist(), self.begin.tolist(), self.end.tolist(), strict=True
+            )
+        ]
+
+    def unanswered(self, data_kwargs: QuestionAnsweringDataKwargs) -> npt.NDArray[np.bool_]:
+        """Where "no answer" is the answer: it may be, and is better by more than the threshold."""
+        better = self.null_odds > data_kwargs.null_score_diff_threshold
+        return better & data_kwargs.version_2_with_negative
+
+
+def best_spans(chosen: ChosenSpans) -> BestSpans:
+    """Finds the best answer of every example among its n best spans."""
+    count = len(chosen.examples)
+    begin, end = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    score, null_odds = np.full(count, -np.inf), chosen.null_score.copy()
+    some = np.flatnonzero(chosen.end > chosen.begin)
+    seen, first = np.unique(chosen.example[some], return_index=True)
+    best = some[first]
+    begin[seen], end[seen], score[seen] = chosen.begin[best], chosen.end[best], chosen.score[best]
+    null_odds[seen] -= score[seen]
+    return BestSpans(begin, end, score, null_odds)
+
+
+def log_weights(chosen: ChosenSpans, with_null: npt.NDArray[np.bool_]) -> Doubles:
+    """Logarithm of the sum of exp(score) over the n best spans of every example seen.
+
+    Args:
+        chosen: the n best spans.
+        with_null: whether "no answer" is one of the summands, ``[examples]``.
+    """
+    total: Doubles = np.where(with_null, chosen.null_score, -np.inf)
+    np.logaddexp.at(total, chosen.example, chosen.score.astype(np.float64))
+    return total
+
+
+def nbest_lists(
+    chosen: ChosenSpans, contexts: Sequence[str], with_null: bool, n_best_size: int
+) -> list[list[dict[str, Any]]]:
+    """Per example its n best answers with their probabilities among themselves.
+
+    Args:
+        chosen: the n best spans.
+        contexts: by row number of the example.
+        with_null: list "no answer" as well, as text "", where its score puts it or last.
+        n_best_size: length of a list (one more if "no answer" comes last).
+
+    Returns:
+        Per example dicts with ``text``, ``probability``, ``score``, ``start_logit``, ``end_logit``
+        ("no answer" has no logits of its own); falling scores; never empty.
+    """
+    bounds = np.searchsorted(chosen.example, np.arange(len(chosen.examples) + 1)).tolist()
+    columns = zip(
+        chosen.begin.tolist(),
+        chosen.end.tolist(),
+        chosen.score.tolist(),
+        chosen.start_logit.tolist(),
+        chosen.end_logit.tolist(),
+        strict=True,
+    )
+    flat = [
+        (score, begin, end, {"start_logit": start_logit, "end_logit": end_logit})
+        for begin, end, score, start_logit, end_logit in columns
+    ]
+    lists = []
+    for index, row in enumerate(chosen.examples.tolist()):
+        context = contexts[row]
+        entries = [
+            {"text": context[begin:end], "probability": 0.0, "score": score, **logits}
+            for score, begin, end, logits in flat[bounds[index] : bounds[index + 1]]
+        ]
+        if with_null or not entries:
+            null = {"text": "", "probability": 0.0, "score": float(chosen.null_score[index])}
+            place = sum(entry["score"] >= null["score"] for entry in entries)
+            entries = entries[: n_best_size - 1] if place < n_best_size else entries
+            entries.insert(place, null)
+        scores = np.array([entry["score"] for entry in entries])
+        weights = np.exp(scores - scores.max())
+        for entry, probability in zip(entries, (weights / weights.sum()).tolist(), strict=True):
+            entry["probability"] = probability
+        lists.append(entries)
+    return lists
+
+
+def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
+    """Writes a UTF-8 JSON object, one entry a line.
+
+    A reader sees the old file or the whole new one, never a part of it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", dir=path.parent, suffix=".tmp", delete=False
+    ) as part:
+        try:
+            # json's own indent takes twice as long for the n-best lists.
+            lines = (f"{_json(name)}: {_json(value)}" for name, value in content.items())
+            part.write("{\n" + ",\n".join(lines) + "\n}\n")
+            part.close()
+            # Temporary files are private; these are results for everybody.
+            os.chmod(part.name, 0o666 & ~_umask())
+            os.replace(part.name, path)
+        except BaseException:
+            os.unlink(part.name)
+            raise
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

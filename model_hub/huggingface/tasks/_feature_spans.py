@@ -1,0 +1,127 @@
+"""The best spans of every feature: collected on the device, handed over as numpy arrays."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from model_hub.huggingface.tasks._spans import select_n_best_spans
+
+Floats = npt.NDArray[np.float32]
+
+
+class FeatureSpans(NamedTuple):
+    """The best spans of some features; ``seen`` features, n spans each.
+
+    Attributes:
+        feature_id: int64 ``[seen]``.
+        start: first token as stored in the feature (before the collator's padding), ``[seen, n]``.
+        end: last token, inclusive.
+        start_logit: float32 ``[seen, n]``.
+        end_logit: float32 ``[seen, n]``.
+        score: float32 ``[seen, n]``, the sum of both; ``-inf`` where there is no span.
+        null_score: float32 ``[seen]``, start logit plus end logit of the CLS token.
+    """
+
+    feature_id: npt.NDArray[Any]
+    start: npt.NDArray[Any]
+    end: npt.NDArray[Any]
+    start_logit: Floats
+    end_logit: Floats
+    score: Floats
+    null_score: Floats
+
+    @classmethod
+    def joined(cls, parts: Sequence["FeatureSpans"]) -> "FeatureSpans":
+        """One after another, by rising ``feature_id``, every feature once."""
+        whole = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        _, once = np.unique(whole[0], return_index=True)
+        return cls(*(array[once] for array in whole))
+
+
+class SpanCollector:
+    """Takes logits batch by batch and keeps the n best spans of every feature.
+
+    Args:
+        n_best_size: spans per feature.
+        max_answer_length: longest span in tokens.
+    """
+
+    def __init__(self, n_best_size: int, max_answer_length: int) -> None:
+        self._n_best_size = n_best_size
+        self._max_answer_length = max_answer_length
+        # Two tensors a batch, one of integers and one of floats, so that little is copied at the
+        # end.
+        self._tokens: list[torch.Tensor] = []
+        self._values: list[torch.Tensor] = []
+
+    @torch.no_grad()
+    def update(
+        self,
+        batch_columns: Mapping[str, torch.Tensor],
+        start_logits: torch.Tensor,
+        end_logits: torch.Tensor,
+    ) -> None:
+        """Takes the n best spans of a batch; without waiting for the device.
+
+        Args:
+            batch_columns: the columns of :data:`FEATURE_COLUMNS`, each int ``[batch]``, on any
+                device.
+            start_logits: any float type, ``[batch, length]``.
+            end_logits: the same.
+        """
+        columns = {
+            name: column.to(start_logits.device, non_blocking=True)
+            for name, column in batch_columns.items()
+        }
+        spans = select_n_best_spans(
+            start_logits,
+            end_logits,
+            context_begin=columns["context_begin"],
+            context_end=columns["context_end"],
+            n_best_size=self._n_best_size,
+            max_answer_length=self._max_answer_length,
+        )
+        start_logits, end_logits = start_logits.float(), end_logits.float()
+        cls_index = columns["cls_index"][:, None]
+        null_score = start_logits.gather(1, cls_index) + end_logits.gather(1, cls_index)
+        left = columns.get("left_padding", torch.zeros_like(columns["feature_id"]))[:, None]
+        self._tokens.append(
+            torch.cat(
+                (columns["feature_id"][:, None], spans.start - left, spans.end - left), dim=1
+            ).int()
+        )
+        self._values.append(
+            torch.cat(
+                (
+                    null_score,
+                    start_logits.gather(1, spans.start),
+                    end_logits.gather(1, spans.end),
+                    spans.score,
+                ),
+                dim=1,
+            )
+        )
+
+    def collected(self) -> FeatureSpans:
+        """The spans of all features so far, a few hundred bytes a feature."""
+        n = self._n_best_size
+        if not self._tokens:
+            tokens, values = (
+                np.zeros((0, 1 + 2 * n), np.int32),
+                np.zeros((0, 1 + 3 * n), np.float32),
+            )
+        else:
+            tokens = torch.cat(self._tokens).cpu().numpy()
+            values = torch.cat(self._values).cpu().numpy()
+        return FeatureSpans(
+            feature_id=tokens[:, 0],
+            start=tokens[:, 1 : 1 + n],
+            end=tokens[:, 1 + n :],
+            null_score=values[:, 0],
+            start_logit=values[:, 1 : 1 + n],
+            end_logit=values[:, 1 + n : 1 + 2 * n],
+            score=values[:, 1 + 2 * n :],
+        )

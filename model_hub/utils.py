@@ -1,0 +1,254 @@
+"""The names that trial files import from here: arrays, downloads, lengths and ``AttrDict``."""
+
+import json
+import os
+import pathlib
+import reprlib
+import shutil
+import urllib.parse
+import urllib.request
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrdict
+import filelock
+import numpy as np
+import torch
+
+from model_hub._secrets import shown
+from model_hub.errors import UserError
+
+__all__ = ["AttrDict", "compute_num_training_steps", "download_url", "expand_like", "numpify"]
+
+
+class AttrDict(dict[str, Any]):
+    """A ``dict`` whose items are attributes as well, at every depth.
+
+    ``config.a.b`` and ``config["a"]["b"]`` are the same object, so ``config.a.b = 1`` stays. Dicts
+    that are put in (also inside lists and tuples) become ``AttrDict``; lists stay lists.
+    ``isinstance(x, attrdict.AttrDict)`` holds, which trial files of the old library rely on.
+    Its ``repr`` hides the access tokens of the Hugging Face Hub.
+
+    Raises:
+        AttributeError: for a name that is not there, and on setting a name that ``dict`` itself
+            uses (``items``, ``update``, ...): write ``d["items"] = ...`` for those.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+        self.update(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(
+                f"there is no {name!r} here, only {sorted(map(str, self))}"
+            ) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if hasattr(type(self), name):
+            raise AttributeError(f"{name!r} is a method of dict; write d[{name!r}] = ... instead")
+        self[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        try:
+            del self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, _attributed(value))
+
+    @reprlib.recursive_repr("{...}")
+    def __repr__(self) -> str:
+        return f"{{{', '.join(f'{key!r}: {shown(key, value)}' for key, value in self.items())}}}"
+
+    def __or__(self, other: Any) -> "AttrDict":  # type: ignore[override]
+        return type(self)({**self, **other}) if isinstance(other, Mapping) else NotImplemented
+
+    def __ior__(self, other: Any) -> "AttrDict":  # type: ignore[override]
+        self.update(other)
+        return self
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Like ``dict.update``; nested dicts become ``AttrDict``."""
+        for key, value in dict(*args, **kwargs).items():
+            self[key] = value
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """Like ``dict.setdefault``; returns the stored (converted) value."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def copy(self) -> "AttrDict":
+        """A shallow copy, as ``dict.copy`` makes it."""
+        new = type(self)()
+        dict.update(new, self)
+        return new
+
+
+# attrdict.AttrDict is an abstract base class underneath, so a class of ours can be one of its kind
+# without inheriting its habits (it copies nested dicts at every access and turns lists to tuples).
+attrdict.AttrDict.register(AttrDict)
+
+
+def _attributed(value: Any) -> Any:
+    if isinstance(value, AttrDict):
+        return value
+    if isinstance(value, Mapping):
+        return AttrDict(value)
+    if type(value) in (list, tuple):
+        converted = [_attributed(item) for item in value]
+        # With nothing to convert in it, the list that is put in is the one that comes out.
+        if any(new is not old for new, old in zip(converted, value, strict=True)):
+            return type(value)(converted)
+    return value
+
+
+def expand_like(arrays: Iterable[np.ndarray], fill: float = -100) -> np.ndarray:
+    """Concatenates arrays on dimension 0 after padding dimension 1 to the longest.
+
+    Args:
+        arrays: arrays of shape ``[n_i, length_i, ...]`` (or ``[n_i]``), equal in the dimensions
+            after the second.
+        fill: value of the padding.
+
+    Returns:
+        An array of shape ``[sum(n_i), max(length_i), ...]`` whose dtype holds all the inputs and,
+        where there is padding, ``fill``.
+
+    Raises:
+        ValueError: when there are no arrays.
+    """
+    arrays = [np.asarray(array) for array in arrays]
+    if not arrays:
+        raise ValueError("expand_like needs at least one array")
+    if arrays[0].ndim == 1:
+        return np.concatenate(arrays)
+    rows = sum(len(array) for array in arrays)
+    longest = max(array.shape[1] for array in arrays)
+    shape = (rows, longest, *arrays[0].shape[2:])
+    result = np.empty(shape, np.result_type(*arrays))
+    if any(array.shape[1] < longest for array in arrays):
+        dtype = np.result_type(result.dtype, np.min_scalar_type(fill))
+        result = np.full(shape, fill, dtype)
+    begin = 0
+    for array in arrays:
+        result[begin : begin + len(array), : array.shape[1]] = array
+        begin += len(array)
+    return result
+
+
+def numpify(x: list[Any] | np.ndarray | torch.Tensor) -> np.ndarray:
+    """The value as a numpy array, fetched from its device where needed.
+
+    Raises:
+        TypeError: for anything but a list, an array or a tensor.
+    """
+    if isinstance(x, np.ndarray):
+        return x
+    if isinstance(x, list):
+        return np.array(x)
+    if isinstance(x, torch.Tensor):
+        x = x.detach().cpu()
+        # numpy has no bfloat16.
+        return (x.float() if x.dtype == torch.bfloat16 else x).numpy()
+    raise TypeError(f"expected a list, numpy.ndarray or torch.Tensor, got {type(x).__name__}")
+
+
+def download_url(download_directory: str, url: str) -> str:
+    """Downloads a file once, also when several processes of a machine ask at the same time.
+
+    Args:
+        download_directory: folder for the file; made if it is not there.
+        url: what to fetch (``http``, ``https``, ``ftp`` or ``file``).
+
+    Returns:
+        The path of the file. A file that is there already is not fetched again.
+
+    Raises:
+        OSError: when the file cannot be fetched, or not all of it.
+        ValueError: when the URL ends in no file name.
+    """
+    directory = pathlib.Path(download_directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    name = pathlib.PurePosixPath(urllib.parse.urlparse(url).path).name
+    if not name:
+        raise ValueError(f"the URL {url!r} does not end in a file name")
+    path = directory / name
+    with filelock.FileLock(f"{path}.lock"):
+        if not path.exists():
+            # Into another file first: a broken download must not look like a finished one. Its name
+            # is this process's own, as the lock may not hold between machines that share a disk.
+            part = directory / f"{name}.{uuid.uuid4().hex}.part"
+            try:
+                with urllib.request.urlopen(url) as response, part.open("wb") as file:
+                    shutil.copyfileobj(response, file)
+                    length = response.headers.get("Content-Length")
+                    if length is not None and file.tell() != int(length):
+                        raise OSError(f"{url}: only {file.tell()} of {length} bytes have come")
+                os.replace(part, path)
+            finally:
+                part.unlink(missing_ok=True)
+    return str(path)
+
+
+def compute_num_training_steps(experiment_config: Mapping[str, Any], global_batch_size: int) -> int:
+    """The number of training batches that ``searcher.max_length`` stands for.
+
+    Args:
+        experiment_config: the experiment's configuration.
+        global_batch_size: samples a batch, over all slots.
+
+    Returns:
+        ``n`` for ``{batches: n}``, ``int(n / global_batch_size)`` for ``{records: n}`` and
+        ``n * int(records_per_epoch / global_batch_size)`` for ``{epochs: n}``.
+
+    Raises:
+        UserError: when there is no ``searcher.max_length``, when it is not a length, or when it is
+            in epochs and ``records_per_epoch`` is not there.
+    """
+    unit, count = searcher_max_length(experiment_config)
+    if unit == "batches":
+        return count
+    if unit == "records":
+        return count // global_batch_size
+    records_per_epoch = experiment_config.get("records_per_epoch")
+    if not records_per_epoch:
+        raise UserError(
+            f"searcher.max_length is in epochs ({{epochs: {count}}}) and records_per_epoch is not "
+            "set, so the number of training steps is unknown; write records_per_epoch (the number "
+            "of training samples), or searcher.max_length in batches."
+        )
+    return count * int(records_per_epoch / global_batch_size)
+
+
+def searcher_max_length(experiment_config: Mapping[str, Any]) -> tuple[str, int]:
+    """Unit (``batches``, ``records`` or ``epochs``) and number of ``searcher.max_length``.
+
+    Raises:
+        UserError: when it is not there, or not a length.
+    """
+    length = (experiment_config.get("searcher") or {}).get("max_length")
+    if length is None:
+        raise UserError(
+            "searcher.max_length is not set, so the number of training steps is unknown; write "
+            "hyperparameters.num_train_epochs, or hyperparameters.num_training_steps."
+        )
+    # The oldest files give a bare number, which means batches.
+    values = dict(length) if isinstance(length, Mapping) else {"batches": length}
+    unit, count = next(iter(values.items())) if len(values) == 1 else ("", None)
+    if (
+        unit not in ("batches", "records", "epochs")
+        or not isinstance(count, int)
+        or isinstance(count, bool)
+        or count < 1
+    ):
+        raise UserError(
+            f"searcher.max_length is {json.dumps(length, default=dict)}, but should be one of "
+            "batches, records and epochs with a whole number above 0; for instance {epochs: 2}."
+        )
+    return unit, count

