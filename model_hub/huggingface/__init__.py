@@ -23,6 +23,7 @@ from model_hub.huggingface._data import (
     trial_seed,
     validation_data_loader,
 )
+from model_hub.huggingface._files import split_sources
 from model_hub.huggingface._names import MODEL_MODES, auto_model_class
 from model_hub.huggingface._schedule import build_default_lr_scheduler
 from model_hub.huggingface._trial import BaseTransformerTrial
@@ -47,6 +48,7 @@ __all__ = [
     "parse_dict_to_dataclasses",
     "prepare_dataset",
     "remove_unused_columns",
+    "split_sources",
     "training_data_loader",
     "trial_seed",
     "validation_data_loader",

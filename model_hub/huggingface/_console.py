@@ -78,12 +78,15 @@ class Console:
     def start(self, total: int, done: int) -> None:
         """Begins the progress bar of ``total`` batches; quiet when there is no terminal."""
         if self._enabled and sys.stderr.isatty():
+            # A terminal in a container may not know its width.
+            known = os.get_terminal_size(sys.stderr.fileno()).columns > 0
             self._bar = tqdm(
                 total=total,
                 initial=done,
                 unit="batch",
                 desc="training",
-                dynamic_ncols=True,
+                dynamic_ncols=known,
+                ncols=None if known else 100,
                 smoothing=0.1,
                 bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}"
                 " [{elapsed}<{remaining}{postfix}]",

@@ -256,9 +256,7 @@ def typed_values(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
             typed[name] = _convert(value, hints[name])
         except (TypeError, ValueError):
             wanted = _described(hints[name])
-            wrong.append(
-                f"{key_in(section, name)} is {shown(name, value)}, but should be {wanted}"
-            )
+            wrong.append(f"{key_in(section, name)} is {shown(name, value)}, but should be {wanted}")
     if wrong:
         raise UserError("; ".join(wrong) + ".")
     return typed

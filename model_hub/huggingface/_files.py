@@ -9,7 +9,7 @@ import logging
 import os
 import pathlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import datasets
@@ -39,6 +39,23 @@ SQUAD_FEATURES = datasets.Features(
         },
     }
 )
+
+
+def split_sources(data_config: Mapping[str, Any]) -> dict[str, str]:
+    """Where the splits of :func:`model_hub.huggingface.default_load_dataset` come from.
+
+    Args:
+        data_config: section ``data`` of the YAML.
+
+    Returns:
+        By name of the split the YAML key and its value, for messages.
+    """
+    name = data_config.get("dataset_name")
+    if name:
+        return {split: f"data.dataset_name {name!r}, {split}" for split in ("train", "validation")}
+    train = f"data.train_file {data_config.get('train_file')!r}"
+    file = data_config.get("validation_file")
+    return {"train": train, "validation": f"data.validation_file {file!r}" if file else train}
 
 
 def load_file(key: str, file: str) -> datasets.Dataset:

@@ -8,7 +8,6 @@ import torch
 from determined import pytorch
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from transformers.optimization import AdafactorSchedule, GreedyLR, get_scheduler
-from transformers.trainer_utils import SchedulerType
 
 from model_hub.errors import UserError
 from model_hub.huggingface._fields import LRSchedulerKwargs
@@ -115,7 +114,7 @@ def build_default_lr_scheduler(
 
     if scheduler_kwargs.num_training_steps is not None:
         return build(scheduler_kwargs.num_training_steps)
-    if kind in (SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY):
+    if kind.value in ("reduce_lr_on_plateau", "greedy"):
         return build(0)  # They look at a metric and have no length.
     return DeferredLRScheduler(optimizer, build)
 

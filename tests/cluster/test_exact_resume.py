@@ -52,6 +52,7 @@ def config(corpus: pathlib.Path) -> dict[str, Any]:
         },
         "min_validation_period": {"batches": 5},
         "min_checkpoint_period": {"batches": 6},
+        "checkpoint_policy": "none",
         "scheduling_unit": 1,
     }
 
@@ -204,7 +205,7 @@ def test_killed_while_a_checkpoint_is_written(
     assert run.wait(expect=None) != 0
     latest = master.latest_checkpoint(run.trial.id)
     assert latest is not None and latest.steps_completed == 6
-    assert len(list(agent.storage.iterdir())) == 2
+    assert len(list(agent.storage.glob("*/code"))) == 2
     run = agent.restart(run)
     run.wait()
     assert_same_end(reference.end(config, 1), end_of(master, agent, run))

@@ -1,5 +1,6 @@
 """`model-hub train`: what it does, shows and leaves behind."""
 
+import fcntl
 import json
 import os
 import pathlib
@@ -9,6 +10,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import termios
 import time
 from typing import Any
 
@@ -321,10 +323,12 @@ def test_ranges_are_picked_reproducibly_and_told(
 def test_progress_bar_on_a_terminal(workspace: Workspace, tmp_path: pathlib.Path) -> None:
     yaml = workspace.write_yaml(workspace.config)
     reader, writer = pty.openpty()
+    rows_and_columns = struct.pack("HHHH", 24, 160, 0, 0)
+    fcntl.ioctl(writer, termios.TIOCSWINSZ, rows_and_columns)
     process = subprocess.Popen(
         command_line(["model-hub", "train", str(yaml), "--output-dir", str(tmp_path / "run")]),
         cwd=tmp_path,
-        env={**environment(tmp_path / "home"), "COLUMNS": "160", "TERM": "xterm"},
+        env={**environment(tmp_path / "home"), "TERM": "xterm"},
         stdout=writer,
         stderr=writer,
         close_fds=True,

@@ -36,7 +36,11 @@ class QATrial(hf.BaseTransformerTrial):
         # One process of a machine tokenizes; the others then read its cache.
         with hf.local_main_first(self.context):
             return qa.build_datasets(
-                self.raw_datasets, self.tokenizer, self.data_kwargs, self.config
+                self.raw_datasets,
+                self.tokenizer,
+                self.data_kwargs,
+                self.config,
+                hf.split_sources(self.data_config),
             )
 
     def build_training_data_loader(self) -> pytorch.DataLoader:

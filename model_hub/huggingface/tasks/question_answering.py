@@ -70,6 +70,7 @@ def build_datasets(
     tokenizer: transformers.PreTrainedTokenizerBase,
     data_kwargs: QuestionAnsweringDataKwargs,
     model_config: transformers.PretrainedConfig | None = None,
+    sources: Mapping[str, str] | None = None,
 ) -> QuestionAnsweringDatasets:
     """Checks the rows and makes features of them; what was made before comes from the cache.
 
@@ -78,13 +79,15 @@ def build_datasets(
         tokenizer: a fast tokenizer.
         data_kwargs: section ``data``.
         model_config: tells how many tokens the model takes.
+        sources: where each split comes from, for messages; see
+            :func:`model_hub.huggingface.split_sources`.
 
     Raises:
         UserError: when lengths or rows are not as they should be.
     """
     check_lengths(tokenizer, data_kwargs, model_max_length(model_config))
     for split in ("train", "validation"):
-        check_columns(raw_datasets[split], f"data, split {split}")
+        check_columns(raw_datasets[split], (sources or {}).get(split, f"split {split!r}"))
 
     def prepare(rows: datasets.Dataset, function: Any, description: str) -> datasets.Dataset:
         return _data.prepare_dataset(
