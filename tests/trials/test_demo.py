@@ -72,7 +72,7 @@ def test_answers_are_the_exported_models(demo: Demo) -> None:
 
 
 def test_f1_is_the_exported_models(demo: Demo) -> None:
-    """Over the held-out rows, by a way of its own: exported model, asked one by one."""
+    """Over the held-out rows, which the exported model is asked anew."""
     model = AutoModelForQuestionAnswering.from_pretrained(demo.folder / "model")
     tokenizer = AutoTokenizer.from_pretrained(demo.folder / "model")
     lines = (demo.folder / "corpus/validation.json").read_text(encoding="utf-8").splitlines()
@@ -82,7 +82,6 @@ def test_f1_is_the_exported_models(demo: Demo) -> None:
         tokenizer,
         [row["question"] for row in rows],
         [row["context"] for row in rows],
-        batch_size=1,
     )
     names = [row["id"] for row in rows]
     expected = qa.squad_v1_metrics(

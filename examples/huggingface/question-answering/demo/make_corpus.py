@@ -212,7 +212,8 @@ MODEL_CONFIG: dict[str, Any] = {
     "max_position_embeddings": MAX_POSITIONS,
     "rotary_value": False,
     "type_vocab_size": 2,
-    "initializer_range": 0.05,
+    # Larger than usual: with 0.05, runs of this length ended at F1 74 to 100.
+    "initializer_range": 0.1,
     "layer_norm_eps": 1e-12,
     "pad_token_id": 0,
 }

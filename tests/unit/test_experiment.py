@@ -1,0 +1,139 @@
+"""The experiment's YAML on this machine: overrides, defaults, picks, entrypoints."""
+
+import pathlib
+import sys
+from typing import Any
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from model_hub.errors import UserError
+from model_hub.huggingface import _experiment
+
+PLAIN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**9), 10**9)
+    | st.floats(allow_nan=False)
+    # What YAML allows in a quoted text; line breaks of other alphabets it folds.
+    | st.text(st.characters(codec="ascii", min_codepoint=32)),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.given(st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), PLAIN))
+def test_dumped_configuration_is_read_back_the_same(
+    tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]
+) -> None:
+    file = tmp_path_factory.mktemp("yaml") / "config.yaml"
+    file.write_text(_experiment.dump_config(config), encoding="utf-8")
+    assert _experiment.read_config(file) == config or not config
+
+
+@pytest.mark.parametrize(
+    ("assignment", "expected"),
+    [
+        ("hyperparameters.learning_rate=3e-5", {"hyperparameters": {"learning_rate": 3e-5}}),
+        ("a.b.c=true", {"a": {"b": {"c": True}}}),
+        ("name=x=y", {"name": "x=y"}),
+        ("searcher.vals=1,2", {"searcher": {"vals": [1, 2]}}),
+        ("searcher={name: single, metric: f1}", {"searcher": {"name": "single", "metric": "f1"}}),
+        ("data.train_file=a b.json", {"data": {"train_file": "a b.json"}}),
+        ("data.train_file=null", {"data": {"train_file": None}}),
+    ],
+)
+def test_override(assignment: str, expected: dict[str, Any]) -> None:
+    config: dict[str, Any] = {}
+    assert _experiment.override(config, [assignment]) == expected
+    assert config == {}
+
+
+def test_override_keeps_the_neighbours() -> None:
+    config = {"data": {"a": 1, "b": 2}, "searcher": None}
+    changed = _experiment.override(config, ["data.b=3", "searcher.metric=f1", "data.b=4"])
+    assert changed == {"data": {"a": 1, "b": 4}, "searcher": {"metric": "f1"}}
+
+
+def test_a_period_is_not_merged_with_the_default() -> None:
+    config = _experiment.with_defaults({"min_validation_period": {"epochs": 1}})
+    assert config["min_validation_period"] == {"epochs": 1}
+    assert config["min_checkpoint_period"] == {"batches": 0}
+
+
+RANGES = {
+    "a": {"type": "double", "minval": 0.25, "maxval": 0.5},
+    "b": {"type": "int", "minval": 3, "maxval": 5},
+    "c": {"type": "log", "base": 10, "minval": -5, "maxval": -3},
+    "d": {"type": "categorical", "vals": ["x", "y"]},
+    "e": {"type": "const", "val": 7},
+    "f": {"g": {"type": "int", "minval": 1, "maxval": 2}, "h": [1]},
+    "i": "plain",
+}
+
+
+@hypothesis.given(st.integers(0, 2**32 - 1))
+def test_picks_lie_in_their_ranges_and_follow_from_the_seed(seed: int) -> None:
+    hparams, picked = _experiment.pick_hyperparameters(RANGES, seed)
+    assert 0.25 <= hparams["a"] <= 0.5 and hparams["b"] in (3, 4, 5)
+    assert 1e-5 <= hparams["c"] <= 1e-3 and hparams["d"] in ("x", "y")
+    assert hparams["e"] == 7 and hparams["f"]["g"] in (1, 2) and hparams["f"]["h"] == [1]
+    assert hparams["i"] == "plain"
+    assert set(picked) == {"a", "b", "c", "d", "f.g"}
+    assert _experiment.pick_hyperparameters(RANGES, seed) == (hparams, picked)
+    # A pick does not change with the keys beside it.
+    alone, _ = _experiment.pick_hyperparameters({"c": RANGES["c"]}, seed)
+    assert alone["c"] == hparams["c"]
+
+
+def test_seeds_pick_differently() -> None:
+    values = {_experiment.pick_hyperparameters(RANGES, seed)[0]["a"] for seed in range(20)}
+    assert len(values) == 20
+
+
+@pytest.mark.parametrize(
+    "entrypoint",
+    [
+        "qa_trial:QATrial",
+        "python3 -m model_hub.huggingface.train qa_trial:QATrial",
+        "python3 -m determined.launch.torch_distributed -- python3 -m model_hub.huggingface.train "
+        "qa_trial:QATrial",
+        ["python3", "-m", "model_hub.huggingface.train", "qa_trial:QATrial"],
+        "python3 -m determined.launch.torch_distributed --trial qa_trial:QATrial",
+        "python3 -m determined.launch.torch_distributed --trial=qa_trial:QATrial",
+    ],
+)
+def test_trial_of_an_entrypoint(entrypoint: Any) -> None:
+    assert _experiment.trial_spec(entrypoint) == "qa_trial:QATrial"
+
+
+def test_same_name_in_another_folder_is_another_module(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    source = (
+        "from determined import pytorch\n\n\nclass Trial(pytorch.PyTorchTrial):\n    where = {!r}\n"
+    )
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "some_trial.py").write_text(source.format(name))
+    for name in ("one", "two", "one"):
+        trial: Any = _experiment.import_trial("some_trial:Trial", tmp_path / name)
+        assert trial.where == name
+    del sys.modules["some_trial"]
+
+
+def test_an_import_error_inside_the_trial_is_the_authors(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "broken_trial.py").write_text("import not_installed_anywhere\n")
+    with pytest.raises(ModuleNotFoundError, match="not_installed_anywhere"):
+        _experiment.import_trial("broken_trial:Trial", tmp_path)
+    with pytest.raises(UserError, match=r"no module 'other_trial'.*broken_trial\.py"):
+        _experiment.import_trial("other_trial:Trial", tmp_path)
