@@ -16,10 +16,8 @@ def shown(key: str, value: Any) -> str:
     return "'***'" if is_secret(key, value) else repr(value)
 
 
-def without_secrets(value: Any) -> Any:
-    """The nested value in plain dicts and lists, without the keys that hold a token."""
-    if isinstance(value, Mapping):
-        return {k: without_secrets(v) for k, v in value.items() if not is_secret(k, v)}
-    if isinstance(value, list):
-        return [without_secrets(item) for item in value]
-    return value
+def without_secrets(hparams: Any) -> Any:
+    """Hyperparameters without the keys that hold a token; what is no mapping stays as it is."""
+    if not isinstance(hparams, Mapping):
+        return hparams
+    return {key: value for key, value in hparams.items() if not is_secret(key, value)}

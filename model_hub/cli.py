@@ -88,7 +88,8 @@ def _train(options: argparse.Namespace) -> int:
     from model_hub.huggingface import _console, _experiment, _local, _run, _run_folder
 
     _console.set_up_logging(verbose=options.verbose, rank=int(os.environ.get("RANK", "0")))
-    resumed = _run_folder.RunFolder(options.resume) if options.resume else None
+    slots = _run.slots_of_this_run()
+    resumed = _run_folder.RunFolder(options.resume, slots) if options.resume else None
     if (resumed is None) == (options.config_file is None):
         raise UserError("name either a CONFIG.yaml, or with --resume the folder of a run.")
     if resumed is not None:
@@ -112,13 +113,13 @@ def _train(options: argparse.Namespace) -> int:
         trial_class,
         config["hyperparameters"],
         config["data"],
-        slots=_run.slots_of_this_run(),
+        slots=slots,
         strict=options.strict,
     )
     name = str(config.get("name") or (options.config_file or options.resume).stem)
     with _local.distributed_processes() as distributed:
         folder = resumed or _run_folder.RunFolder(
-            distributed.broadcast(options.output_dir or _default_folder(name))
+            distributed.broadcast(options.output_dir or _default_folder(name)), slots
         )
         if distributed.rank == 0 and resumed is None:
             folder.create(config, trial=spec, context_dir=context_dir)

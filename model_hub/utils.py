@@ -1,6 +1,5 @@
 """The names that trial files import from here: arrays, downloads, lengths and ``AttrDict``."""
 
-import json
 import os
 import pathlib
 import reprlib
@@ -9,7 +8,7 @@ import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import attrdict
 import filelock
@@ -106,6 +105,28 @@ def _attributed(value: Any) -> Any:
         if any(new is not old for new, old in zip(converted, value, strict=True)):
             return type(value)(converted)
     return value
+
+
+def in_yaml(value: Any) -> str:
+    """The value as a YAML spells it in one line, for messages; texts are quoted."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        items = (
+            f"{k if isinstance(k, str) else in_yaml(k)}: {in_yaml(v)}" for k, v in value.items()
+        )
+        return f"{{{', '.join(items)}}}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(in_yaml, value))}]"
+    return repr(value)
+
+
+def is_whole(value: Any, least: int) -> TypeGuard[int]:
+    """Whether the value of a YAML key is a whole number, and not below ``least``."""
+    # In Python True is an int as well; in a YAML it is not.
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def expand_like(arrays: Iterable[np.ndarray], fill: float = -100) -> np.ndarray:
@@ -216,14 +237,31 @@ def compute_num_training_steps(experiment_config: Mapping[str, Any], global_batc
         return count
     if unit == "records":
         return count // global_batch_size
-    records_per_epoch = experiment_config.get("records_per_epoch")
-    if not records_per_epoch:
+    records = records_per_epoch(experiment_config)
+    if records is None:
         raise UserError(
             f"searcher.max_length is in epochs ({{epochs: {count}}}) and records_per_epoch is not "
             "set, so the number of training steps is unknown; write records_per_epoch (the number "
             "of training samples), or searcher.max_length in batches."
         )
-    return count * int(records_per_epoch / global_batch_size)
+    return count * int(records / global_batch_size)
+
+
+def records_per_epoch(experiment_config: Mapping[str, Any]) -> float | None:
+    """``records_per_epoch`` of the YAML; None where it is absent, null or 0.
+
+    Raises:
+        UserError: when it is no number, or negative.
+    """
+    records = experiment_config.get("records_per_epoch")
+    if records is None:
+        return None
+    if isinstance(records, bool) or not isinstance(records, (int, float)) or not records >= 0:
+        raise UserError(
+            f"records_per_epoch is {in_yaml(records)}, but should be a whole number above 0: the "
+            "number of training samples."
+        )
+    return records or None
 
 
 def searcher_max_length(experiment_config: Mapping[str, Any]) -> tuple[str, int]:
@@ -241,14 +279,9 @@ def searcher_max_length(experiment_config: Mapping[str, Any]) -> tuple[str, int]
     # The oldest files give a bare number, which means batches.
     values = dict(length) if isinstance(length, Mapping) else {"batches": length}
     unit, count = next(iter(values.items())) if len(values) == 1 else ("", None)
-    if (
-        unit not in ("batches", "records", "epochs")
-        or not isinstance(count, int)
-        or isinstance(count, bool)
-        or count < 1
-    ):
+    if unit not in ("batches", "records", "epochs") or not is_whole(count, 1):
         raise UserError(
-            f"searcher.max_length is {json.dumps(length, default=dict)}, but should be one of "
+            f"searcher.max_length is {in_yaml(length)}, but should be one of "
             "batches, records and epochs with a whole number above 0; for instance {epochs: 2}."
         )
     return unit, count

@@ -1,5 +1,6 @@
 """Fine-tune Hugging Face transformers on Determined: what trial files import from here."""
 
+from model_hub.huggingface._build import accept_use_auth_token as _accept_use_auth_token
 from model_hub.huggingface._build import build_default_optimizer, build_using_auto
 from model_hub.huggingface._checkpoint import allow_random_state as _allow_random_state
 from model_hub.huggingface._cluster import be_patient as _be_patient
@@ -58,3 +59,4 @@ __all__ = [
 # master, and in the old style of entrypoint nothing of ours runs before it.
 _allow_random_state()
 _be_patient()
+_accept_use_auth_token()

@@ -16,6 +16,9 @@ from model_hub.huggingface._names import auto_model_class, optimizer_name
 
 _T = TypeVar("_T")
 
+# Marks a from_pretrained that is wrapped already.
+_TAKES_OLD_NAME = "_model_hub_takes_use_auth_token"
+
 
 def _call_kwargs(kwargs: Mapping[str, Any] | FlexibleKwargs) -> dict[str, Any]:
     """Arguments for ``from_pretrained``; a token goes by the one name it has in transformers."""
@@ -68,6 +71,29 @@ def _load_tokenizer(kwargs: dict[str, Any]) -> transformers.PreTrainedTokenizerB
             "(tokenizer.json, tokenizer_config.json), or write hyperparameters.tokenizer_name."
         )
     return tokenizer
+
+
+def accept_use_auth_token() -> None:
+    """Lets ``from_pretrained`` of every model class take the old name of ``token``.
+
+    Trial files of the old library pass their ``model_kwargs``, with ``use_auth_token`` in them, to
+    the class of a model; transformers 5 would hand the unknown name on to the model's ``__init__``.
+    A second call changes nothing.
+    """
+    original = transformers.PreTrainedModel.from_pretrained.__func__  # type: ignore[attr-defined]
+    if hasattr(original, _TAKES_OLD_NAME):
+        return
+
+    @functools.wraps(original)
+    def from_pretrained(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        token = kwargs.pop("use_auth_token", None)
+        # What stands under the new name wins, even if it is false.
+        if token and kwargs.get("token") is None:
+            kwargs["token"] = token
+        return original(cls, *args, **kwargs)
+
+    setattr(from_pretrained, _TAKES_OLD_NAME, True)
+    transformers.PreTrainedModel.from_pretrained = classmethod(from_pretrained)  # type: ignore[method-assign, assignment]
 
 
 def build_using_auto(

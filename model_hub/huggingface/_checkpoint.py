@@ -6,7 +6,7 @@ import logging
 import os
 import pathlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,16 @@ def allow_random_state() -> None:
     Determined's checkpoints hold it. torch >= 2.6 refuses to unpickle what it does not know, which
     stays as it is for everything but these types: arrays of unsigned 32-bit integers.
     """
-    # numpy 2 moved the function and pickles it by its new name.
-    multiarray = getattr(np, "_core", None) or np.core
+    reconstruct = np._core.multiarray._reconstruct  # type: ignore[attr-defined]
     torch.serialization.add_safe_globals(
-        [np.ndarray, np.dtype, np.dtypes.UInt32DType, multiarray.multiarray._reconstruct]
+        [
+            np.ndarray,
+            np.dtype,
+            np.dtypes.UInt32DType,
+            # numpy 1 wrote it by another name, which a checkpoint may still have.
+            (reconstruct, "numpy._core.multiarray._reconstruct"),
+            (reconstruct, "numpy.core.multiarray._reconstruct"),
+        ]
     )
 
 
@@ -39,9 +45,34 @@ def without_prefix(state: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     if not state or not all(name.startswith("module.") for name in state):
         return state
-    return collections.OrderedDict(
-        (name.removeprefix("module."), value) for name, value in state.items()
-    )
+    return _renamed(state, lambda name: name.removeprefix("module."))
+
+
+def fitted_names(state: Mapping[str, Any], wanted: Collection[str]) -> Mapping[str, Any]:
+    """The weights with or without ``module.`` before their names, whichever is wanted.
+
+    Args:
+        state: weights by name.
+        wanted: names of the model that is to load them.
+    """
+    if set(state) == set(wanted):
+        return state
+    with_prefix = {f"module.{name}" for name in state}
+    if with_prefix == set(wanted):
+        return _renamed(state, lambda name: f"module.{name}" if name else "module")
+    bare = without_prefix(state)
+    return bare if set(bare) == set(wanted) else state
+
+
+def _renamed(state: Mapping[str, Any], rename: Callable[[str], str]) -> Mapping[str, Any]:
+    renamed = collections.OrderedDict((rename(name), value) for name, value in state.items())
+    # Versions of modules, by their names; torch reads them when it loads.
+    metadata = getattr(state, "_metadata", None)
+    if metadata is not None:
+        renamed._metadata = collections.OrderedDict(  # type: ignore[attr-defined]
+            (rename(name), value) for name, value in metadata.items()
+        )
+    return renamed
 
 
 def accept_prefixed_weights(model: torch.nn.Module) -> None:
@@ -49,16 +80,14 @@ def accept_prefixed_weights(model: torch.nn.Module) -> None:
 
     Determined does so when it continues a run, but not in ``load_trial_from_checkpoint_path``.
     """
-    if "module" in dict(model.named_children()):
-        return  # The names are the model's own, or the wrapper's.
 
-    def strip(_: Any, state: dict[str, Any], prefix: str, *__: Any) -> None:
+    def fit(module: torch.nn.Module, state: dict[str, Any], prefix: str, *__: Any) -> None:
         if prefix == "":
-            renamed = dict(without_prefix(state))
+            fitted = dict(fitted_names(state, module.state_dict()))
             state.clear()
-            state.update(renamed)
+            state.update(fitted)
 
-    model.register_load_state_dict_pre_hook(strip)  # type: ignore[no-untyped-call]
+    model.register_load_state_dict_pre_hook(fit)  # type: ignore[no-untyped-call]
 
 
 def forget_tokens(checkpoint: pathlib.Path) -> None:
@@ -67,7 +96,11 @@ def forget_tokens(checkpoint: pathlib.Path) -> None:
     if not file.exists():
         return
     content = json.loads(file.read_text(encoding="utf-8"))
-    clean = without_secrets(content)
+    clean = {**content, "hparams": without_secrets(content.get("hparams"))}
+    config = content.get("experiment_config")
+    if isinstance(config, dict):
+        hparams = without_secrets(config.get("hyperparameters"))
+        clean["experiment_config"] = {**config, "hyperparameters": hparams}
     if clean != content:
         file.write_text(json.dumps(clean), encoding="utf-8")
 

@@ -6,6 +6,8 @@ import os
 # A master that restarts answers with these for a while. `allowed_methods: false` is all methods.
 _PATIENCE = {
     "total": 20,
+    # Answers with an error: a minute or two, for an error that stays must not keep a GPU busy.
+    "status": 8,
     "backoff_factor": 0.5,
     "status_forcelist": [500, 502, 503, 504],
     "allowed_methods": False,

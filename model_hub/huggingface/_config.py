@@ -67,7 +67,8 @@ def parse_dict_to_dataclasses(
 ) -> list[Any]:
     """Fills one object per dataclass with those keys of ``args`` that it has.
 
-    The same key may fill several; keys that none of them has are no error here.
+    The same key may fill several; keys that none of them has are no error here. A key that is null
+    where its type has no place for null counts as absent.
 
     Args:
         dataclass_types: the dataclasses.
@@ -149,13 +150,13 @@ def default_parse_optimizer_lr_scheduler_kwargs(
 
 
 def unknown_keys(
-    section: str, given: Iterable[str], known_types: Iterable[type]
+    section: str, given: Iterable[Any], known_types: Iterable[type]
 ) -> list[tuple[str, str | None]]:
     """The keys that none of the dataclasses has, each with the known name that is nearest to it.
 
     Args:
         section: ``hyperparameters`` or ``data``, for the message.
-        given: the keys of that section.
+        given: the keys of that section; one that is no text (``1:``) is never known.
         known_types: dataclasses whose fields may stand there.
 
     Returns:
@@ -167,7 +168,7 @@ def unknown_keys(
         if name in known:
             continue
         alias = _ELSEWHERE.get(name)
-        near = [alias] if alias in known else difflib.get_close_matches(name, known, 1, 0.7)
+        near = [alias] if alias in known else difflib.get_close_matches(str(name), known, 1, 0.7)
         found.append((key_in(section, name), near[0] if near else None))
     return found
 
@@ -214,11 +215,21 @@ def training_length(
     ``hyperparameters.num_train_epochs``, ``searcher.max_length`` (old style),
     ``searcher.max_time`` with ``searcher.time_metric`` in batches or epochs,
     ``hyperparameters.num_training_steps``.
+
+    Raises:
+        UserError: when one of them is no whole number above 0.
     """
     (trial,) = parse_dict_to_dataclasses((TrialKwargs,), hparams)
-    for name in ("max_steps", "num_train_epochs", "num_training_steps"):
-        value = hparams.get(name)
-        if value is not None and int(value) < 1:
+    steps = typed_values(
+        LRSchedulerKwargs, {"num_training_steps": hparams.get("num_training_steps")}
+    )["num_training_steps"]
+    lengths = {
+        "max_steps": trial.max_steps,
+        "num_train_epochs": trial.num_train_epochs,
+        "num_training_steps": steps,
+    }
+    for name, value in lengths.items():
+        if value is not None and value < 1:
             raise UserError(f"hyperparameters.{name} is {value}, but should be at least 1.")
     if trial.max_steps is not None:
         return "batches", trial.max_steps
@@ -231,11 +242,15 @@ def training_length(
             return unit, count
         batch = trial.global_batch_size or 1
         return "batches", max(utils.compute_num_training_steps(experiment_config, batch), 1)
-    if searcher.get("time_metric") in ("batches", "epochs") and searcher.get("max_time"):
-        return searcher["time_metric"], int(searcher["max_time"])
-    if hparams.get("num_training_steps"):
-        return "batches", int(hparams["num_training_steps"])
-    return None
+    time, metric = searcher.get("max_time"), searcher.get("time_metric")
+    if metric in ("batches", "epochs") and time is not None:
+        if not utils.is_whole(time, 1):
+            raise UserError(
+                f"searcher.max_time is {utils.in_yaml(time)}, but should be a whole number above "
+                f"0: searcher.time_metric is {metric}."
+            )
+        return metric, time
+    return None if steps is None else ("batches", steps)
 
 
 def check_hparams(hparams: MutableMapping[str, Any], experiment_config: Mapping[str, Any]) -> None:
@@ -262,7 +277,6 @@ def check_hparams(hparams: MutableMapping[str, Any], experiment_config: Mapping[
             )
     if hparams.get("num_training_steps") is None:
         length = training_length(hparams, experiment_config)
-        records_per_epoch = experiment_config.get("records_per_epoch")
         if length is None:
             missing.append(
                 "the length of training: hyperparameters.num_train_epochs or "
@@ -270,18 +284,18 @@ def check_hparams(hparams: MutableMapping[str, Any], experiment_config: Mapping[
             )
         elif length[0] == "batches":
             hparams["num_training_steps"] = length[1]
-        elif records_per_epoch and hparams.get("num_train_epochs") is None:
-            batch = int(hparams.get("global_batch_size") or 1)
-            # A batch larger than an epoch gives 0, and with it a learning rate of 0.
-            steps = length[1] * int(records_per_epoch / batch)
-            hparams["num_training_steps"] = steps or None
         else:
-            hparams["num_training_steps"] = None
+            records = utils.records_per_epoch(experiment_config)
+            steps = 0
+            if records and hparams.get("num_train_epochs") is None:
+                steps = length[1] * int(records / int(hparams.get("global_batch_size") or 1))
+            # A batch larger than an epoch gives 0, and with it a learning rate of 0.
+            hparams["num_training_steps"] = steps or None
     if not hparams.get("global_batch_size"):
         missing.append("hyperparameters.global_batch_size (samples a training step)")
     if missing:
         raise UserError("missing from the configuration: " + "; ".join(missing) + ".")
-    if "use_pretrained_weights" not in hparams:
+    if hparams.get("use_pretrained_weights") is None:
         logger.warning(
             "hyperparameters.use_pretrained_weights is not set; taking true, so the model starts "
             "from pretrained weights."

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import inspect
-import json
 import math
 import pathlib
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -18,7 +17,7 @@ from determined.pytorch import samplers
 
 import model_hub
 from model_hub.errors import UserError
-from model_hub.huggingface import _files
+from model_hub.huggingface import _files, _fingerprint
 from model_hub.huggingface._config import DatasetKwargs, parse_dict_to_dataclasses
 
 
@@ -27,7 +26,8 @@ def default_load_dataset(data_config: Mapping[str, Any]) -> datasets.DatasetDict
 
     Either ``dataset_name`` (a name on the Hugging Face Hub with ``dataset_config_name`` and
     ``dataset_revision``, or a folder written by ``save_to_disk``), or ``train_file`` and
-    ``validation_file`` (csv, json, jsonl, parquet, txt, arrow). Where there is no validation data,
+    ``validation_file`` (csv, json, jsonl, parquet, txt, arrow), which beside a ``dataset_name``
+    becomes the split ``validation`` of that. Where there is no validation data,
     the first ``validation_split_percentage`` per cent of the training rows become it and are
     trained on no more.
 
@@ -54,13 +54,13 @@ def default_load_dataset(data_config: Mapping[str, Any]) -> datasets.DatasetDict
         splits = datasets.DatasetDict(
             {"train": _files.load_file("data.train_file", kwargs.train_file)}
         )
-        if kwargs.validation_file:
-            splits["validation"] = _files.load_file("data.validation_file", kwargs.validation_file)
     else:
         raise UserError(
             "section data names no data: write data.dataset_name (a data set on the Hugging Face "
             "Hub or a folder) or data.train_file (and data.validation_file)."
         )
+    if kwargs.validation_file:
+        splits["validation"] = _files.load_file("data.validation_file", kwargs.validation_file)
     if not any(name.startswith("validation") for name in splits):
         splits["train"], splits["validation"] = _split(
             splits["train"], kwargs.validation_split_percentage
@@ -166,36 +166,6 @@ def _named(function: Callable[..., Any]) -> list[str]:
     return [parameter.name for parameter in parameters if parameter.kind not in anything]
 
 
-def _tokenizer_state(tokenizer: transformers.PreTrainedTokenizerBase) -> dict[str, Any]:
-    """What of a tokenizer decides about its output, without what a call leaves behind in it.
-
-    A fast tokenizer keeps the last call's padding and truncation, which would change its hash and
-    make every cache miss.
-    """
-    state: dict[str, Any] = {
-        "class": type(tokenizer).__name__,
-        "padding_side": tokenizer.padding_side,
-        "truncation_side": tokenizer.truncation_side,
-        "model_max_length": tokenizer.model_max_length,
-        "model_input_names": tokenizer.model_input_names,
-        "special_tokens": {k: str(v) for k, v in tokenizer.special_tokens_map.items()},
-        "chat_template": getattr(tokenizer, "chat_template", None),
-    }
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        state["vocabulary"] = tokenizer.get_vocab()
-        # Switches and numbers such as do_lower_case; among the texts there are paths.
-        state["settings"] = {
-            k: v for k, v in tokenizer.init_kwargs.items() if isinstance(v, (bool, int, float))
-        }
-    else:
-        pipeline = json.loads(backend.to_str())
-        state["pipeline"] = {
-            k: v for k, v in pipeline.items() if k not in ("padding", "truncation")
-        }
-    return state
-
-
 def prepare_dataset(
     dataset: datasets.Dataset,
     function: Callable[..., dict[str, list[Any]]],
@@ -218,17 +188,17 @@ def prepare_dataset(
         function_kwargs: further settings of ``function``.
 
     Returns:
-        The prepared dataset. Its cache is found by the raw data, the function's source, its
-        settings and the tokenizer's vocabulary and rules.
+        The prepared dataset. Its cache is found by the raw data, the source of the function's
+        module and of its neighbours that it imports, the settings, and the tokenizer's vocabulary
+        and rules.
     """
-    module = inspect.getmodule(function)
     fingerprint = Hasher.hash(
         (
             dataset._fingerprint,
             function.__qualname__,
-            inspect.getsource(module or function),
+            _fingerprint.sources(function),
             sorted(function_kwargs.items()),
-            _tokenizer_state(tokenizer),
+            _fingerprint.tokenizer_state(tokenizer),
             (model_hub.__version__, transformers.__version__),
         )
     )

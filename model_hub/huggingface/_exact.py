@@ -5,156 +5,27 @@ what was drawn before, so a run that continues draws what the run without a stop
 slot and in every worker process of a loader.
 """
 
+import contextlib
 import copy
-import itertools
 import logging
 import pathlib
-import random
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any
 
-import numpy as np
 import torch
 from determined import pytorch, util
 
 from model_hub.huggingface import _checkpoint, _data
+from model_hub.huggingface._exact_loader import (
+    FETCH,
+    NO_BATCH,
+    STEP,
+    VALIDATION,
+    ExactLoader,
+    seed_random,
+)
 
 logger = logging.getLogger("model_hub")
-
-# What a seed is for; so that no two things draw the same numbers.
-_STEP, _FETCH, _EPOCH, _VALIDATION = range(4)
-
-_NO_BATCH = "model_hub_no_batch"
-
-
-def seed_random(*parts: int) -> None:
-    """Seeds the generators of Python, numpy and torch (all devices) from a few numbers."""
-    words = np.random.SeedSequence(parts).generate_state(2, np.uint64)
-    random.seed(int(words[0]))
-    np.random.seed(int(words[0] % 2**32))
-    torch.manual_seed(int(words[1] >> np.uint64(1)))
-
-
-class _Batch(NamedTuple):
-    """What the sampler asks of the data: the rows of one batch, and what to seed with."""
-
-    seed: tuple[int, ...]
-    rows: Sequence[Any]
-
-
-class _SeededRows(torch.utils.data.Dataset[Any]):
-    """Seeds the process that fetches a batch; collating it is the next thing done there."""
-
-    def __init__(self, dataset: Any) -> None:
-        self._dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def __getitems__(self, batch: _Batch) -> list[Any]:
-        seed_random(*batch.seed)
-        if callable(getattr(self._dataset, "__getitems__", None)):
-            rows: list[Any] = self._dataset.__getitems__(list(batch.rows))
-            return rows
-        return [self._dataset[row] for row in batch.rows]
-
-
-class _NoRows(torch.utils.data.Dataset[Any]):
-    """The data of a slot that has no share: one batch that stands for none."""
-
-    def __len__(self) -> int:
-        return 1
-
-    def __getitem__(self, _: int) -> dict[str, torch.Tensor]:
-        return {_NO_BATCH: torch.zeros(1)}
-
-
-class _SeededEpochs(torch.utils.data.Sampler[Any]):
-    """A sampler whose order in the n-th epoch depends on the seed and n alone, on every slot.
-
-    ``shuffle=True`` draws its order from torch's global generator, when an epoch begins.
-    """
-
-    def __init__(self, batches: Any, seed: int) -> None:
-        self._batches = batches
-        self._seed = seed
-        self._epoch = 0
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def __iter__(self) -> Iterator[Any]:
-        epoch, self._epoch = self._epoch, self._epoch + 1
-        states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-        seed_random(self._seed, _EPOCH, epoch)
-        batches = iter(self._batches)
-        # A generator draws no earlier than for its first element.
-        first = list(itertools.islice(batches, 1))
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
-        yield from first
-        yield from batches
-
-
-class _Numbered(torch.utils.data.Sampler[_Batch]):
-    """Gives each batch of a slot the seed that belongs to its number."""
-
-    def __init__(self, batches: Any, seed: tuple[int, ...], first: int) -> None:
-        self._batches = batches
-        self._seed = seed
-        self._first = first
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def __iter__(self) -> Iterator[_Batch]:
-        for number, rows in enumerate(self._batches, self._first):
-            yield _Batch((*self._seed, number), rows)
-
-
-class _ExactLoader(pytorch.DataLoader):
-    """Determined's loader, with the random numbers of a batch tied to its number and slot.
-
-    Args:
-        loader: the loader that the trial has built; it is left as it is.
-        seed: the trial's seed.
-        purpose: what the batches are for.
-    """
-
-    def __init__(self, loader: pytorch.DataLoader, seed: int, purpose: int) -> None:
-        # The arguments were checked and completed when the trial built its loader.
-        vars(self).update(vars(loader))
-        self._seed = seed
-        self._purpose = purpose
-
-    def get_data_loader(
-        self, repeat: bool = False, skip: int = 0, num_replicas: int = 1, rank: int = 0
-    ) -> torch.utils.data.DataLoader[Any]:
-        """As Determined asks for it; every call starts from the sampler's first state."""
-        batches: Any = copy.deepcopy(self.batch_sampler, {id(self.dataset): self.dataset})
-        if repeat:
-            batches = _SeededEpochs(batches, self._seed)
-        batches = pytorch.adapt_batch_sampler(
-            batches, repeat=repeat, skip=skip, num_replicas=num_replicas, rank=rank
-        )
-        if not repeat and len(batches) == 0:
-            # Determined fails on a slot without a validation batch.
-            return torch.utils.data.DataLoader(_NoRows(), batch_size=None)
-        numbered: Any = _Numbered(batches, (self._seed, self._purpose, rank), skip)
-        return torch.utils.data.DataLoader(
-            _SeededRows(self.dataset),
-            batch_sampler=numbered,
-            num_workers=self.num_workers,
-            collate_fn=self.collate_fn,
-            pin_memory=self.pin_memory,
-            timeout=self.timeout,
-            worker_init_fn=self.worker_init_fn,
-            multiprocessing_context=self.multiprocessing_context,
-            generator=self.generator,
-            prefetch_factor=self.prefetch_factor,
-            persistent_workers=self.persistent_workers,
-        )
 
 
 class _ExactCallback(pytorch.PyTorchCallback):
@@ -162,13 +33,13 @@ class _ExactCallback(pytorch.PyTorchCallback):
 
     Args:
         trial: the trial.
-        training_loader: gives the loader that the trial has built for this run.
+        replay_loader: gives the training loader as it was before the first batch, or None.
     """
 
-    def __init__(self, trial: Any, training_loader: Callable[[], Any]) -> None:
+    def __init__(self, trial: Any, replay_loader: Callable[[], ExactLoader | None]) -> None:
         self._trial = trial
         self._context: pytorch.PyTorchTrialContext = trial.context
-        self._training_loader = training_loader
+        self._replay_loader = replay_loader
 
     def on_checkpoint_save_start(self, checkpoint: dict[str, Any]) -> None:
         """Names weights as the model does, without the prefix of the wrapper for several slots."""
@@ -180,6 +51,15 @@ class _ExactCallback(pytorch.PyTorchCallback):
                 self._context.models, checkpoint["models_state_dict"], strict=True
             )
         ]
+
+    def on_checkpoint_load_start(self, checkpoint: dict[str, Any]) -> None:
+        """Names weights as the wrapped model wants them, on whatever number of slots they are."""
+        states = checkpoint.get("models_state_dict")
+        if states is not None:
+            checkpoint["models_state_dict"] = [
+                _checkpoint.fitted_names(state, model.state_dict())
+                for model, state in zip(self._context.models, states, strict=False)
+            ]
 
     def on_checkpoint_write_end(self, checkpoint_dir: str) -> None:
         """Keeps access tokens out of the checkpoint, which others may be given."""
@@ -196,11 +76,11 @@ class _ExactCallback(pytorch.PyTorchCallback):
         first = steps - steps % context._aggregation_frequency
         if first == steps:
             return
-        loader = self._training_loader()
-        if not isinstance(loader, _ExactLoader):
+        loader = self._replay_loader()
+        if loader is None:
             logger.warning(
-                "The run was stopped between two updates of the weights, and the trial's loader is "
-                "not Determined's: the gradients of %d batches are lost.",
+                "The run was stopped between two updates of the weights, and the order of the "
+                "trial's loader cannot be repeated: the gradients of %d batches are lost.",
                 steps - first,
             )
             return
@@ -213,21 +93,43 @@ class _ExactCallback(pytorch.PyTorchCallback):
             )
         )
         assert context._epoch_len is not None  # Set with the loaders.
-        for model in context.models:
-            model.train()
-        for number in range(first, steps):
-            context._current_batch_idx = number
-            batch = next(batches)
-            if context.experimental._auto_to_device:
-                batch = context.to_device(batch)
-            self._trial.train_batch(
-                batch=batch, epoch_idx=number // context._epoch_len, batch_idx=number
-            )
+        with _all_but_gradients_kept(context):
+            for model in context.models:
+                model.train()
+            for number in range(first, steps):
+                context._current_batch_idx = number
+                batch = next(batches)
+                if context.experimental._auto_to_device:
+                    batch = context.to_device(batch)
+                self._trial.train_batch(
+                    batch=batch, epoch_idx=number // context._epoch_len, batch_idx=number
+                )
 
     def on_validation_epoch_end(self, outputs: list[Any]) -> None:
         """Takes the result of the batch away that stands for none."""
-        if outputs and _NO_BATCH in outputs[0]:
+        if outputs and NO_BATCH in outputs[0]:
             outputs.clear()
+
+
+@contextlib.contextmanager
+def _all_but_gradients_kept(context: pytorch.PyTorchTrialContext) -> Iterator[None]:
+    """Puts back what training steps change beside gradients: they were taken before the stop."""
+    buffers = [(b, b.clone()) for model in context.models for b in model.buffers()]
+    holders: list[Any] = [*context.lr_schedulers, *([context._scaler] if context._scaler else [])]
+    states = [(holder, copy.deepcopy(holder.state_dict())) for holder in holders]
+    groups = [
+        (group, {k: copy.deepcopy(v) for k, v in group.items() if k != "params"})
+        for optimizer in context.optimizers
+        for group in optimizer.param_groups
+    ]
+    yield
+    with torch.no_grad():
+        for buffer, value in buffers:
+            buffer.copy_(value)
+    for holder, state in states:
+        holder.load_state_dict(state)
+    for group, values in groups:
+        group.update(values)
 
 
 def make_exact(trial: Any) -> None:
@@ -240,14 +142,18 @@ def make_exact(trial: Any) -> None:
     Args:
         trial: a ``PyTorchTrial`` that has ``context``.
     """
-    if "train_batch" in vars(trial):
+    if getattr(trial, "_model_hub_is_exact", False):
         return
+    trial._model_hub_is_exact = True
     context: pytorch.PyTorchTrialContext = trial.context
     seed = _data.trial_seed(context)
     rank = context.distributed.rank
     train_batch, evaluate_batch = trial.train_batch, trial.evaluate_batch
     build_callbacks, evaluation_reducer = trial.build_callbacks, trial.evaluation_reducer
+    get_batch_length = trial.get_batch_length
     loaders: dict[int, Any] = {}
+    replays: list[ExactLoader | None] = []
+    stopped_between_updates = context.get_initial_batch() % context._aggregation_frequency != 0
 
     def replace(name: str, function: Callable[..., Any]) -> None:
         original = getattr(trial, name)
@@ -256,7 +162,7 @@ def make_exact(trial: Any) -> None:
         setattr(trial, name, function)
 
     def seeded_train_batch(batch: Any, epoch_idx: int, batch_idx: int) -> Any:
-        seed_random(seed, _STEP, rank, batch_idx)
+        seed_random(seed, STEP, rank, batch_idx)
         return train_batch(batch=batch, epoch_idx=epoch_idx, batch_idx=batch_idx)
 
     def exact_loader(build: Callable[[], Any], purpose: int) -> Callable[[], Any]:
@@ -264,28 +170,33 @@ def make_exact(trial: Any) -> None:
             loader = build()
             # A loader of another kind is the trial's own responsibility.
             if type(loader) is pytorch.DataLoader and loader.batch_sampler is not None:
-                loader = _ExactLoader(loader, seed, purpose)
+                loader = ExactLoader(loader, seed, purpose)
+                if purpose == FETCH and stopped_between_updates:
+                    replays.append(loader.copy_for_replay())
             loaders[purpose] = loader
             return loader
 
         return build_loader
 
     def evaluate_batch_if_any(batch: Any, batch_idx: int) -> Any:
-        if isinstance(batch, dict) and _NO_BATCH in batch:
+        if isinstance(batch, dict) and NO_BATCH in batch:
             return batch
         if util.has_param(evaluate_batch, "batch_idx", 2):
             return evaluate_batch(batch=batch, batch_idx=batch_idx)
         return evaluate_batch(batch=batch)
 
     def reducer_of_batch_metrics() -> Any:
-        loader = loaders.get(_VALIDATION)
         # For a slot without a batch, names of metrics mean nothing.
-        return pytorch.Reducer.AVG if _is_empty_share(loader, context) else evaluation_reducer()
+        empty = getattr(loaders.get(VALIDATION), "share_is_empty", False)
+        return pytorch.Reducer.AVG if empty else evaluation_reducer()
+
+    def batch_length(batch: Any) -> int:
+        return 0 if isinstance(batch, dict) and NO_BATCH in batch else get_batch_length(batch)
 
     def callbacks() -> dict[str, pytorch.PyTorchCallback]:
         return {
             # First, so that no other callback sees the batch that stands for none.
-            "model_hub": _ExactCallback(trial, lambda: loaders.get(_FETCH)),
+            "model_hub": _ExactCallback(trial, lambda: replays[-1] if replays else None),
             **build_callbacks(),
         }
 
@@ -298,18 +209,13 @@ def make_exact(trial: Any) -> None:
 
     context.wrap_model = wrap_model_that_loads  # type: ignore[method-assign]
     replace("train_batch", seeded_train_batch)
-    replace("build_training_data_loader", exact_loader(trial.build_training_data_loader, _FETCH))
+    replace("build_training_data_loader", exact_loader(trial.build_training_data_loader, FETCH))
     replace(
         "build_validation_data_loader",
-        exact_loader(trial.build_validation_data_loader, _VALIDATION),
+        exact_loader(trial.build_validation_data_loader, VALIDATION),
     )
     if util.is_overridden(evaluate_batch, pytorch.PyTorchTrial):
         replace("evaluate_batch", evaluate_batch_if_any)
         replace("evaluation_reducer", reducer_of_batch_metrics)
+        replace("get_batch_length", batch_length)
     replace("build_callbacks", callbacks)
-
-
-def _is_empty_share(loader: Any, context: pytorch.PyTorchTrialContext) -> bool:
-    if not isinstance(loader, _ExactLoader):
-        return False
-    return len(loader) <= context.distributed.rank

@@ -3,6 +3,7 @@
 import copy
 import importlib
 import io
+import math
 import os
 import pathlib
 import random
@@ -16,6 +17,8 @@ import ruamel.yaml
 from determined import pytorch
 
 from model_hub.errors import UserError
+from model_hub.huggingface._top_level import check_top_level
+from model_hub.utils import in_yaml, is_whole
 
 # What a master fills in where the YAML is silent, as far as training reads it. Periods of 0 batches
 # mean "only at the end".
@@ -50,9 +53,9 @@ def read_config(path: pathlib.Path) -> dict[str, Any]:
         raise UserError(f"cannot read the configuration {str(path)!r}: {reason}.") from error
     config = _parse_yaml(text, str(path))
     if not isinstance(config, dict):
+        found = "is empty" if config is None else f"holds {in_yaml(config)[:60]}"
         raise UserError(
-            f"{path}: should hold keys such as 'hyperparameters:' and 'data:', but holds "
-            f"{type(config).__name__}."
+            f"{path}: should hold keys such as 'hyperparameters:' and 'data:', but {found}."
         )
     return config
 
@@ -99,7 +102,9 @@ def override(config: Mapping[str, Any], assignments: Iterable[str]) -> dict[str,
                 node[name] = {}
             node = node[name]
             if not isinstance(node, dict):
-                raise UserError(f"{where}: {name!r} is {node!r}, which has no keys below it.")
+                raise UserError(
+                    f"{where}: {name!r} is {in_yaml(node)}, which has no keys below it."
+                )
         node[last] = value
     return result
 
@@ -108,30 +113,36 @@ def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration with what a master would fill in.
 
     Raises:
-        UserError: when a section that should be a mapping is something else.
+        UserError: naming all that :func:`check_top_level` finds.
     """
+    check_top_level(config)
     result: dict[str, Any] = copy.deepcopy(dict(config))
     for key, default in _DEFAULTS.items():
         value = result.get(key)
         if value is None:
             result[key] = copy.deepcopy(default)
-        elif isinstance(default, dict):
-            if not isinstance(value, dict):
-                raise UserError(f"{key}: is {value!r}, but should be a mapping of names to values.")
-            if not key.startswith("min_"):
-                result[key] = {**copy.deepcopy(default), **value}
+        elif isinstance(default, dict) and not key.startswith("min_"):
+            # Null means "not said", here as well.
+            said = {k: v for k, v in value.items() if v is not None or k not in default}
+            result[key] = {**copy.deepcopy(default), **said}
+    storage = result.get("checkpoint_storage") or {}
+    for key in ("save_trial_latest", "save_trial_best"):
+        if storage.get(key) is None:
+            storage.pop(key, None)
+    if result.get("scheduling_unit") is None:
+        result.pop("scheduling_unit", None)
     return result
 
 
 def experiment_seed(config: Mapping[str, Any]) -> int:
-    """``reproducibility.experiment_seed``, or 0."""
+    """``reproducibility.experiment_seed`` of a completed configuration, or 0."""
     seed = (config.get("reproducibility") or {}).get("experiment_seed")
     if seed is None:
         return 0
-    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+    if not is_whole(seed, 0) or seed >= 2**32:
         raise UserError(
-            f"reproducibility.experiment_seed is {seed!r}, but should be a whole number of 0 or "
-            "more."
+            f"reproducibility.experiment_seed is {in_yaml(seed)}, but should be a whole number "
+            "of 0 or more."
         )
     return seed
 
@@ -152,7 +163,7 @@ def pick_hyperparameters(
         The hyperparameters with a value everywhere; and those that were picked, by dotted name.
 
     Raises:
-        UserError: for a range that lacks something or is empty.
+        UserError: for a range that lacks something, is empty, or has a bound that is no number.
     """
     picked: dict[str, Any] = {}
 
@@ -180,15 +191,32 @@ def _pick(space: Mapping[str, Any], name: str, rng: random.Random) -> Any:
         return space["val"]
     if kind == "categorical":
         if not isinstance(space["vals"], list) or not space["vals"]:
-            raise UserError(f"{where}: vals is {space['vals']!r}, but should be a list of values.")
+            raise UserError(
+                f"{where}: vals is {in_yaml(space['vals'])}, but should be a list of values."
+            )
         return rng.choice(space["vals"])
+    for key in ("minval", "maxval", "base") if kind == "log" else ("minval", "maxval"):
+        number = space[key]
+        if not isinstance(number, (int, float)) or isinstance(number, bool):
+            raise UserError(f"{where}: {key} is {in_yaml(number)}, but should be a number.")
+        if not math.isfinite(number) or (key == "base" and number <= 0):
+            above = " above 0" if key == "base" else ""
+            raise UserError(f"{where}: {key} is {number}, but should be a finite number{above}.")
     low, high = space["minval"], space["maxval"]
-    if isinstance(low, str) or isinstance(high, str) or low > high:
+    if low > high:
         raise UserError(f"{where}: there is nothing between minval {low!r} and maxval {high!r}.")
     if kind == "int":
         return rng.randint(int(low), int(high))
     value = rng.uniform(low, high)
-    return float(space["base"]) ** value if kind == "log" else value
+    if kind == "double":
+        return value
+    try:
+        return float(space["base"]) ** value
+    except OverflowError:
+        raise UserError(
+            f"{where}: base {space['base']} to the power of minval {low} to maxval {high} is too "
+            "large; in a range of type log, minval and maxval are exponents."
+        ) from None
 
 
 def trial_spec(entrypoint: Any) -> str:
@@ -203,14 +231,23 @@ def trial_spec(entrypoint: Any) -> str:
     Raises:
         UserError: when it names no trial class.
     """
-    words = shlex.split(entrypoint) if isinstance(entrypoint, str) else entrypoint or []
+    words = entrypoint if isinstance(entrypoint, list) else []
+    if isinstance(entrypoint, str):
+        try:
+            words = shlex.split(entrypoint)
+        except ValueError as error:
+            reason = str(error).lower()
+            raise UserError(
+                f"entrypoint: {entrypoint!r} is no command ({reason}); close the quotes, or "
+                "remove them."
+            ) from error
     for word in words:
         spec = str(word).removeprefix("--trial=")
         # A class, not a port number or a URL.
         if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", spec):
             return spec
     raise UserError(
-        f"entrypoint: {entrypoint!r} names no trial class. Write for instance "
+        f"entrypoint: {in_yaml(entrypoint)} names no trial class. Write for instance "
         "entrypoint: python3 -m determined.launch.torch_distributed python3 -m "
         "model_hub.huggingface.train qa_trial:QATrial"
     )

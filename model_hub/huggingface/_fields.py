@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from model_hub import utils
-from model_hub._secrets import shown
+from model_hub._secrets import is_secret, shown
 from model_hub.errors import UserError
 
 
@@ -147,6 +147,23 @@ class OptimizerKwargs:
     optim_args: str | None = None
     optim_target_modules: str | list[str] | None = None
 
+    def __post_init__(self) -> None:
+        """Finds numbers that no optimizer takes, while the key that holds them is known.
+
+        Raises:
+            UserError: naming the keys.
+        """
+        wrong = [
+            f"hyperparameters.{name} is {value}, but should be 0 or more"
+            for name, value in vars(self).items()
+            # Written so that it finds .nan as well.
+            if name in ("learning_rate", "max_grad_norm")
+            and isinstance(value, (int, float))
+            and not value >= 0
+        ]
+        if wrong:
+            raise UserError("; ".join(wrong) + ".")
+
 
 @dataclasses.dataclass
 class LRSchedulerKwargs:
@@ -234,8 +251,9 @@ HYPERPARAMETER_TYPES: tuple[type, ...] = (
 )
 
 
-def key_in(section: str | None, name: str) -> str:
+def key_in(section: str | None, name: Any) -> str:
     """The key as messages show it: ``data.doc_stride``."""
+    name = name if isinstance(name, str) else utils.in_yaml(name)
     return f"{section}.{name}" if section else name
 
 
@@ -243,7 +261,8 @@ def typed_values(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
     """The values in the types that the dataclass declares.
 
     Whole numbers become floats where a float is wanted, and so do numbers that a YAML 1.1 reader
-    left as text (``3e-5``).
+    left as text (``3e-5``). Null where the type has no place for it means "not said", as in old
+    files: the key is left out.
 
     Raises:
         UserError: naming all values that cannot be what is declared.
@@ -252,11 +271,14 @@ def typed_values(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
     section = getattr(cls, "yaml_section", None)
     typed, wrong = {}, []
     for name, value in given.items():
+        if value is None and not _takes_null(hints[name]):
+            continue
         try:
             typed[name] = _convert(value, hints[name])
         except (TypeError, ValueError):
             wanted = _described(hints[name])
-            wrong.append(f"{key_in(section, name)} is {shown(name, value)}, but should be {wanted}")
+            found = shown(name, value) if is_secret(name, value) else utils.in_yaml(value)
+            wrong.append(f"{key_in(section, name)} is {found}, but should be {wanted}")
     if wrong:
         raise UserError("; ".join(wrong) + ".")
     return typed
@@ -266,6 +288,15 @@ def _options(hint: Any) -> tuple[Any, ...]:
     """The members of a union, written as ``A | B`` or ``Optional[A]``; else the hint alone."""
     is_union = typing.get_origin(hint) in (types.UnionType, typing.Union)
     return typing.get_args(hint) if is_union else (hint,)
+
+
+def _takes_null(hint: Any) -> bool:
+    """Whether null is a value of the type; of types that are not checked it may be one."""
+    for option in _options(hint):
+        kind = typing.get_origin(option) or option
+        if not isinstance(kind, type) or kind in (Any, object, type(None)):
+            return True
+    return False
 
 
 def _convert(value: Any, hint: Any) -> Any:

@@ -4,6 +4,7 @@ import codecs
 import contextlib
 import csv
 import hashlib
+import io
 import json
 import logging
 import os
@@ -26,6 +27,8 @@ LOADERS = {
     ".txt": "text",
     ".arrow": "arrow",
 }
+
+_OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs"}
 
 SQUAD_FEATURES = datasets.Features(
     {
@@ -52,10 +55,11 @@ def split_sources(data_config: Mapping[str, Any]) -> dict[str, str]:
     """
     name = data_config.get("dataset_name")
     if name:
-        return {split: f"data.dataset_name {name!r}, {split}" for split in ("train", "validation")}
-    train = f"data.train_file {data_config.get('train_file')!r}"
+        train, validation = (f"data.dataset_name {name!r}, {s}" for s in ("train", "validation"))
+    else:
+        train = validation = f"data.train_file {data_config.get('train_file')!r}"
     file = data_config.get("validation_file")
-    return {"train": train, "validation": f"data.validation_file {file!r}" if file else train}
+    return {"train": train, "validation": f"data.validation_file {file!r}" if file else validation}
 
 
 def load_file(key: str, file: str) -> datasets.Dataset:
@@ -73,6 +77,11 @@ def load_file(key: str, file: str) -> datasets.Dataset:
             line.
     """
     path = pathlib.Path(file).expanduser()
+    if path.is_dir():
+        raise UserError(
+            f"{key}: {file!r} is a folder; name a file in it, or write data.dataset_name: {file} "
+            "for a folder that save_to_disk has written or that holds the files of a data set."
+        )
     if not path.is_file():
         raise UserError(f"{key}: there is no file {file!r} (looked in {pathlib.Path.cwd()}).")
     loader = LOADERS.get(path.suffix.lower())
@@ -88,7 +97,21 @@ def load_file(key: str, file: str) -> datasets.Dataset:
         _check_encoding(key, path)
         if not _is_json_lines(path):
             return _load_json_document(key, path)
+    if loader == "csv":
+        _check_delimiter(key, path)
     return _load(key, loader, path, path)
+
+
+def _check_delimiter(key: str, path: pathlib.Path) -> None:
+    """A header that is one column with another delimiter in it would fail far from its cause."""
+    with path.open(encoding="utf-8", errors="replace", newline="") as lines:
+        header = next(csv.reader(lines), [])
+    found = [name for sign, name in _OTHER_DELIMITERS.items() if sign in "".join(header)]
+    if found and len(header) == 1:
+        raise UserError(
+            f"{key}: {str(path)!r} has one column, {header[0]!r}, which looks as if {found[0]} "
+            "stood between the columns; write the file with commas as the delimiter."
+        )
 
 
 def _load(
@@ -164,16 +187,17 @@ def _check_encoding(key: str, path: pathlib.Path) -> None:
 def _first_broken_line(loader: str, path: pathlib.Path) -> tuple[int, str] | None:
     """Number (from 1) of the first line that is not what the format wants, and why."""
     if loader == "json":
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                try:
-                    value = json.loads(line)
-                except json.JSONDecodeError as error:
-                    return number, f"not JSON ({error.msg} at character {error.pos + 1})"
-                if not isinstance(value, dict):
-                    return number, f"a row should be an object, but is {str(value)[:60]!r}"
+        content = path.read_bytes()
+        for number, line in enumerate(io.BytesIO(content), 1):
+            if not line.strip():
+                continue
+            try:
+                value = json.loads(line)
+            except json.JSONDecodeError as error:
+                reason = f"not JSON ({error.msg} at character {error.pos + 1})"
+                return _broken_document(content, after=number) or (number, reason)
+            if not isinstance(value, dict):
+                return number, f"a row should be an object, but is {str(value)[:60]!r}"
     if loader == "csv":
         with path.open(encoding="utf-8", newline="") as lines:
             reader = csv.reader(lines)
@@ -181,6 +205,27 @@ def _first_broken_line(loader: str, path: pathlib.Path) -> tuple[int, str] | Non
             for row in reader:
                 if row and len(row) != len(header):
                     return reader.line_num, f"{len(row)} values for {len(header)} columns"
+    return None
+
+
+def _broken_document(content: bytes, after: int) -> tuple[int, str] | None:
+    """Where the content breaks if it is read as one document; None if that is not what it is.
+
+    It is one if reading it so gets further than line ``after``, where reading it by rows ended, and
+    does not end at a line that is a row by itself: then a row before it was cut off.
+    """
+    try:
+        json.loads(content)
+    except json.JSONDecodeError as error:
+        lines = error.doc.split("\n")
+        if error.lineno <= after:
+            return None
+        try:
+            if isinstance(json.loads(lines[error.lineno - 1]), dict):
+                return None
+        except ValueError:
+            pass
+        return error.lineno, f"not JSON ({error.msg} at character {error.colno})"
     return None
 
 

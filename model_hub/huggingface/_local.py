@@ -1,16 +1,15 @@
 """The run on this machine: Determined's own loop, with a folder in the place of a master."""
 
-import collections.abc
 import contextlib
 import dataclasses
 import os
 import pathlib
 import random
-import signal
 import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import determined as det
 import numpy as np
 import torch
 from determined import core, pytorch
@@ -21,6 +20,7 @@ from model_hub.huggingface import _checkpoint, _run
 from model_hub.huggingface._console import Console
 from model_hub.huggingface._recorder import Recorder
 from model_hub.huggingface._run_folder import RunFolder
+from model_hub.huggingface._stop import Reports, StopRequest, stop_on_signals
 
 # Batches between two reports where the YAML has no scheduling_unit. A master takes 100, which would
 # leave two points in the picture of a short run.
@@ -65,15 +65,16 @@ def train_experiment(
     steps = latest.steps_completed if latest else 0
     recorder = Recorder(folder, config, console, writes=distributed.rank == 0)
     if recorder.writes:
-        recorder.continue_from(checkpoints, steps)
+        recorder.continue_from(checkpoints, steps if latest else None)
     with (
-        _stop_on_signals(distributed) as stop,
+        stop_on_signals(distributed) as stop,
         _core_context(distributed, stop, recorder) as core_context,
         contextlib.closing(recorder),
     ):
         _seed_everything(experiment.seed)
         context = _trial_context(core_context, experiment, steps, recorder)
-        trial, periods = _run.build_trial(experiment.trial_class, context)
+        with _invalid_hyperparameters_told():
+            trial, periods = _run.build_trial(experiment.trial_class, context)
         recorder.optimizers = context.optimizers
         searcher = config["searcher"]
         controller = _LocalController(
@@ -82,7 +83,7 @@ def train_experiment(
             checkpoint_period=periods.checkpoint,
             validation_period=periods.validation,
             reporting_period=pytorch.Batch(
-                _Reports(int(config.get("scheduling_unit") or _REPORTING_PERIOD), stop)
+                Reports(int(config.get("scheduling_unit") or _REPORTING_PERIOD), stop)
             ),
             smaller_is_better=bool(searcher["smaller_is_better"]),
             steps_completed=steps,
@@ -99,8 +100,13 @@ def train_experiment(
         )
         controller.recorder = recorder
         controller.periods = periods
-        controller.run()
-        finished = controller._steps_until_complete(periods.max_length) <= 0
+        with _invalid_hyperparameters_told():
+            controller.run()
+        # A request to stop at the last batch comes before the last validation.
+        finished = (
+            controller._steps_until_complete(periods.max_length) <= 0
+            and controller._validation_is_current()
+        )
         if finished and recorder.writes:
             _checkpoint.export_trial(trial, folder.model)
         trained = controller.state.batches_trained if controller.state else steps
@@ -127,8 +133,10 @@ class _LocalController(pytorch._PyTorchTrialController):
         return self.context._epoch_len
 
     def _run(self) -> None:
+        trained = self.state.batches_trained if self.state else 0
         total = self.periods.total_batches(self._batches_per_epoch())
-        self.recorder.console.start(total, self.state.batches_trained if self.state else 0)
+        self.recorder.epochs = trained / self._batches_per_epoch()
+        self.recorder.console.start(total, trained)
         self.recorder.start_clock()
         super()._run()
 
@@ -174,6 +182,9 @@ class _LocalTrainContext(core.DummyTrainContext):
     def report_progress(self, progress: float) -> None:
         pass  # The bar shows it.
 
+    def _get_last_validation(self) -> int | None:
+        return self._recorder.last_validation_steps
+
     def get_experiment_best_validation(self) -> float | None:
         return self._recorder.best
 
@@ -197,49 +208,13 @@ class _LocalCheckpointContext(core.DummyCheckpointContext):
         self._recorder.checkpoint(storage_id, int((metadata or {})["steps_completed"]))
 
 
-class _StopRequest(core.DummyPreemptContext):
-    """Asks the loop to stop on SIGINT or SIGTERM, on all slots at the same batch."""
-
-    received: int | None = None
-
-    def should_preempt(self, auto_ack: bool = True) -> bool:
-        if self._dist.size == 1:
-            return self.received is not None
-        return any(self._dist.allgather(self.received is not None))
-
-    def handle(self, signum: int, _frame: Any) -> None:
-        """Signal handler: the first time a request, the second time the end."""
-        if self.received is not None:
-            raise KeyboardInterrupt
-        self.received = signum
-
-
-class _Reports(collections.abc.Container):  # type: ignore[type-arg]
-    """The batches after which the loop reports, and looks whether it should stop."""
-
-    def __init__(self, period: int, stop: _StopRequest) -> None:
-        self._period = period
-        self._stop = stop
-
-    def __contains__(self, batch: object) -> bool:
-        if isinstance(batch, int) and batch % self._period == 0:
-            return True
-        # Alone it can stop at any batch; several processes have to agree on one.
-        return self._stop._dist.size == 1 and self._stop.received is not None
-
-
 @contextlib.contextmanager
-def _stop_on_signals(distributed: core.DistributedContext) -> Iterator[_StopRequest]:
-    stop = _StopRequest(distributed)
-    handled = (signal.SIGINT, signal.SIGTERM)
-    before: dict[int, Any] = {}
-    with contextlib.suppress(ValueError):  # Only the main thread may; a notebook can be another.
-        before = {number: signal.signal(number, stop.handle) for number in handled}
+def _invalid_hyperparameters_told() -> Iterator[None]:
+    """What a search takes for "go on with another trial" is an error where there is no search."""
     try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        yield
+    except det.InvalidHP as error:
+        raise UserError(f"the trial says that its hyperparameters cannot work: {error}") from error
 
 
 @contextlib.contextmanager
@@ -285,7 +260,7 @@ def _free_port() -> int:
 
 def _core_context(
     distributed: core.DistributedContext,
-    stop: _StopRequest,
+    stop: StopRequest,
     recorder: Recorder,
 ) -> core.Context:
     return core.Context(

@@ -31,6 +31,7 @@ class Recorder:
         self.writes = writes
         self.optimizers: list[torch.optim.Optimizer] = []
         self.last_validation: dict[str, Any] = {}
+        self.last_validation_steps: int | None = None
         self.best: float | None = None
         self.epochs = 0.0
         self._metric = config["searcher"].get("metric")
@@ -47,8 +48,13 @@ class Recorder:
         self._samples = 0
         self._since = time.monotonic()
 
-    def continue_from(self, checkpoints: list[Checkpoint], steps: int) -> None:
-        """Takes up the folder where its newest checkpoint was written."""
+    def continue_from(self, checkpoints: list[Checkpoint], steps: int | None) -> None:
+        """Takes up the folder where its newest checkpoint was written.
+
+        Args:
+            checkpoints: those that are whole.
+            steps: batches of the newest; None if there is none.
+        """
         self._checkpoints = checkpoints
         self.folder.keep_checkpoints(checkpoints)
         self.folder.forget_metrics_after(steps)
@@ -120,6 +126,7 @@ class Recorder:
         self._write(record)
 
     def _note_validation(self, steps: int, values: Mapping[str, Any]) -> None:
+        self.last_validation_steps = steps
         value = values.get(self._metric)
         if isinstance(value, (int, float)) and value == value:
             self._values[steps] = float(value)

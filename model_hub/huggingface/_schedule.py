@@ -45,8 +45,8 @@ class DeferredLRScheduler(LRScheduler):
         if self._scheduler is None:
             raise UserError(
                 "the length of the learning-rate schedule is not known: run the trial through "
-                "'python3 -m model_hub.huggingface.train', or write "
-                "hyperparameters.num_training_steps."
+                "'python3 -m model_hub.huggingface.train', or write records_per_epoch (the number "
+                "of training samples) or hyperparameters.num_training_steps."
             )
         return self._scheduler
 
@@ -146,7 +146,11 @@ class MetricScheduleCallback(pytorch.PyTorchCallback):
         Raises:
             UserError: when the metric is not among those that the trial reports.
         """
-        if self._context._current_batch_idx is None:
+        # After a stop at the last batch, the last validation is the first thing done.
+        begun = (
+            self._context.get_initial_batch() > 0 or self._context._current_batch_idx is not None
+        )
+        if not begun:
             return
         if self._metric is None or self._metric not in metrics:
             raise UserError(

@@ -25,7 +25,8 @@ TRIALS = pathlib.Path(__file__).parent / "trials"
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("context")
-    shutil.copy(TRIALS / "masking_trial.py", folder)
+    for name in ("masking_trial.py", "stateful_trial.py"):
+        shutil.copy(TRIALS / name, folder)
     return folder
 
 
@@ -159,6 +160,31 @@ def test_preempted(
 
 
 @pytest.mark.parametrize("slots", [1, 2])
+def test_preempted_with_state_in_unusual_places(
+    slots: int,
+    config: dict[str, Any],
+    context: pathlib.Path,
+    reference: Reference,
+    master: Master,
+    agent: Agent,
+) -> None:
+    """Between two updates, for which batches before the stop are computed again."""
+    config = changed(
+        config,
+        entrypoint="stateful_trial:StatefulTrial",
+        optimizations={"aggregation_frequency": 3},
+    )
+    master.preempt_at(7)
+    run = agent.start(config, context, slots=slots)
+    run.wait()
+    run = agent.restart(run)
+    run.wait()
+    end = end_of(master, agent, run)
+    assert "module.1.running_mean" in end[0]["models_state_dict"][0]
+    assert_same_end(reference.end(config, slots), end)
+
+
+@pytest.mark.parametrize("slots", [1, 2])
 def test_killed_between_checkpoints(
     slots: int,
     config: dict[str, Any],
@@ -185,7 +211,9 @@ def test_terminated(
 ) -> None:
     run = agent.start(config, context)
     master.at_batch(14, lambda _: run.send_signal(signal.SIGTERM))
-    run.wait(expect=None)
+    assert run.wait(expect=None) != 0
+    latest = master.latest_checkpoint(run.trial.id)
+    assert latest is not None and latest.steps_completed == 12
     run = agent.restart(run)
     run.wait()
     assert_same_end(reference.end(config, 1), end_of(master, agent, run))

@@ -180,6 +180,13 @@ def test_batch_that_slots_cannot_share(
         ({"hyperparameters__max_steps": 0}, ["hyperparameters.max_steps is 0"]),
         ({"min_validation_period": {"steps": 3}}, ["min_validation_period", "batches"]),
         ({"min_validation_period": 3}, ["min_validation_period"]),
+        ({"entrypoint": 5}, ["entrypoint: 5"]),
+        ({"entrypoint": "'qa_trial:QATrial"}, ["entrypoint", "close the quotes"]),
+        ({"reproducibility": 5}, ["reproducibility is 5", "mapping"]),
+        ({"scheduling_unit": 0, "searcher__metric": 5}, ["scheduling_unit", "searcher.metric"]),
+        ({"data__preprocessing_num_workers": -1}, ["data.preprocessing_num_workers is -1"]),
+        ({"hyperparameters__max_grad_norm": -1}, ["hyperparameters.max_grad_norm is -1"]),
+        ({"hyperparameters__learning_rate": -1}, ["hyperparameters.learning_rate is -1"]),
         ({"checkpoint_policy": "some"}, ["checkpoint_policy", "best, all or none"]),
         ({"data": 3}, ["data"]),
         ({"reproducibility": {"experiment_seed": -1}}, ["reproducibility.experiment_seed"]),
@@ -205,6 +212,16 @@ def test_other_mistakes(complaint: Complaint, changes: dict[str, Any], words: li
     text = complaint(**changes)
     for word in words:
         assert word in text, text
+
+
+def test_null_and_keys_that_are_no_text(complaint: Complaint, workspace: Workspace) -> None:
+    changes: dict[str, Any] = {
+        "hyperparameters__learning_rate": None,
+        "hyperparameters__num_labels": None,
+        "hyperparameters__token": None,
+        "data": {**workspace.config["data"], "overwrite_cache": None, None: 1},
+    }
+    complaint(code=0, **changes)
 
 
 def test_metric_that_the_trial_does_not_report(complaint: Complaint) -> None:

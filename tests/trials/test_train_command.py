@@ -12,6 +12,7 @@ import struct
 import subprocess
 import termios
 import time
+import uuid
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from workspaces import (
     command_line,
     environment,
     metrics_of,
+    no_traceback,
 )
 
 
@@ -210,11 +212,12 @@ def test_killed_run_resumes_from_its_last_checkpoint(
     killed = command("model-hub", "train", yaml, "--config", entrypoint, "--output-dir", run)
     assert killed.code == -signal.SIGKILL
     # As if it had been killed while it wrote another one.
-    (run / "checkpoints" / "unfinished").mkdir()
+    unfinished = run / "checkpoints" / str(uuid.uuid4())
+    unfinished.mkdir()
     resumed = command("model-hub", "train", "--resume", run)
     assert resumed.code == 0, resumed.errors
     assert same_weights(plain_run, run)
-    assert not (run / "checkpoints" / "unfinished").exists()
+    assert not unfinished.exists()
     steps = [r["steps_completed"] for r in metrics_of(run) if r["group"] == "training"]
     assert steps == sorted(set(steps))
 
@@ -250,6 +253,9 @@ def test_two_processes_under_torchrun(
     two, one = metrics_of(run), metrics_of(plain_run)
     assert [r["steps_completed"] for r in two] == [r["steps_completed"] for r in one]
     assert (run / "model" / "model.safetensors").is_file()
+    assert (
+        "torchrun --nproc_per_node=2 -m model_hub train --resume" in (run / "README.md").read_text()
+    )
 
 
 def test_old_style_yaml_runs_unchanged(
@@ -389,8 +395,70 @@ def test_token_is_shown_and_kept_nowhere(
     assert finished.code == 0, finished.errors
     assert secret not in finished.output + finished.errors
     for file in (tmp_path / "run").rglob("*"):
-        if file.is_file() and "code" not in file.parts:
-            assert secret.encode() not in file.read_bytes(), file
+        assert not file.is_file() or secret.encode() not in file.read_bytes(), file
+
+
+def test_what_was_in_the_output_folder_stays(
+    workspace: Workspace, command: RunCommand, tmp_path: pathlib.Path
+) -> None:
+    folder = tmp_path / "precious"
+    (folder / "model").mkdir(parents=True)
+    (folder / "thesis.txt").write_text("forty years of work")
+    yaml = workspace.write_yaml(changed(workspace.config, data__train_file="nowhere.json"))
+    refused = command("model-hub", "train", yaml, "--output-dir", folder)
+    assert refused.code == 2 and "--output-dir" in refused.errors and "model" in refused.errors
+    (folder / "model").rmdir()
+    failed = command("model-hub", "train", yaml, "--output-dir", folder)
+    assert failed.code == 2 and "nowhere.json" in failed.errors
+    assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
+
+
+def test_output_folder_that_cannot_be_made(
+    workspace: Workspace, command: RunCommand, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "file").touch()
+    yaml = workspace.write_yaml(workspace.config)
+    finished = command("model-hub", "train", yaml, "--output-dir", tmp_path / "file" / "run")
+    assert finished.code == 2 and "--output-dir: cannot write" in finished.errors
+    no_traceback(finished)
+
+
+def test_line_that_was_cut_off_is_forgotten(
+    plain_run: pathlib.Path, command: RunCommand, tmp_path: pathlib.Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(plain_run, run)
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"group": "trai')
+    longer = "hyperparameters.num_train_epochs=3"
+    resumed = command("model-hub", "train", "--resume", run, "--config", longer)
+    assert resumed.code == 0, resumed.errors
+    assert max(record["steps_completed"] for record in metrics_of(run)) == 30
+
+
+def test_asked_to_stop_at_the_last_batch_validates_when_resumed(
+    plain_run: pathlib.Path, workspace: Workspace, command: RunCommand, tmp_path: pathlib.Path
+) -> None:
+    trial = workspace.root / "late_trial.py"
+    trial.write_text(
+        "import os, signal\n"
+        "from qa_trial import QATrial\n\n\n"
+        "class LateTrial(QATrial):\n"
+        "    def train_batch(self, batch, epoch_idx, batch_idx):\n"
+        "        if batch_idx == 19:\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        return super().train_batch(batch, epoch_idx, batch_idx)\n"
+    )
+    yaml = workspace.write_yaml(workspace.config)
+    run = tmp_path / "run"
+    entrypoint = "entrypoint=late_trial:LateTrial"
+    stopped = command("model-hub", "train", yaml, "--config", entrypoint, "--output-dir", run)
+    assert stopped.code == 128 + signal.SIGTERM and "stopping after this batch" in stopped.errors
+    assert not (run / "model").exists()
+    resumed = command("model-hub", "train", "--resume", run)
+    assert resumed.code == 0, resumed.errors
+    assert validations_of(plain_run) == validations_of(run)
+    assert same_weights(plain_run, run)
 
 
 def test_stops_when_a_rank_fails(

@@ -55,6 +55,48 @@ def bert(tmp_path: pathlib.Path) -> pathlib.Path:
     return tiny.save(tmp_path / "bert", "bert", auto_class)
 
 
+def test_old_name_of_the_token(bert: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = transformers.PreTrainedModel.__dict__["from_pretrained"]
+    monkeypatch.setattr(transformers.PreTrainedModel, "from_pretrained", before)
+    _build.accept_use_auth_token()
+    accepting = transformers.PreTrainedModel.__dict__["from_pretrained"]
+    _build.accept_use_auth_token()
+    assert transformers.PreTrainedModel.__dict__["from_pretrained"] is accepting
+    for given in ({}, {"use_auth_token": "hf_abc"}):
+        hparams = {"pretrained_model_name_or_path": str(bert), **given}
+        _, _, model_kwargs = hf.default_parse_config_tokenizer_model_kwargs(hparams)
+        assert "use_auth_token" in model_kwargs
+        for cls in (
+            transformers.BertForSequenceClassification,
+            transformers.AutoModelForSequenceClassification,
+        ):
+            model = cls.from_pretrained(**model_kwargs)
+            assert isinstance(model, transformers.BertForSequenceClassification)
+
+
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [
+        ({}, {}),
+        ({"use_auth_token": False}, {}),
+        ({"use_auth_token": None}, {}),
+        ({"use_auth_token": "a"}, {"token": "a"}),
+        ({"use_auth_token": "a", "token": None}, {"token": "a"}),
+        ({"use_auth_token": "a", "token": "b"}, {"token": "b"}),
+    ],
+)
+def test_old_name_becomes_the_new_one(
+    given: dict[str, Any], passed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def original(cls: type, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        return cls, args, kwargs
+
+    monkeypatch.setattr(transformers.PreTrainedModel, "from_pretrained", classmethod(original))
+    _build.accept_use_auth_token()
+    loaded: Any = transformers.BertModel.from_pretrained("x", **given)
+    assert loaded == (transformers.BertModel, ("x",), passed)
+
+
 def build(folder: pathlib.Path, mode: str, weights: bool = True, **hparams: Any) -> Any:
     hparams = {"pretrained_model_name_or_path": str(folder), **hparams}
     config, tokenizer, model = hf.default_parse_config_tokenizer_model_kwargs(hparams)
@@ -333,7 +375,9 @@ class TestOptimizer:
             ({"optim": "sgd", "adafactor": True}, "contradict each other; remove adafactor"),
             ({"optim": "lomo"}, "'lomo' takes its steps inside of the backward pass"),
             ({"optim": "sgd", "optim_args": "momentum=much"}, "sgd cannot be built.*much"),
-            ({"learning_rate": -1.0}, "adamw_torch.* cannot be built.*learning rate"),
+            ({"learning_rate": -1.0}, r"^hyperparameters\.learning_rate is -1\.0.*0 or more"),
+            ({"max_grad_norm": -1}, r"^hyperparameters\.max_grad_norm is -1, .*0 or more"),
+            ({"learning_rate": float("nan")}, r"^hyperparameters\.learning_rate is nan"),
             ({"adam_beta1": 2.0}, "adamw_torch.* cannot be built.*beta"),
         ],
     )

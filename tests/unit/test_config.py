@@ -249,7 +249,6 @@ class TestTypes:
         [
             (hf.OptimizerKwargs, "learning_rate", "fast", "a number"),
             (hf.OptimizerKwargs, "learning_rate", True, "a number"),
-            (hf.OptimizerKwargs, "learning_rate", None, "a number"),
             (hf.OptimizerKwargs, "learning_rate", [1e-3], "a number"),
             (hf.OptimizerKwargs, "adafactor", "yes", "true or false"),
             (hf.OptimizerKwargs, "adafactor", 1, "true or false"),
@@ -267,6 +266,18 @@ class TestTypes:
         section = "data" if cls is hf.DatasetKwargs else "hyperparameters"
         with pytest.raises(UserError, match=rf"{section}\.{name} is .*, but should be {wanted}"):
             parse(cls, {"num_training_steps": 1, name: given})
+
+    @pytest.mark.parametrize("cls", [*DEFAULTS, QuestionAnsweringDataKwargs])
+    def test_null_is_not_said(self, cls: type) -> None:
+        given = {field.name: None for field in dataclasses.fields(cls)}
+        assert parse(cls, given) == parse(cls, {"num_training_steps": None})
+
+    def test_values_are_spelt_as_in_a_yaml(self) -> None:
+        given = {"learning_rate": True, "adam_beta1": {"a": None, 1: [False]}}
+        with pytest.raises(UserError) as caught:
+            parse(hf.OptimizerKwargs, given)
+        assert "learning_rate is true, but" in str(caught.value)
+        assert "adam_beta1 is {a: null, 1: [false]}, but" in str(caught.value)
 
     def test_all_that_are_wrong_are_named(self) -> None:
         with pytest.raises(UserError) as caught:
@@ -362,6 +373,12 @@ class TestCheckKeys:
         types = ((*_config.HYPERPARAMETER_TYPES, Own), self.TYPES[1])
         _config.check_keys({"my_secret_sauce": 1}, {}, *types, strict=True)
 
+    def test_keys_that_are_no_text(self) -> None:
+        with pytest.raises(UserError) as caught:
+            _config.check_keys({1: 2}, {None: 3}, *self.TYPES, strict=True)  # type: ignore[dict-item]
+        assert "hyperparameters.1 is not known" in str(caught.value)
+        assert "data.null is not known" in str(caught.value)
+
     def test_strict_names_all(self) -> None:
         with pytest.raises(UserError) as caught:
             _config.check_keys({"lr": 1, "own": 2}, {"doc_strid": 3}, *self.TYPES, strict=True)
@@ -454,6 +471,18 @@ class TestCheckHparams:
         assert "hyperparameters.use_pretrained_weights" in caplog.text
 
 
+def test_weights_that_are_null_are_the_pretrained_ones() -> None:
+    hparams = {
+        "model_mode": "base",
+        "pretrained_model_name_or_path": "x",
+        "global_batch_size": 1,
+        "max_steps": 1,
+        "use_pretrained_weights": None,
+    }
+    _config.check_hparams(hparams, {})
+    assert hparams["use_pretrained_weights"] is True
+
+
 class TestTrainingLength:
     def test_the_first_counts(self) -> None:
         searcher = {"max_length": {"epochs": 3}, "max_time": 4, "time_metric": "batches"}
@@ -479,7 +508,22 @@ class TestTrainingLength:
         with pytest.raises(UserError, match=rf"hyperparameters\.{name} is {value}.*at least 1"):
             _config.training_length({name: value}, {})
 
+    @pytest.mark.parametrize("value", ["x", 0, 1.5, True, [1]])
+    def test_wrong_time(self, value: Any) -> None:
+        searcher = {"max_time": value, "time_metric": "batches"}
+        with pytest.raises(UserError, match=r"searcher\.max_time is .*whole number above 0"):
+            _config.training_length({}, {"searcher": searcher})
+
+    @pytest.mark.parametrize("value", ["abc", True, -1, [80]])
+    def test_wrong_records_per_epoch(self, value: Any) -> None:
+        config = {"records_per_epoch": value, "searcher": {"max_length": {"epochs": 2}}}
+        hparams = {"global_batch_size": 8}
+        with pytest.raises(UserError, match=r"records_per_epoch is .*number of training samples"):
+            _config.check_hparams(hparams, config)
+
     def test_wrong_type(self) -> None:
+        with pytest.raises(UserError, match=r"num_training_steps is 'x'.*a whole number"):
+            _config.training_length({"num_training_steps": "x"}, {})
         with pytest.raises(UserError, match=r"num_train_epochs is 'two'.*a whole number"):
             _config.training_length({"num_train_epochs": "two"}, {})
         with pytest.raises(UserError, match=r"searcher\.max_length is"):

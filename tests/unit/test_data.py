@@ -23,6 +23,8 @@ from determined import core, pytorch
 
 from model_hub import huggingface as hf
 from model_hub.errors import UserError
+from model_hub.huggingface import _fingerprint
+from model_hub.huggingface.tasks import question_answering
 from model_hub.utils import AttrDict
 
 ROWS = {"text": [f"row {number}" for number in range(40)], "label": list(range(40))}
@@ -92,6 +94,23 @@ class TestLoadDataset:
     def test_the_wrong_file_is_named(self, train_file: str) -> None:
         with pytest.raises(UserError, match=r"data\.validation_file: there is no file 'no\.csv'"):
             hf.default_load_dataset({"train_file": train_file, "validation_file": "no.csv"})
+
+    def test_file_for_validation_beside_a_name(
+        self, train_file: str, tmp_path: pathlib.Path
+    ) -> None:
+        datasets.Dataset.from_dict(ROWS).select([3]).to_csv(tmp_path / "validation.csv")
+        whole = datasets.Dataset.from_dict(ROWS)
+        datasets.DatasetDict(train=whole, validation=whole).save_to_disk(tmp_path / "saved")
+        config = {
+            "dataset_name": str(tmp_path / "saved"),
+            "validation_file": str(tmp_path / "validation.csv"),
+        }
+        loaded = hf.default_load_dataset(config)
+        assert len(loaded["train"]) == 40
+        assert loaded["validation"].to_dict() == {"text": ["row 3"], "label": [3]}
+        sources = hf.split_sources(config)
+        assert sources["train"].startswith("data.dataset_name")
+        assert sources["validation"].startswith("data.validation_file")
 
     def test_folder_of_a_dataset_dict(self, tmp_path: pathlib.Path) -> None:
         dataset = datasets.Dataset.from_dict(ROWS)
@@ -365,6 +384,27 @@ class TestPrepareDataset:
         further = {name: change[name] for name in ("length", "overwrite_cache") if name in change}
         hf.prepare_dataset(rows, tokenize, tokenizer=tokenizer, **{"length": 4, **further})
         assert calls() == 1
+
+    def test_code_of_helpers_matters(
+        self,
+        rows: datasets.Dataset,
+        tokenize: Callable[..., Any],
+        calls: Callable[[], int],
+        tmp_path: pathlib.Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        source = PREPARATION + "\nfrom one_helper import something\n"
+        monkeypatch.setattr(inspect, "getsource", lambda _: source)
+        (tmp_path / "code" / "one_helper.py").write_text("import other_helper\n")
+        other = tmp_path / "code" / "other_helper.py"
+        for code, expected in (("a = 1\n", 1), ("a = 1\n", 0), ("a = 2\n", 1)):
+            other.write_text(code)
+            hf.prepare_dataset(rows, tokenize, tokenizer=tiny.word_tokenizer(), length=4)
+            assert calls() == expected
+
+    def test_helpers_of_question_answering(self) -> None:
+        found = _fingerprint.sources(question_answering.prepare_train_features)
+        assert set(found) == {"", "_squad_rows"}
 
     def test_slow_tokenizer(
         self, rows: datasets.Dataset, tokenize: Callable[..., Any], calls: Callable[[], int]

@@ -66,6 +66,100 @@ def test_a_period_is_not_merged_with_the_default() -> None:
     assert config["min_checkpoint_period"] == {"batches": 0}
 
 
+def test_null_is_not_said() -> None:
+    config = _experiment.with_defaults(
+        {
+            "optimizations": {"aggregation_frequency": None},
+            "searcher": {"smaller_is_better": None, "metric": None},
+            "perform_initial_validation": None,
+            "scheduling_unit": None,
+            "min_validation_period": None,
+            "checkpoint_storage": {"save_trial_latest": None, "save_trial_best": 0},
+            "reproducibility": None,
+        }
+    )
+    assert config["optimizations"]["aggregation_frequency"] == 1
+    assert config["searcher"]["smaller_is_better"] is True
+    assert config["perform_initial_validation"] is False
+    assert "scheduling_unit" not in config
+    assert config["min_validation_period"] == {"batches": 0}
+    assert config["checkpoint_storage"] == {"save_trial_best": 0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"optimizations": {"aggregation_frequency": 0}},
+            "optimizations.aggregation_frequency is 0",
+        ),
+        ({"optimizations": {"aggregation_frequency": "x"}}, "aggregation_frequency is 'x'"),
+        ({"optimizations": [1]}, "optimizations is [1], but should be a mapping"),
+        ({"scheduling_unit": 0}, "scheduling_unit is 0, but should be a whole number of 1 or more"),
+        ({"scheduling_unit": True}, "scheduling_unit is true"),
+        ({"checkpoint_storage": {"save_trial_latest": -1}}, "checkpoint_storage.save_trial_latest"),
+        ({"checkpoint_storage": {"save_trial_best": "all"}}, "checkpoint_storage.save_trial_best"),
+        ({"searcher": "single"}, "searcher is 'single', but should be a mapping"),
+        ({"searcher": {"metric": ["f1"]}}, "searcher.metric is ['f1'], but should be text"),
+        ({"searcher": {"smaller_is_better": "no"}}, "searcher.smaller_is_better is 'no'"),
+        ({"perform_initial_validation": 1}, "perform_initial_validation is 1, but should be true"),
+        ({"min_validation_period": 3}, "min_validation_period is 3, but should be one of batches"),
+        ({"min_checkpoint_period": {"epochs": -1}}, "min_checkpoint_period is {epochs: -1}"),
+        ({"min_checkpoint_period": {"epochs": None}}, "min_checkpoint_period is {epochs: null}"),
+        ({"reproducibility": 5}, "reproducibility is 5, but should be a mapping"),
+        ({"data": 3}, "data is 3, but should be a mapping"),
+    ],
+)
+def test_top_level(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        _experiment.with_defaults(changes)
+    assert message in str(caught.value)
+
+
+def test_all_that_is_wrong_at_the_top_level_at_once() -> None:
+    with pytest.raises(UserError, match=r"scheduling_unit is 0.*; searcher\.metric is 5"):
+        _experiment.check_top_level({"scheduling_unit": 0, "searcher": {"metric": 5}})
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"type": "double", "minval": None, "maxval": 1}, "minval is null, but should be a number"),
+        ({"type": "int", "minval": 0, "maxval": [1]}, r"maxval is \[1\]"),
+        ({"type": "int", "minval": 0, "maxval": float("inf")}, "maxval is inf, .*finite"),
+        ({"type": "log", "base": 0, "minval": -2, "maxval": -1}, "base is 0, .*above 0"),
+        ({"type": "log", "base": "x", "minval": -2, "maxval": -1}, "base is 'x', .*a number"),
+        ({"type": "log", "base": 10, "minval": 900, "maxval": 900}, "too large.*exponents"),
+        ({"type": "categorical", "vals": None}, "vals is null"),
+    ],
+)
+def test_range_that_is_none(space: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=rf"hyperparameters\.lr: .*{message}"):
+        _experiment.pick_hyperparameters({"lr": space}, 0)
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "message"),
+    [
+        (5, "entrypoint: 5 names no trial class"),
+        (None, "entrypoint: null names no trial class"),
+        ({"a": 1}, "entrypoint: {a: 1} names no trial class"),
+        ("python3 'qa_trial:QATrial", "(no closing quotation)"),
+    ],
+)
+def test_entrypoint_that_is_none(entrypoint: Any, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        _experiment.trial_spec(entrypoint)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "null\n"])
+def test_empty_file(text: str, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"but is empty\."):
+        _experiment.read_config(tmp_path / "config.yaml")
+
+
 RANGES = {
     "a": {"type": "double", "minval": 0.25, "maxval": 0.5},
     "b": {"type": "int", "minval": 3, "maxval": 5},

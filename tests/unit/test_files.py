@@ -188,7 +188,7 @@ class TestWhatIsWrong:
         ) as error:
             _files.load_file("data.train_file", "no/a.csv")
         assert str(tmp_path) in str(error.value)
-        with pytest.raises(UserError, match="there is no file"):
+        with pytest.raises(UserError, match=r"is a folder.*write data\.dataset_name: "):
             _files.load_file("data.train_file", str(tmp_path))
 
     def test_extension(self, tmp_path: pathlib.Path) -> None:
@@ -226,6 +226,13 @@ class TestWhatIsWrong:
             ("a.json", '{\n "data": [\n  {"a": 1},\n  {"a" 2}\n ]\n}\n', "line 4: not JSON"),
             ("a.json", '[{"a": 1},\n{"a": }]', "line 2: not JSON"),
             ("a.json", b'[\n{"a": "\xe9"}]', "line 2: not UTF-8"),
+            ("a.json", '{"data": [\n{"a": 1},\noops ]}\n', "line 3: not JSON .*character 1"),
+            ("a.json", '{"data": [\n{"a": 1},\n{"a": 2},\n{"a" 3}\n]}', "line 4: not JSON"),
+            ("a.jsonl", '{"a": 1,\n{"a": 2}\n{"a": 3}\n', "line 1: not JSON"),
+            ("a.jsonl", '{"a": [1,\n{"a": 2}\n{"a": 3}\n', "line 1: not JSON"),
+            ("a.csv", "text;label\nx;1\n", "one column.*semicolons.*commas"),
+            ("a.csv", "text;label\nx, y;1\n", "one column.*semicolons.*commas"),
+            ("a.csv", "text\tlabel\nx\t1\n", "one column.*tabs.*commas"),
             ("a.parquet", "nonsense", "cannot be read as parquet"),
             ("a.arrow", "nonsense", "cannot be read as arrow"),
         ],

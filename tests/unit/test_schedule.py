@@ -16,7 +16,7 @@ def optimizer() -> torch.optim.Optimizer:
 
 
 def context(batch: int | None) -> Any:
-    return types.SimpleNamespace(_current_batch_idx=batch)
+    return types.SimpleNamespace(_current_batch_idx=batch, get_initial_batch=lambda: 0)
 
 
 def plateau(sgd: torch.optim.Optimizer) -> Any:

@@ -75,13 +75,17 @@ def answers_of(value: Any, row_id: Any) -> tuple[list[str], list[int] | None]:
 
     Returns:
         The texts, and the position in characters of each in its context; None in place of the
-        positions when they are not given. Two empty lists stand for an unanswerable question.
+        positions when they are not given, or not all of them. Two empty lists stand for an
+        unanswerable question.
 
     Raises:
-        UserError: when ``value`` is none of these, or texts and positions differ in number.
+        UserError: when ``value`` is none of these, texts and positions differ in number, or a
+            position is no number.
     """
     if isinstance(value, str):
         value = _parsed(value, row_id)
+    if isinstance(value, list):
+        value = [_parsed_element(element) for element in value]
     if value is None:
         return [], []
     if isinstance(value, Mapping) and "text" in value:
@@ -89,8 +93,6 @@ def answers_of(value: Any, row_id: Any) -> tuple[list[str], list[int] | None]:
     elif isinstance(value, Sequence) and all(isinstance(v, Mapping) and "text" in v for v in value):
         texts = [answer["text"] for answer in value]
         starts = [answer.get("answer_start") for answer in value]
-        if texts and all(start is None for start in starts):
-            starts = None
     else:
         texts, starts = value, None
     texts = _as_list(texts)
@@ -106,7 +108,15 @@ def answers_of(value: Any, row_id: Any) -> tuple[list[str], list[int] | None]:
             f"row {row_id!r}: answers are {_short(value)}: {len(texts)} times text, {len(starts)} "
             f"times answer_start. Write one answer_start per text, like {_LAYOUT}."
         )
-    return texts, None if starts is None else [int(start) for start in starts]
+    if starts is None or any(start is None for start in starts):
+        return texts, None
+    try:
+        return texts, [_whole(start) for start in starts]
+    except (TypeError, ValueError):
+        raise UserError(
+            f"row {row_id!r}: answers are {_short(value)}, but answer_start should be whole "
+            f"numbers, like {_LAYOUT}."
+        ) from None
 
 
 def trained_answer(value: Any, row_id: Any) -> tuple[str, int] | None:
@@ -203,6 +213,32 @@ def _parsed(value: str, row_id: Any) -> Any:
                 f"literal. Write them like {_LAYOUT}."
             )
     return [value]
+
+
+def _parsed_element(element: Any) -> Any:
+    """An answer of a list; where answers differ in their keys, Arrow holds each as JSON text."""
+    if isinstance(element, str) and element.startswith("{") and '"text"' in element:
+        try:
+            parsed = json.loads(element)
+        except ValueError:
+            return element
+        if "text" in parsed:
+            return parsed
+    return element
+
+
+def _whole(number: Any) -> int:
+    """The number as an int; also of a float or a text, as csv files hold it.
+
+    Raises:
+        TypeError: when it is nothing of the kind.
+        ValueError: when it is no whole number.
+    """
+    if isinstance(number, bool) or not isinstance(number, (int, float, str)):
+        raise TypeError
+    if isinstance(number, float) and not number.is_integer():
+        raise ValueError
+    return int(number)
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -10,6 +10,27 @@ from model_hub.errors import UserError
 # transformers marks "no limit known" with a number like 1e30.
 _NO_LIMIT = 1_000_000_000
 
+# Families whose first token has the position pad_token_id + 1, as fairseq's had; the positions
+# before it are in max_position_embeddings, but no token gets them.
+_POSITIONS_AFTER_PADDING = frozenset(
+    {
+        "camembert",
+        "data2vec-text",
+        "ibert",
+        "layoutlmv3",
+        "lilt",
+        "longformer",
+        "luke",
+        "markuplm",
+        "mpnet",
+        "roberta",
+        "roberta-prelayernorm",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+        "xmod",
+    }
+)
+
 
 @dataclasses.dataclass
 class QuestionAnsweringDataKwargs:
@@ -65,9 +86,10 @@ def check_lengths(
             "hyperparameters.use_fast: true, or in hyperparameters.tokenizer_name a tokenizer that "
             "has a file tokenizer.json."
         )
-    for name in ("max_seq_length", "n_best_size", "max_answer_length"):
+    counts = ("max_seq_length", "n_best_size", "max_answer_length", "preprocessing_num_workers")
+    for name in counts:
         value = getattr(data_kwargs, name)
-        if value < 1:
+        if value is not None and value < 1:
             raise UserError(f"data.{name} is {value}, but should be at least 1.")
     length, stride = data_kwargs.max_seq_length, data_kwargs.doc_stride
     for owner, limit in (("tokenizer", tokenizer.model_max_length), ("model", model_max_length)):
@@ -101,7 +123,12 @@ def model_max_length(config: transformers.PretrainedConfig | None) -> int | None
     """Tokens that a model takes, as its configuration says; None if it has no limit."""
     limit = getattr(config, "max_position_embeddings", None)
     # XLNet and others without a limit say -1.
-    return limit if limit and limit > 0 else None
+    if not limit or limit < 0:
+        return None
+    padding = getattr(config, "pad_token_id", None)
+    if getattr(config, "model_type", None) in _POSITIONS_AFTER_PADDING and padding is not None:
+        return int(limit - padding - 1)
+    return int(limit)
 
 
 def cut_lengths(

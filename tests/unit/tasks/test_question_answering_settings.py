@@ -1,7 +1,9 @@
 """Rows and settings that are wrong, and what the user is told; batches."""
 
 import dataclasses
+import json
 import logging
+import pathlib
 import pickle
 from typing import Any
 
@@ -14,6 +16,8 @@ import transformers
 from hypothesis import strategies as st
 
 from model_hub.errors import UserError
+from model_hub.huggingface import _files
+from model_hub.huggingface.tasks import _squad_settings
 from model_hub.huggingface.tasks import question_answering as qa
 from model_hub.huggingface.tasks._squad_rows import answers_of
 
@@ -55,6 +59,8 @@ class TestCheckLengths:
             ({"max_seq_length": 0}, None, r"data\.max_seq_length is 0"),
             ({"n_best_size": 0}, None, r"data\.n_best_size is 0"),
             ({"max_answer_length": -1}, None, r"data\.max_answer_length is -1"),
+            ({"preprocessing_num_workers": -1}, None, r"data\.preprocessing_num_workers is -1"),
+            ({"preprocessing_num_workers": 0}, None, r"data\.preprocessing_num_workers is 0"),
             ({"doc_stride": 384}, None, r"data\.doc_stride is 384.*between 0 and 379"),
             ({"doc_stride": 380}, None, r"data\.doc_stride is 380.*between 0 and 379"),
             ({"doc_stride": -1}, None, r"data\.doc_stride is -1"),
@@ -94,6 +100,27 @@ class TestCheckLengths:
             qa.check_lengths(gpt, settings(pad_to_max_length=True))
 
 
+@pytest.mark.parametrize("family", ["roberta", "xlm-roberta", "longformer", "mpnet", "bert"])
+def test_model_takes_as_many_tokens_as_it_says(family: str) -> None:
+    size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    if family == "longformer":
+        size["attention_window"] = 4
+    config = transformers.AutoConfig.for_model(
+        family,
+        vocab_size=10,
+        intermediate_size=8,
+        max_position_embeddings=16,
+        pad_token_id=1,
+        **size,
+    )
+    model = transformers.AutoModel.from_config(config).eval()
+    limit = _squad_settings.model_max_length(config)
+    assert limit == (16 if family == "bert" else 14)
+    model(input_ids=torch.full((1, limit), 5))
+    with pytest.raises((IndexError, RuntimeError)):
+        model(input_ids=torch.full((1, limit + 1), 5))
+
+
 class TestRows:
     def test_good_rows_pass(self) -> None:
         qa.check_columns(rows(answer("paris", 3), {"text": [], "answer_start": []}), "train")
@@ -127,6 +154,9 @@ class TestRows:
             "{'text': ['paris', 'in'], 'answer_start': [3, 0]}",
             '{"text": ["paris", "in"], "answer_start": [3, 0]}',
             '[{"text": "paris", "answer_start": 3}, {"text": "in", "answer_start": 0}]',
+            # As Arrow holds objects with unequal keys.
+            ['{"text": "paris", "answer_start": 3}', '{"text": "in", "answer_start": 0, "x": 1}'],
+            {"text": ["paris", "in"], "answer_start": ["3", 0.0]},
         ],
     )
     def test_layouts_of_answers(self, value: Any) -> None:
@@ -138,7 +168,31 @@ class TestRows:
     def test_no_answer(self, value: Any) -> None:
         assert answers_of(value, "q") == ([], [])
 
-    @pytest.mark.parametrize("value", ["paris", ["paris"], {"text": "paris"}, [{"text": "paris"}]])
+    def test_answers_of_unequal_keys_in_a_file(self, tmp_path: pathlib.Path) -> None:
+        row: dict[str, Any] = {"id": "q", "context": "in paris", "question": "where?"}
+        row["answers"] = [{"text": "paris", "answer_start": 3}]
+        other = {**row, "answers": [{"text": "in", "answer_start": 0, "by": "x"}]}
+        file = tmp_path / "rows.jsonl"
+        file.write_text("".join(json.dumps(r) + "\n" for r in (row, other)))
+        loaded = _files.load_file("data.train_file", str(file))
+        qa.check_columns(loaded, "data.train_file")
+        assert len(qa.drop_misaligned_answers(loaded)) == 2
+
+    @pytest.mark.parametrize("value", ['{"text" is a key', '{"text"}', "{text}"])
+    def test_bare_text_that_looks_like_an_object(self, value: str) -> None:
+        assert answers_of([value], "q") == ([value], None)
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "paris",
+            ["paris"],
+            {"text": "paris"},
+            [{"text": "paris"}],
+            {"text": ["paris"], "answer_start": [None]},
+            [{"text": "paris", "answer_start": None}],
+        ],
+    )
     def test_bare_text_has_no_position(self, value: Any, bert: Tokenizer) -> None:
         assert answers_of(value, "q") == (["paris"], None)
         examples = {"id": ["q7"], "context": ["in paris"], "question": ["?"], "answers": [value]}
@@ -149,7 +203,16 @@ class TestRows:
             qa.prepare_train_features(examples, tokenizer=bert, **length)
 
     @pytest.mark.parametrize(
-        "value", [{"text": ["a", "b"], "answer_start": [0]}, {"text": [1]}, "{'text': array([1])}"]
+        "value",
+        [
+            {"text": ["a", "b"], "answer_start": [0]},
+            {"text": [1]},
+            "{'text': array([1])}",
+            {"text": ["a"], "answer_start": ["abc"]},
+            {"text": ["a"], "answer_start": [1.5]},
+            {"text": ["a"], "answer_start": [True]},
+            {"text": ["a"], "answer_start": [[1]]},
+        ],
     )
     def test_answers_that_cannot_be_read(self, value: Any) -> None:
         with pytest.raises(UserError, match="row 'q'"):

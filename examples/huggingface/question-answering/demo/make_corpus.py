@@ -12,12 +12,12 @@ be read. People, relations and phrasings are those of training.
 
 Training also has requests such as "Tell me about Nora." with Nora's sentence as the answer.
 They are easy, and they teach what the questions need: to find a word of the question again, and to
-see which words stand near it. Validation has none of them. With seeds 0 and 2, 1,407 steps ended
-at F1 100 with them and at 38 and 80 without.
+see which words stand near it. Validation has none of them. With the settings of demo.yaml, seeds 0
+and 2 ended at F1 100.0 and 99.8 with them, and at 28 and 43 without.
 
 The model is a RoFormer (Su et al., 2021, https://arxiv.org/abs/2104.09864), which is BERT with
-rotary position embeddings. With BERT's learned absolute positions and the same settings, the same
-two runs ended at F1 24 and 22: it learned slowly which words stand near each other.
+rotary position embeddings. With BERT's learned absolute positions, the same two runs ended at F1 34
+and 22: it learned slowly which words stand near each other.
 
 Files written to the output directory (nothing is downloaded):
 

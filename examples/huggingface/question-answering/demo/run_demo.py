@@ -70,11 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def set_environment(folder: Path) -> None:
     """Settings that libraries read when they are imported; the user's own come first."""
     settings = {
-        # Threads wait for each other actively, and where other programs want the same cores, they
-        # take them from the thread that they wait for: training was ten times slower then.
-        "OMP_WAIT_POLICY": "PASSIVE",
-        # For more threads there is too little to do in so small a model.
-        "OMP_NUM_THREADS": str(min(4, os.cpu_count() or 1)),
+        # Threads wait for each other actively. Where other programs want the same cores, training
+        # was up to ten times slower with two, and on a quiet machine a third faster.
+        "OMP_NUM_THREADS": "1",
         # Kept with the corpus: the next run writes one of its own, and would not find it again.
         "HF_DATASETS_CACHE": str((folder / "corpus" / "cache").resolve()),
     }

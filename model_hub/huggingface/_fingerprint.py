@@ -1,0 +1,84 @@
+"""What of a preparation function and a tokenizer decides about their output, for the cache."""
+
+import ast
+import importlib.util
+import inspect
+import json
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import transformers
+
+
+def sources(function: Callable[..., Any]) -> dict[str, str]:
+    """The code that a function runs, as far as it is its author's.
+
+    Args:
+        function: a function of a module.
+
+    Returns:
+        By name the source of the function's module and of the modules beside it (in the same
+        folder) that it imports, also through others.
+    """
+    module = inspect.getmodule(function)
+    found = {"": inspect.getsource(module or function)}
+    file = getattr(module, "__file__", None)
+    if module is None or file is None:
+        return found
+    folder = pathlib.Path(file).parent
+    waiting = [found[""]]
+    while waiting:
+        for name in _imported_neighbours(waiting.pop(), module.__package__ or ""):
+            path = folder / f"{name}.py"
+            if name not in found and path.is_file():
+                found[name] = path.read_text(encoding="utf-8")
+                waiting.append(found[name])
+    return found
+
+
+def _imported_neighbours(source: str, package: str) -> Iterator[str]:
+    """Names right below ``package`` that are imported; modules, and what is in the package."""
+    for node in ast.walk(ast.parse(source)):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            origin = node.module or ""
+            if node.level:
+                origin = importlib.util.resolve_name("." * node.level + origin, package)
+            names = [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
+        prefix = f"{package}." if package else ""
+        for name in names:
+            if name.startswith(prefix):
+                yield name.removeprefix(prefix).split(".")[0]
+
+
+def tokenizer_state(tokenizer: transformers.PreTrainedTokenizerBase) -> dict[str, Any]:
+    """What of a tokenizer decides about its output, without what a call leaves behind in it.
+
+    A fast tokenizer keeps the last call's padding and truncation, which would change its hash and
+    make every cache miss.
+    """
+    state: dict[str, Any] = {
+        "class": type(tokenizer).__name__,
+        "padding_side": tokenizer.padding_side,
+        "truncation_side": tokenizer.truncation_side,
+        "model_max_length": tokenizer.model_max_length,
+        "model_input_names": tokenizer.model_input_names,
+        "special_tokens": {k: str(v) for k, v in tokenizer.special_tokens_map.items()},
+        "chat_template": getattr(tokenizer, "chat_template", None),
+    }
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        state["vocabulary"] = tokenizer.get_vocab()
+        # Switches and numbers such as do_lower_case; among the texts there are paths.
+        state["settings"] = {
+            k: v for k, v in tokenizer.init_kwargs.items() if isinstance(v, (bool, int, float))
+        }
+    else:
+        pipeline = json.loads(backend.to_str())
+        state["pipeline"] = {
+            k: v for k, v in pipeline.items() if k not in ("padding", "truncation")
+        }
+    return state

@@ -1,0 +1,58 @@
+"""How a run on this machine is stopped: at a batch, with a checkpoint, on all slots together."""
+
+import collections.abc
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from determined import core
+
+
+class StopRequest(core.DummyPreemptContext):
+    """Asks the loop to stop on SIGINT or SIGTERM, on all slots at the same batch."""
+
+    received: int | None = None
+
+    def should_preempt(self, auto_ack: bool = True) -> bool:
+        if self._dist.size == 1:
+            return self.received is not None
+        return any(self._dist.allgather(self.received is not None))
+
+    def handle(self, signum: int, _frame: Any) -> None:
+        """Signal handler: the first time a request, the second time the end."""
+        if self.received is not None:
+            raise KeyboardInterrupt
+        self.received = signum
+        if self._dist.rank == 0:
+            print("\nstopping after this batch; once more stops at once", file=sys.stderr)
+
+
+class Reports(collections.abc.Container):  # type: ignore[type-arg]
+    """The batches after which the loop reports, and looks whether it should stop."""
+
+    def __init__(self, period: int, stop: StopRequest) -> None:
+        self._period = period
+        self._stop = stop
+
+    def __contains__(self, batch: object) -> bool:
+        if isinstance(batch, int) and batch % self._period == 0:
+            return True
+        # Alone it can stop at any batch; several processes have to agree on one.
+        return self._stop._dist.size == 1 and self._stop.received is not None
+
+
+@contextlib.contextmanager
+def stop_on_signals(distributed: core.DistributedContext) -> Iterator[StopRequest]:
+    """Lets SIGINT and SIGTERM ask the loop to stop, for what stands below."""
+    stop = StopRequest(distributed)
+    handled = (signal.SIGINT, signal.SIGTERM)
+    before: dict[int, Any] = {}
+    with contextlib.suppress(ValueError):  # Only the main thread may; a notebook can be another.
+        before = {number: signal.signal(number, stop.handle) for number in handled}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
