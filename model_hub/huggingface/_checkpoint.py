@@ -25,13 +25,14 @@ def allow_random_state() -> None:
     Determined's checkpoints hold it. torch >= 2.6 refuses to unpickle what it does not know, which
     stays as it is for everything but these types: arrays of unsigned 32-bit integers.
     """
-    reconstruct = np._core.multiarray._reconstruct  # type: ignore[attr-defined]
+    core = getattr(np, "_core", None) or np.core  # By numpy's version.
+    reconstruct = core.multiarray._reconstruct
     torch.serialization.add_safe_globals(
         [
             np.ndarray,
             np.dtype,
             np.dtypes.UInt32DType,
-            # numpy 1 wrote it by another name, which a checkpoint may still have.
+            # A checkpoint names it as the numpy that wrote it.
             (reconstruct, "numpy._core.multiarray._reconstruct"),
             (reconstruct, "numpy.core.multiarray._reconstruct"),
         ]
