@@ -1,7 +1,9 @@
 """Whole trainings of a tiny model on a corpus that is made in place."""
 
+import logging
 import pathlib
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 from workspaces import (
@@ -51,3 +53,14 @@ def command(tmp_path: pathlib.Path) -> RunCommand:
         return Finished(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """The command sets up logging for its process, which here is that of all tests."""
+    loggers = [logging.getLogger(), logging.getLogger("model_hub")]
+    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
