@@ -63,7 +63,7 @@ def read_periods(config: Mapping[str, Any], hparams: Mapping[str, Any]) -> Perio
     """The periods that a completed experiment configuration asks for.
 
     Raises:
-        UserError: when the length of the training or a period is not as it should be.
+        UserError: when the length of the training or the checkpoint policy is not as it should be.
     """
     length = _config.training_length(hparams, config)
     if length is None:
@@ -86,19 +86,9 @@ def read_periods(config: Mapping[str, Any], hparams: Mapping[str, Any]) -> Perio
 
 
 def _period(config: Mapping[str, Any], key: str, hparams: Mapping[str, Any]) -> pytorch.TrainUnit:
-    value = config[key]
-    units = ("batches", "records", "epochs")
-    if (
-        not isinstance(value, Mapping)
-        or len(value) != 1
-        or next(iter(value)) not in units
-        or not isinstance(next(iter(value.values())), int)
-    ):
-        raise UserError(
-            f"{key} is {value!r}; write for instance {{epochs: 1}} or {{batches: 500}}."
-        )
+    # That it is a period, the master has checked, or here `check_top_level`.
     return pytorch.TrainUnit._from_values(
-        **value, global_batch_size=hparams.get("global_batch_size")
+        **config[key], global_batch_size=hparams.get("global_batch_size")
     )
 
 
