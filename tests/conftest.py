@@ -1,9 +1,15 @@
 """What tests of several folders start from."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
+
+# Tests run side by side, so that each gets one core. Threads that wait for work must sleep: torch's
+# spin by default, and take the time of those that have some. Both are read when torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 from workspaces import EXAMPLE

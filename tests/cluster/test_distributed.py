@@ -64,7 +64,18 @@ def shares(run: Run) -> dict[int, list[int]]:
     return found
 
 
+@pytest.mark.parametrize(
+    ("count", "batch"),
+    [
+        (30, 8),
+        # An uneven split, and a slot that has nothing to validate at all.
+        (21, 4),
+        (3, 8),
+    ],
+)
 def test_metrics_are_those_of_one_slot(
+    count: int,
+    batch: int,
     config: dict[str, Any],
     context: pathlib.Path,
     corpus: pathlib.Path,
@@ -72,32 +83,30 @@ def test_metrics_are_those_of_one_slot(
     master: Master,
     agent: Agent,
 ) -> None:
-    """For an even and an uneven split, and with a slot that has nothing to validate at all."""
     rows = (corpus / "validation.json").read_text().splitlines(keepends=True)
-    for count, batch in ((30, 8), (21, 4), (3, 8)):
-        file = tmp_path / f"{count}.json"
-        file.write_text("".join(rows[:count]))
-        sized = changed(
-            config,
-            data__validation_file=str(file),
-            data__output_dir=str(tmp_path / f"predictions-{count}"),
-            hyperparameters__global_batch_size=batch,
-            hyperparameters__max_steps=1,
-        )
-        metrics, predictions = [], []
-        for slots in (1, 2):
-            run = agent.start(sized, context, slots=slots)
-            run.wait()
-            metrics.append(first_metrics(master, run))
-            # The files are those of the last validation, after a step on the same global batch.
-            text = (tmp_path / f"predictions-{count}" / "predictions.json").read_text()
-            predictions.append(set(json.loads(text)))
-            dealt = shares(run)
-            assert sum(sum(windows) for windows in dealt.values()) >= 2 * count
-            if count == 3 and slots == 2:
-                assert set(dealt) == {0}  # Rank 1 has no batch, and nobody noticed.
-        assert metrics[0] == metrics[1] and "f1" in metrics[0]
-        assert predictions[0] == predictions[1] and len(predictions[0]) == count
+    file = tmp_path / f"{count}.json"
+    file.write_text("".join(rows[:count]))
+    config = changed(
+        config,
+        data__validation_file=str(file),
+        data__output_dir=str(tmp_path / "predictions"),
+        hyperparameters__global_batch_size=batch,
+        hyperparameters__max_steps=1,
+    )
+    metrics, predictions = [], []
+    for slots in (1, 2):
+        run = agent.start(config, context, slots=slots)
+        run.wait()
+        metrics.append(first_metrics(master, run))
+        # The files are those of the last validation, after a step on the same global batch.
+        text = (tmp_path / "predictions" / "predictions.json").read_text()
+        predictions.append(set(json.loads(text)))
+        dealt = shares(run)
+        assert sum(sum(windows) for windows in dealt.values()) >= 2 * count
+        if count == 3 and slots == 2:
+            assert set(dealt) == {0}  # Rank 1 has no batch, and nobody noticed.
+    assert metrics[0] == metrics[1] and "f1" in metrics[0]
+    assert predictions[0] == predictions[1] and len(predictions[0]) == count
 
 
 def test_one_rank_prepares_for_all_however_long_it_takes(

@@ -3,13 +3,16 @@
 Weights, optimizer, learning rate and reported validation metrics are compared bit for bit.
 """
 
+import hashlib
 import json
+import os
 import pathlib
 import shutil
 import signal
 from collections.abc import Iterator
 from typing import Any
 
+import filelock
 import pytest
 import torch
 from agent import Agent, Run
@@ -59,22 +62,32 @@ def config(corpus: pathlib.Path) -> dict[str, Any]:
 
 
 class Reference:
-    """Runs that nothing has disturbed, one for each way of running, made when first asked for."""
+    """Runs that nothing has disturbed, one for each way of running, made when first asked for.
+
+    Kept in files, since several processes of one test session ask for them.
+    """
 
     def __init__(self, context: pathlib.Path, folder: pathlib.Path) -> None:
         self._context = context
         self._folder = folder
-        self._ends: dict[str, tuple[dict[str, Any], dict[int, Any]]] = {}
 
     def end(self, config: dict[str, Any], slots: int) -> tuple[dict[str, Any], dict[int, Any]]:
-        key = json.dumps([config, slots], sort_keys=True)
-        if key not in self._ends:
-            folder = self._folder / str(len(self._ends))
-            with Master() as master, Agent(master, folder) as agent:
-                run = agent.start(config, self._context, slots=slots)
-                run.wait()
-                self._ends[key] = end_of(master, agent, run)
-        return self._ends[key]
+        # Each process of the session has a corpus and a model of its own, all the same.
+        settings = changed(
+            config, hyperparameters__pretrained_model_name_or_path=..., data__train_file=...
+        )
+        key = json.dumps([settings, slots], sort_keys=True)
+        folder = self._folder / hashlib.sha256(key.encode()).hexdigest()[:16]
+        file = folder / "end.pt"
+        self._folder.mkdir(exist_ok=True)
+        with filelock.FileLock(folder.with_suffix(".lock")):
+            if not file.exists():
+                with Master() as master, Agent(master, folder) as agent:
+                    run = agent.start(config, self._context, slots=slots)
+                    run.wait()
+                    torch.save(end_of(master, agent, run), file)
+        state, validations = torch.load(file)
+        return state, validations
 
 
 def end_of(master: Master, agent: Agent, run: Run) -> tuple[dict[str, Any], dict[int, Any]]:
@@ -87,7 +100,11 @@ def end_of(master: Master, agent: Agent, run: Run) -> tuple[dict[str, Any], dict
 
 @pytest.fixture(scope="module")
 def reference(context: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    return Reference(context, tmp_path_factory.mktemp("reference"))
+    folder = tmp_path_factory.getbasetemp()
+    # Where the session has several processes, each of them has a folder in the session's.
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        folder = folder.parent
+    return Reference(context, folder / "reference")
 
 
 def differences(one: Any, other: Any, name: str = "") -> Iterator[str]:
@@ -202,26 +219,29 @@ def test_killed_between_checkpoints(
     assert_same_end(reference.end(config, slots), end_of(master, agent, run))
 
 
+@pytest.mark.parametrize("slots", [1, 2])
 def test_terminated(
+    slots: int,
     config: dict[str, Any],
     context: pathlib.Path,
     reference: Reference,
     master: Master,
     agent: Agent,
 ) -> None:
-    run = agent.start(config, context)
+    run = agent.start(config, context, slots=slots)
     master.at_batch(14, lambda _: run.send_signal(signal.SIGTERM))
     assert run.wait(expect=None) != 0
     latest = master.latest_checkpoint(run.trial.id)
     assert latest is not None and latest.steps_completed == 12
     run = agent.restart(run)
     run.wait()
-    assert_same_end(reference.end(config, 1), end_of(master, agent, run))
+    assert_same_end(reference.end(config, slots), end_of(master, agent, run))
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(("when", "slots"), [("before", 1), ("after", 1), ("after", 2)])
 def test_killed_while_a_checkpoint_is_written(
     when: str,
+    slots: int,
     config: dict[str, Any],
     context: pathlib.Path,
     reference: Reference,
@@ -229,14 +249,14 @@ def test_killed_while_a_checkpoint_is_written(
     agent: Agent,
 ) -> None:
     """Files of the checkpoint are there, but the master has never heard of it."""
-    run = agent.start(config, context, env={"KILL_WHILE_SAVING": when})
+    run = agent.start(config, context, slots=slots, env={"KILL_WHILE_SAVING": when})
     assert run.wait(expect=None) != 0
     latest = master.latest_checkpoint(run.trial.id)
     assert latest is not None and latest.steps_completed == 6
     assert len(list(agent.storage.glob("*/code"))) == 2
     run = agent.restart(run)
     run.wait()
-    assert_same_end(reference.end(config, 1), end_of(master, agent, run))
+    assert_same_end(reference.end(config, slots), end_of(master, agent, run))
 
 
 def test_stopped_on_two_slots_continued_on_one(

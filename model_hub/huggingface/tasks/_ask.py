@@ -18,11 +18,11 @@ from model_hub.huggingface.tasks._batches import (
     pop_feature_columns,
 )
 from model_hub.huggingface.tasks._feature_spans import FeatureSpans, SpanCollector
+from model_hub.huggingface.tasks._lengths import model_max_length
 from model_hub.huggingface.tasks._squad_settings import (
     QuestionAnsweringDataKwargs,
     check_lengths,
     cut_lengths,
-    model_max_length,
 )
 from model_hub.huggingface.tasks._windows import number_features, prepare_validation_features
 

@@ -6,30 +6,7 @@ from typing import ClassVar
 import transformers
 
 from model_hub.errors import UserError
-
-# transformers marks "no limit known" with a number like 1e30.
-_NO_LIMIT = 1_000_000_000
-
-# Families whose first token has the position pad_token_id + 1, as fairseq's had; the positions
-# before it are in max_position_embeddings, but no token gets them.
-_POSITIONS_AFTER_PADDING = frozenset(
-    {
-        "camembert",
-        "data2vec-text",
-        "ibert",
-        "layoutlmv3",
-        "lilt",
-        "longformer",
-        "luke",
-        "markuplm",
-        "mpnet",
-        "roberta",
-        "roberta-prelayernorm",
-        "xlm-roberta",
-        "xlm-roberta-xl",
-        "xmod",
-    }
-)
+from model_hub.huggingface.tasks._lengths import NO_LIMIT
 
 
 @dataclasses.dataclass
@@ -93,7 +70,7 @@ def check_lengths(
             raise UserError(f"data.{name} is {value}, but should be at least 1.")
     length, stride = data_kwargs.max_seq_length, data_kwargs.doc_stride
     for owner, limit in (("tokenizer", tokenizer.model_max_length), ("model", model_max_length)):
-        if limit is not None and length > limit and limit < _NO_LIMIT:
+        if limit is not None and length > limit and limit < NO_LIMIT:
             raise UserError(
                 f"data.max_seq_length is {length}, but the {owner} takes at most {int(limit)} "
                 f"tokens. Write data.max_seq_length: {int(limit)} or less."
@@ -119,18 +96,6 @@ def check_lengths(
         )
 
 
-def model_max_length(config: transformers.PretrainedConfig | None) -> int | None:
-    """Tokens that a model takes, as its configuration says; None if it has no limit."""
-    limit = getattr(config, "max_position_embeddings", None)
-    # XLNet and others without a limit say -1.
-    if not limit or limit < 0:
-        return None
-    padding = getattr(config, "pad_token_id", None)
-    if getattr(config, "model_type", None) in _POSITIONS_AFTER_PADDING and padding is not None:
-        return int(limit - padding - 1)
-    return int(limit)
-
-
 def cut_lengths(
     tokenizer: transformers.PreTrainedTokenizerBase,
     data_kwargs: QuestionAnsweringDataKwargs,
@@ -150,7 +115,7 @@ def cut_lengths(
         min(
             data_kwargs.max_seq_length,
             tokenizer.model_max_length,
-            _NO_LIMIT if model_max_length is None else model_max_length,
+            NO_LIMIT if model_max_length is None else model_max_length,
         )
     )
     if length == data_kwargs.max_seq_length:

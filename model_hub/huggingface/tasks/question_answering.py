@@ -10,6 +10,7 @@ from model_hub.huggingface import _data
 from model_hub.huggingface.tasks import _batches
 from model_hub.huggingface.tasks._ask import Answer, answer_questions
 from model_hub.huggingface.tasks._batches import QuestionAnsweringCollator, pop_feature_columns
+from model_hub.huggingface.tasks._lengths import model_max_length
 from model_hub.huggingface.tasks._spans import SpanCandidates, select_n_best_spans
 from model_hub.huggingface.tasks._squad_metrics import squad_v1_metrics, squad_v2_metrics
 from model_hub.huggingface.tasks._squad_reducer import QuestionAnsweringReducer
@@ -17,7 +18,6 @@ from model_hub.huggingface.tasks._squad_rows import check_columns, drop_misalign
 from model_hub.huggingface.tasks._squad_settings import (
     QuestionAnsweringDataKwargs,
     check_lengths,
-    model_max_length,
 )
 from model_hub.huggingface.tasks._windows import (
     number_features,

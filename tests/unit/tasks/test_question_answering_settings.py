@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from model_hub.errors import UserError
 from model_hub.huggingface import _files
-from model_hub.huggingface.tasks import _squad_settings
+from model_hub.huggingface.tasks import _lengths
 from model_hub.huggingface.tasks import question_answering as qa
 from model_hub.huggingface.tasks._squad_rows import answers_of
 
@@ -114,7 +114,7 @@ def test_model_takes_as_many_tokens_as_it_says(family: str) -> None:
         **size,
     )
     model = transformers.AutoModel.from_config(config).eval()
-    limit = _squad_settings.model_max_length(config)
+    limit = _lengths.model_max_length(config)
     assert limit == (16 if family == "bert" else 14)
     model(input_ids=torch.full((1, limit), 5))
     with pytest.raises((IndexError, RuntimeError)):

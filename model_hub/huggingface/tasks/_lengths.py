@@ -1,0 +1,77 @@
+"""How long a sequence may be: what the YAML, the tokenizer and the model say."""
+
+import transformers
+
+from model_hub.errors import UserError
+
+# transformers marks "no limit known" with a number like 1e30.
+NO_LIMIT = 1_000_000_000
+
+# Families whose first token has the position pad_token_id + 1, as fairseq's had; the positions
+# before it are in max_position_embeddings, but no token gets them.
+_POSITIONS_AFTER_PADDING = frozenset(
+    {
+        "camembert",
+        "data2vec-text",
+        "ibert",
+        "layoutlmv3",
+        "lilt",
+        "longformer",
+        "luke",
+        "markuplm",
+        "mpnet",
+        "roberta",
+        "roberta-prelayernorm",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+        "xmod",
+    }
+)
+
+
+def model_max_length(config: transformers.PretrainedConfig | None) -> int | None:
+    """Tokens that a model takes, as its configuration says; None if it has no limit."""
+    limit = getattr(config, "max_position_embeddings", None)
+    # XLNet and others without a limit say -1.
+    if not limit or limit < 0:
+        return None
+    padding = getattr(config, "pad_token_id", None)
+    if getattr(config, "model_type", None) in _POSITIONS_AFTER_PADDING and padding is not None:
+        return int(limit - padding - 1)
+    return int(limit)
+
+
+def sequence_length(
+    requested: int | None,
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    config: transformers.PretrainedConfig | None = None,
+    *,
+    default: int = 1024,
+    key: str = "data.max_seq_length",
+) -> int:
+    """Tokens of the longest sequence: what is requested, or what tokenizer and model take.
+
+    Args:
+        requested: the YAML's number; None takes the longest that tokenizer and model take.
+        tokenizer: the tokenizer.
+        config: the model's configuration.
+        default: the most that is taken when nothing is requested, and the length when neither
+            tokenizer nor model has a limit.
+        key: the YAML's key, for messages.
+
+    Raises:
+        UserError: when more is requested than tokenizer or model take, or less than one token.
+    """
+    limits = {"tokenizer": tokenizer.model_max_length, "model": model_max_length(config)}
+    known = {owner: int(n) for owner, n in limits.items() if n is not None and n < NO_LIMIT}
+    if requested is None:
+        return min([default, *known.values()])
+    if requested < 1:
+        raise UserError(f"{key} is {requested}, but should be at least 1.")
+    for owner, limit in known.items():
+        if requested > limit:
+            raise UserError(
+                f"{key} is {requested}, but the {owner} takes at most {limit} tokens. Write "
+                f"{key}: {limit} or less."
+            )
+    return requested

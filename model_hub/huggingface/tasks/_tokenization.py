@@ -1,0 +1,73 @@
+"""Keys of section ``data`` that all tasks share: how texts become batches of tokens."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+import transformers
+
+from model_hub.errors import UserError
+
+
+@dataclasses.dataclass
+class TokenizationDataKwargs:
+    """Keys of the YAML's section ``data`` about tokenizing.
+
+    Attributes:
+        max_seq_length: longest sequence in tokens; what is longer is cut. None takes what
+            tokenizer and model take.
+        pad_to_max_length: pad every sequence to ``max_seq_length``; else to the longest of its
+            batch, which is faster.
+        preprocessing_num_workers: processes that tokenize.
+        overwrite_cache: tokenize again although the cache has it.
+    """
+
+    yaml_section: ClassVar[str] = "data"
+
+    max_seq_length: int | None = None
+    pad_to_max_length: bool = False
+    preprocessing_num_workers: int | None = None
+    overwrite_cache: bool = False
+
+    def __post_init__(self) -> None:
+        workers = self.preprocessing_num_workers
+        if workers is not None and workers < 1:
+            raise UserError(
+                f"data.preprocessing_num_workers is {workers}, but should be at least 1."
+            )
+
+
+@dataclasses.dataclass
+class PlainBatches:
+    """Makes batches as another collator does, as a plain dict.
+
+    Determined moves tensors in dicts to the device, but not those in transformers' own classes.
+
+    Attributes:
+        collator: makes a mapping of names to tensors of a list of rows.
+    """
+
+    collator: Callable[[list[Any]], Mapping[str, torch.Tensor]]
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """The batch of these rows."""
+        return dict(self.collator(list(rows)))
+
+
+def padding_collator(tokenizer: transformers.PreTrainedTokenizerBase) -> PlainBatches:
+    """A collator that pads the tokenizer's columns and passes numbers such as ``label`` on.
+
+    Args:
+        tokenizer: tells padding side and padding values.
+
+    Raises:
+        UserError: when the tokenizer has no padding token.
+    """
+    if tokenizer.pad_token_id is None:
+        raise UserError(
+            "the tokenizer has no padding token, so that texts of different lengths cannot be in "
+            "one batch. Write hyperparameters.tokenizer_name with the folder of a tokenizer that "
+            "has one."
+        )
+    return PlainBatches(transformers.DataCollatorWithPadding(tokenizer))
