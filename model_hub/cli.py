@@ -29,6 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prefix = f"[rank {rank}] " if rank else ""
         print(f"{prefix}model-hub: error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Who read our output has gone (`model-hub train ... | head`); nor can Python write its rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         print("model-hub: stopped at once; what was not saved is lost", file=sys.stderr)
         return 128 + signal.SIGINT

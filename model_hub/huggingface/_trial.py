@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from determined import pytorch
 
+from model_hub.errors import UserError
 from model_hub.huggingface import _build, _config, _exact, _schedule
 from model_hub.utils import AttrDict
 
@@ -148,9 +149,18 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
 
         Returns:
             The loss, a scalar.
+
+        Raises:
+            UserError: when the model gives no loss.
         """
         outputs = self.model(**batch)
-        loss: torch.Tensor = outputs["loss"] if isinstance(outputs, dict) else outputs[0]
+        loss: torch.Tensor | None = outputs.get("loss") if isinstance(outputs, dict) else outputs[0]
+        if loss is None:
+            raise UserError(
+                f"hyperparameters.model_mode is {self.hparams.get('model_mode')!r}, whose model gives "
+                f"no loss for a batch of {', '.join(sorted(batch))}. Write the model_mode that this "
+                "trial is made for, or see that its batches have the labels which the model takes."
+            )
         self.context.backward(loss)
         self.context.step_optimizer(self.optimizer, self.grad_clip_fn)
         return loss

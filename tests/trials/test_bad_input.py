@@ -57,6 +57,12 @@ def test_unknown_model_mode(complaint: Complaint) -> None:
     assert "hyperparameters.model_mode" in text and "did you mean question-answering" in text
 
 
+@pytest.mark.parametrize("mode", ["base", "sequence-classification"])
+def test_model_mode_of_another_task(mode: str, complaint: Complaint) -> None:
+    text = complaint(hyperparameters__model_mode=mode)
+    assert f"hyperparameters.model_mode is '{mode}'" in text and "gives no loss" in text
+
+
 def test_all_that_is_missing_at_once(complaint: Complaint) -> None:
     text = complaint(
         hyperparameters__model_mode=...,
