@@ -59,6 +59,7 @@ TEST_REQUIRES = [
     "hypothesis>=6.100",
     "psutil>=5.9",
     "scikit-learn>=1.4",
+    "peft>=0.15",
 ]
 DOCS_REQUIRES = ["sphinx>=7.3", "furo", "myst-parser>=3"]
 LINT_REQUIRES = ["ruff>=0.9", "mypy>=1.13", "types-tqdm"]
@@ -89,6 +90,8 @@ setup(
     package_data={"model_hub": ["py.typed"]},
     install_requires=INSTALL_REQUIRES,
     extras_require={
+        # Adapters: `hyperparameters.peft`.
+        "peft": ["peft>=0.15"],
         "test": TEST_REQUIRES,
         "docs": DOCS_REQUIRES,
         "dev": sorted({*TEST_REQUIRES, *DOCS_REQUIRES, *LINT_REQUIRES}),

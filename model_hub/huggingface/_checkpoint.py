@@ -1,6 +1,7 @@
 """What is saved, how it is loaded safely, and export to the Hugging Face layout."""
 
 import collections
+import copy
 import json
 import logging
 import os
@@ -76,6 +77,48 @@ def _renamed(state: Mapping[str, Any], rename: Callable[[str], str]) -> Mapping[
     return renamed
 
 
+def has_adapter(model: torch.nn.Module) -> bool:
+    """Whether the model carries an adapter of the library peft."""
+    return hasattr(unwrapped(model), "peft_config")
+
+
+def without_adapter(model: torch.nn.Module) -> torch.nn.Module:
+    """The model that an adapter was put on; the model itself where there is none."""
+    inner: Any = model
+    return inner.get_base_model() if hasattr(inner, "get_base_model") else model
+
+
+def trained_part(model: torch.nn.Module, state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of a model with an adapter only the weights that are trained, and buffers; else all.
+
+    The base model's weights are where they came from, and many times as large.
+
+    Args:
+        model: the model, wrapped or not.
+        state: its weights, named without ``module.``.
+    """
+    if not has_adapter(model):
+        return state
+    frozen = {n for n, p in unwrapped(model).named_parameters() if not p.requires_grad}
+    return {name: value for name, value in state.items() if name not in frozen}
+
+
+def completed(model: torch.nn.Module, state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The weights with those that :func:`trained_part` has left out, as they are in the model.
+
+    Args:
+        model: the model, wrapped or not, with the base model's weights.
+        state: weights by name, with or without ``module.``.
+    """
+    if not has_adapter(model):
+        return state
+    bare = without_prefix(state)
+    inner = unwrapped(model)
+    frozen = {name for name, p in inner.named_parameters() if not p.requires_grad}
+    own = inner.state_dict()
+    return {**{name: own[name] for name in frozen if name in own}, **bare}
+
+
 def accept_prefixed_weights(model: torch.nn.Module) -> None:
     """Lets a model load the checkpoint of a run on several slots.
 
@@ -84,7 +127,7 @@ def accept_prefixed_weights(model: torch.nn.Module) -> None:
 
     def fit(module: torch.nn.Module, state: dict[str, Any], prefix: str, *__: Any) -> None:
         if prefix == "":
-            fitted = dict(fitted_names(state, module.state_dict()))
+            fitted = dict(fitted_names(completed(module, state), module.state_dict()))
             state.clear()
             state.update(fitted)
 
@@ -114,6 +157,16 @@ def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
     return unwrapped(compiled) if isinstance(compiled, torch.nn.Module) else model
 
 
+def merged(model: Any) -> Any:
+    """A copy of the model with its adapter's weights added to its own.
+
+    An adapter that cannot be added, such as a trained prompt, leaves the model as it is.
+    """
+    if not hasattr(model, "merge_and_unload") or not hasattr(model.base_model, "merge_adapter"):
+        return model
+    return copy.deepcopy(model).merge_and_unload()
+
+
 def export_trial(trial: pytorch.PyTorchTrial, folder: pathlib.Path) -> bool:
     """Writes the trial's model and tokenizer as transformers' ``from_pretrained`` reads them.
 
@@ -124,9 +177,11 @@ def export_trial(trial: pytorch.PyTorchTrial, folder: pathlib.Path) -> bool:
     Returns:
         False if the trial has no model that can be saved so.
     """
-    model = getattr(trial, "model", None)
+    model: Any = getattr(trial, "model", None)
     model = unwrapped(model) if isinstance(model, torch.nn.Module) else None
-    if not isinstance(model, transformers.PreTrainedModel):
+    if model is not None and has_adapter(model):
+        model = merged(model)
+    if not (isinstance(model, transformers.PreTrainedModel) or (model and has_adapter(model))):
         logger.warning("The trial has no self.model that transformers can save; none is exported.")
         return False
     part = folder.with_name(f"{folder.name}.part")

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 
+from determined import pytorch
+
 from model_hub import utils
 from model_hub.errors import UserError
 from model_hub.huggingface import _names
@@ -22,6 +24,7 @@ from model_hub.huggingface._fields import (
     key_in,
     typed_values,
 )
+from model_hub.huggingface._options import OptionKwargs
 
 __all__ = [
     "HYPERPARAMETER_TYPES",
@@ -31,8 +34,10 @@ __all__ = [
     "LRSchedulerKwargs",
     "ModelKwargs",
     "OptimizerKwargs",
+    "OptionKwargs",
     "TokenizerKwargs",
     "TrialKwargs",
+    "accumulate_gradients",
     "check_hparams",
     "check_keys",
     "default_parse_config_tokenizer_model_kwargs",
@@ -204,6 +209,29 @@ def check_keys(
         )
     for message, (_, near) in zip(messages, found, strict=True):
         logger.log(logging.WARNING if near else logging.INFO, message)
+
+
+def accumulate_gradients(
+    context: pytorch.PyTorchTrialContext,
+    options: OptionKwargs,
+    experiment_config: Mapping[str, Any],
+) -> None:
+    """Sets what ``gradient_accumulation_steps`` asks for: Determined knows it by another name.
+
+    Raises:
+        UserError: when ``optimizations.aggregation_frequency`` says something else.
+    """
+    steps = options.gradient_accumulation_steps
+    if steps is None:
+        return
+    frequency = (experiment_config.get("optimizations") or {}).get("aggregation_frequency")
+    if frequency not in (None, 1, steps):
+        raise UserError(
+            f"hyperparameters.gradient_accumulation_steps is {steps}, but "
+            f"optimizations.aggregation_frequency is {frequency}; they mean the same. Remove one "
+            "of them."
+        )
+    context._aggregation_frequency = steps
 
 
 def training_length(

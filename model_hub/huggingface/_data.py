@@ -17,8 +17,9 @@ from determined.pytorch import samplers
 
 import model_hub
 from model_hub.errors import UserError
-from model_hub.huggingface import _files, _fingerprint
+from model_hub.huggingface import _files, _fingerprint, _sampling
 from model_hub.huggingface._config import DatasetKwargs, parse_dict_to_dataclasses
+from model_hub.huggingface._options import OptionKwargs
 
 
 def default_load_dataset(data_config: Mapping[str, Any]) -> datasets.DatasetDict:
@@ -249,19 +250,21 @@ def training_data_loader(
     dataset: datasets.Dataset,
     collate_fn: Callable[[list[Any]], Any],
     *,
-    num_workers: int = 0,
+    num_workers: int | None = None,
     drop_last: bool = False,
 ) -> pytorch.DataLoader:
     """A loader that shuffles anew every epoch.
 
     The order follows from the trial's seed alone: it is the same on every slot (each takes its
-    share of it) and after a pause.
+    share of it) and after a pause. With ``hyperparameters.group_by_length`` samples of similar
+    length share a batch.
 
     Args:
-        context: gives the batch size per slot and the seed.
+        context: gives the batch size per slot, the seed and the hyperparameters.
         dataset: prepared training data.
         collate_fn: makes a batch of a list of rows.
-        num_workers: processes that load ahead.
+        num_workers: processes that load ahead; None takes
+            ``hyperparameters.dataloader_num_workers``.
         drop_last: leave out the last batch of an epoch if it is not full.
 
     Raises:
@@ -269,15 +272,22 @@ def training_data_loader(
     """
     if len(dataset) == 0:
         raise UserError("there is no training data left after preparation.")
-    order = samplers.ReproducibleShuffleSampler(
-        torch.utils.data.SequentialSampler(dataset), trial_seed(context)
-    )
+    (options,) = parse_dict_to_dataclasses((OptionKwargs,), context.get_hparams())
+    order: torch.utils.data.Sampler[int]
+    if options.group_by_length:
+        order = _sampling.LengthGroupedSampler(
+            _sampling.lengths_of(dataset), context.get_global_batch_size(), trial_seed(context)
+        )
+    else:
+        order = samplers.ReproducibleShuffleSampler(
+            torch.utils.data.SequentialSampler(dataset), trial_seed(context)
+        )
     return pytorch.DataLoader(
         dataset,
         batch_size=context.get_per_slot_batch_size(),
         sampler=order,
         collate_fn=collate_fn,
-        num_workers=num_workers,
+        num_workers=options.dataloader_num_workers if num_workers is None else num_workers,
         drop_last=drop_last,
         pin_memory=torch.cuda.is_available(),
     )

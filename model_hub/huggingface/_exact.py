@@ -42,11 +42,17 @@ class _ExactCallback(pytorch.PyTorchCallback):
         self._replay_loader = replay_loader
 
     def on_checkpoint_save_start(self, checkpoint: dict[str, Any]) -> None:
-        """Names weights as the model does, without the prefix of the wrapper for several slots."""
+        """Names weights as the model does, without the prefix of the wrapper for several slots.
+
+        Of a model with an adapter only what is trained is kept.
+        """
         checkpoint["models_state_dict"] = [
-            _checkpoint.without_prefix(state)
-            if isinstance(model, torch.nn.parallel.DistributedDataParallel)
-            else state
+            _checkpoint.trained_part(
+                model,
+                _checkpoint.without_prefix(state)
+                if isinstance(model, torch.nn.parallel.DistributedDataParallel)
+                else state,
+            )
             for model, state in zip(
                 self._context.models, checkpoint["models_state_dict"], strict=True
             )
@@ -57,7 +63,7 @@ class _ExactCallback(pytorch.PyTorchCallback):
         states = checkpoint.get("models_state_dict")
         if states is not None:
             checkpoint["models_state_dict"] = [
-                _checkpoint.fitted_names(state, model.state_dict())
+                _checkpoint.fitted_names(_checkpoint.completed(model, state), model.state_dict())
                 for model, state in zip(self._context.models, states, strict=False)
             ]
 

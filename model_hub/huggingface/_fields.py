@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from model_hub import utils
 from model_hub._secrets import is_secret, shown
 from model_hub.errors import UserError
+from model_hub.huggingface._options import OptionKwargs
 
 
 class FlexibleKwargs:
@@ -104,6 +105,10 @@ class ModelKwargs(FlexibleKwargs):
         revision: branch, tag or commit on the Hub.
         use_auth_token: access token of the Hub, or true for the one stored on this machine.
         token: access token of the Hugging Face Hub, as ``use_auth_token``.
+        attn_implementation: which attention: ``eager``, ``sdpa``, ``flash_attention_2``, ...
+        dtype: type of the weights: ``float32``, ``bfloat16``, ``float16`` or ``auto``.
+        quantization_config: for bitsandbytes and others, the fields of their configuration with
+            ``quant_method``.
     """
 
     pretrained_model_name_or_path: str
@@ -111,6 +116,9 @@ class ModelKwargs(FlexibleKwargs):
     revision: str = "main"
     use_auth_token: bool | str = False
     token: str | bool = dataclasses.field(kw_only=True)
+    attn_implementation: str = dataclasses.field(kw_only=True)
+    dtype: str = dataclasses.field(kw_only=True)
+    quantization_config: dict[str, Any] = dataclasses.field(kw_only=True)
 
 
 @dataclasses.dataclass
@@ -248,6 +256,7 @@ HYPERPARAMETER_TYPES: tuple[type, ...] = (
     ModelKwargs,
     OptimizerKwargs,
     LRSchedulerKwargs,
+    OptionKwargs,
 )
 
 

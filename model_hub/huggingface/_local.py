@@ -103,10 +103,13 @@ def train_experiment(
         with _invalid_hyperparameters_told():
             controller.run()
         # A request to stop at the last batch comes before the last validation.
-        finished = (
+        complete = (
             controller._steps_until_complete(periods.max_length) <= 0
             and controller._validation_is_current()
         )
+        # Nobody but the trial itself has asked for it: early stopping is an end.
+        stopped_by_itself = context.get_stop_requested() and stop.received is None
+        finished = complete or stopped_by_itself
         if finished and recorder.writes:
             _checkpoint.export_trial(trial, folder.model)
         trained = controller.state.batches_trained if controller.state else steps

@@ -8,8 +8,16 @@ from typing import Any, ClassVar
 import torch
 from determined import pytorch
 
-from model_hub.errors import UserError
-from model_hub.huggingface import _build, _config, _exact, _schedule
+from model_hub.huggingface import (
+    _build,
+    _config,
+    _early_stopping,
+    _exact,
+    _loss,
+    _model_options,
+    _schedule,
+)
+from model_hub.huggingface._options import OptionKwargs
 from model_hub.utils import AttrDict
 
 logger = logging.getLogger("model_hub")
@@ -109,6 +117,8 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         self.exp_config = _attributed(self, "exp_config", self.context.get_experiment_config)
         # Where old trial files find it; Determined has moved it since.
         vars(self.context.experimental).setdefault("wrap_reducer", self.context.wrap_reducer)
+        (self._options,) = _config.parse_dict_to_dataclasses((OptionKwargs,), self.hparams)
+        _config.accumulate_gradients(self.context, self._options, self.exp_config)
         _exact.make_exact(self)
         if self.context.distributed.rank > 0:
             # Every slot finds the same; it is said once.
@@ -117,25 +127,34 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
             self.hparams, self.data_config, self.hyperparameter_types, self.data_types
         )
         _config.check_hparams(self.hparams, self.exp_config)
-        if self.hparams.get("use_apex_amp"):
-            logger.warning(
-                "hyperparameters.use_apex_amp is true, but apex is no longer supported: training "
-                "in single precision. Remove the key."
-            )
+        _model_options.apply_when_wrapped(
+            self.context, self._options, use_apex_amp=bool(self.hparams.get("use_apex_amp"))
+        )
 
     def build_callbacks(self) -> dict[str, pytorch.PyTorchCallback]:
         """Callbacks of the trial; a subclass that has its own adds them to these.
 
         Returns:
             The one that steps the schedule after a validation, if it wants that
-            (``reduce_lr_on_plateau``, ``greedy``).
+            (``reduce_lr_on_plateau``, ``greedy``), and the one that stops early.
         """
+        searcher = self.exp_config.get("searcher") or {}
+        metric = searcher.get("metric")
+        callbacks: dict[str, pytorch.PyTorchCallback] = {}
         scheduler = getattr(self, "lr_scheduler", None)
-        if scheduler is None or not _schedule.wants_metric(scheduler):
-            return {}
-        metric = (self.exp_config.get("searcher") or {}).get("metric")
-        callback = _schedule.MetricScheduleCallback(scheduler, self.context, metric)
-        return {"lr_scheduler": callback}
+        if scheduler is not None and _schedule.wants_metric(scheduler):
+            callbacks["lr_scheduler"] = _schedule.MetricScheduleCallback(
+                scheduler, self.context, metric
+            )
+        if self._options.early_stopping_patience is not None:
+            callbacks["early_stopping"] = _early_stopping.EarlyStopping(
+                self.context,
+                metric,
+                smaller_is_better=searcher.get("smaller_is_better") is not False,
+                patience=self._options.early_stopping_patience,
+                threshold=self._options.early_stopping_threshold,
+            )
+        return callbacks
 
     def train_batch(
         self, batch: Any, epoch_idx: int, batch_idx: int
@@ -151,16 +170,14 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
             The loss, a scalar.
 
         Raises:
-            UserError: when the model gives no loss.
+            UserError: when the model gives no loss, or there are no labels to smooth.
         """
-        outputs = self.model(**batch)
-        loss: torch.Tensor | None = outputs.get("loss") if isinstance(outputs, dict) else outputs[0]
-        if loss is None:
-            raise UserError(
-                f"hyperparameters.model_mode is {self.hparams.get('model_mode')!r}, whose model gives "
-                f"no loss for a batch of {', '.join(sorted(batch))}. Write the model_mode that this "
-                "trial is made for, or see that its batches have the labels which the model takes."
-            )
+        loss = _loss.training_loss(
+            self.model,
+            batch,
+            model_mode=self.hparams.get("model_mode"),
+            label_smoothing_factor=self._options.label_smoothing_factor,
+        )
         self.context.backward(loss)
         self.context.step_optimizer(self.optimizer, self.grad_clip_fn)
         return loss

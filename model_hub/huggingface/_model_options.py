@@ -1,0 +1,158 @@
+"""What the switches do to a model before it is wrapped: adapters, frozen weights, memory, speed."""
+
+import fnmatch
+import logging
+from typing import Any
+
+import torch
+from determined import pytorch
+
+from model_hub.errors import UserError
+from model_hub.huggingface import _checkpoint, _precision
+from model_hub.huggingface._options import OptionKwargs
+
+logger = logging.getLogger("model_hub")
+
+
+def apply_when_wrapped(
+    context: pytorch.PyTorchTrialContext, options: OptionKwargs, *, use_apex_amp: bool = False
+) -> None:
+    """Lets ``context.wrap_model`` apply the switches to every model that a trial gives it.
+
+    There, because a trial may build its model as it likes, but has to wrap it before it builds an
+    optimizer of its weights.
+
+    Args:
+        context: the trial's context; no model is wrapped yet.
+        options: the switches.
+        use_apex_amp: the old library's switch.
+
+    Raises:
+        UserError: when the device cannot do what is asked for.
+    """
+    if getattr(context, "_model_hub_options_applied", False):
+        return  # A trial may check its hyperparameters twice.
+    context._model_hub_options_applied = True  # type: ignore[attr-defined]
+    dtype = _precision.autocast_dtype(options, context.device, use_apex_amp=use_apex_amp)
+    if options.tf32 is not None:
+        torch.set_float32_matmul_precision("high" if options.tf32 else "highest")
+        torch.backends.cudnn.allow_tf32 = options.tf32
+    if dtype is torch.float16:
+        _precision.scale_losses(context)
+    wrap_model = context.wrap_model
+
+    def wrap_prepared(model: torch.nn.Module) -> torch.nn.Module:
+        model = prepared(model, options)
+        if dtype is not None:
+            _precision.autocast_forward(model, dtype, context.device)
+        if options.torch_compile:
+            compile_in_place(model, options)
+        return _precision.wrap_without_autocast(context, wrap_model, model)
+
+    context.wrap_model = wrap_prepared  # type: ignore[method-assign]
+
+
+def prepared(model: torch.nn.Module, options: OptionKwargs) -> torch.nn.Module:
+    """The model with adapter, frozen weights and gradient checkpointing, as the switches say.
+
+    Args:
+        model: changed in place, and wrapped where there is an adapter.
+        options: the switches.
+    """
+    if options.peft:
+        model = with_adapter(model, options.peft)
+    if options.frozen:
+        freeze(model, options.frozen)
+    if options.gradient_checkpointing:
+        checkpoint_gradients(model, options.gradient_checkpointing_kwargs)
+    return model
+
+
+def freeze(model: torch.nn.Module, patterns: list[str]) -> None:
+    """Takes weights out of the training whose names fit a pattern.
+
+    Args:
+        model: its parameters are changed.
+        patterns: as of files, case-sensitive: ``bert.embeddings.*``.
+
+    Raises:
+        UserError: when a pattern fits no weight, or nothing is left to train.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise UserError(
+                f"hyperparameters.freeze: no weight of the model fits {pattern!r}. Its weights "
+                f"have names such as {', '.join(names[:3])}."
+            )
+    for name, parameter in model.named_parameters():
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
+            parameter.requires_grad = False
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise UserError("hyperparameters.freeze: all weights are frozen; nothing is left to train.")
+
+
+def checkpoint_gradients(model: torch.nn.Module, kwargs: dict[str, Any] | None) -> None:
+    """Turns gradient checkpointing on.
+
+    Raises:
+        UserError: when the model's class does not have it.
+    """
+    base: Any = _checkpoint.without_adapter(model)
+    if not getattr(base, "supports_gradient_checkpointing", False):
+        raise UserError(
+            f"hyperparameters.gradient_checkpointing is true, but {type(base).__name__} does not "
+            "have it. Remove the key."
+        )
+    # The variant without reentrance works with frozen inputs and in DistributedDataParallel.
+    arguments = {"use_reentrant": False, **(kwargs or {})}
+    enable: Any = getattr(base, "activation_checkpointing_enable", None)
+    if enable is not None:
+        enable(activation_checkpointing_kwargs=arguments)
+    else:  # transformers before 5.2x
+        base.gradient_checkpointing_enable(gradient_checkpointing_kwargs=arguments)
+    config: Any = getattr(base, "config", None)
+    if getattr(config, "use_cache", False):
+        # Keys and values kept for generation contradict it; generate turns them on by itself.
+        config.use_cache = False
+
+
+def compile_in_place(model: torch.nn.Module, options: OptionKwargs) -> None:
+    """Compiles the model's forward; names of weights stay as they are."""
+    arguments = {
+        "backend": options.torch_compile_backend,
+        "mode": options.torch_compile_mode,
+    }
+    model.compile(**{name: value for name, value in arguments.items() if value is not None})
+
+
+def with_adapter(model: torch.nn.Module, settings: dict[str, Any]) -> torch.nn.Module:
+    """The model with an adapter of the library peft; only the adapter is trained.
+
+    Args:
+        model: a transformers model.
+        settings: ``peft_type`` (LORA if absent) and fields of its configuration class.
+
+    Raises:
+        UserError: when peft is not installed, or does not take the settings.
+    """
+    # An extra: most runs have no adapter.
+    try:
+        import peft
+    except ImportError as error:
+        raise UserError(
+            "hyperparameters.peft needs the library peft: pip install 'model-hub[peft]'."
+        ) from error
+    arguments = {"peft_type": "LORA", **settings}
+    kind = str(arguments.pop("peft_type")).upper()
+    classes: Any = peft.mapping.PEFT_TYPE_TO_CONFIG_MAPPING
+    if kind not in classes:
+        raise UserError(
+            f"hyperparameters.peft.peft_type is {kind!r}, but should be one of "
+            f"{', '.join(sorted(str(name.value) for name in classes))}."
+        )
+    try:
+        adapted: torch.nn.Module = peft.get_peft_model(model, classes[kind](**arguments))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"hyperparameters.peft: {kind} does not take this: {error}") from error
+    return adapted

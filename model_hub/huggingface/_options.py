@@ -1,0 +1,90 @@
+"""Switches of a modern fine-tuning run, as the YAML may have them under ``hyperparameters``."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+from model_hub.errors import UserError
+
+
+@dataclasses.dataclass
+class OptionKwargs:
+    """Precision, memory, adapters and stopping, by the names that transformers and peft have.
+
+    Attributes:
+        bf16: compute in bfloat16 where that is safe (autocast); weights stay in float32.
+        fp16: the same in float16, with loss scaling; needs a CUDA device.
+        tf32: whether float32 matrix products on NVIDIA GPUs from Ampere on may use TF32; null
+            leaves torch's setting.
+        gradient_checkpointing: compute activations again in the backward pass instead of keeping
+            them: less memory, about a third more time.
+        gradient_checkpointing_kwargs: further arguments of ``torch.utils.checkpoint``.
+        torch_compile: compile the model with ``torch.compile``.
+        torch_compile_backend: its backend; null is torch's default.
+        torch_compile_mode: its mode, for instance ``reduce-overhead``.
+        gradient_accumulation_steps: batches whose gradients are summed up for one update of the
+            weights; the same as ``optimizations.aggregation_frequency``.
+        label_smoothing_factor: share of the target that is spread over all classes, as ``Trainer``
+            does it.
+        freeze: names of weights that are not trained: patterns with ``*``, such as
+            ``bert.embeddings.*``.
+        peft: an adapter of the library peft: ``peft_type`` and the fields of its configuration.
+        early_stopping_patience: stop after this many validations in a row without a better
+            ``searcher.metric``.
+        early_stopping_threshold: a metric is better only if it is so by more than this.
+        group_by_length: put samples of similar length into one batch, which saves padding.
+        dataloader_num_workers: processes that load training data ahead.
+    """
+
+    yaml_section: ClassVar[str] = "hyperparameters"
+
+    bf16: bool = False
+    fp16: bool = False
+    tf32: bool | None = None
+    gradient_checkpointing: bool = False
+    gradient_checkpointing_kwargs: dict[str, Any] | None = None
+    torch_compile: bool = False
+    torch_compile_backend: str | None = None
+    torch_compile_mode: str | None = None
+    gradient_accumulation_steps: int | None = None
+    label_smoothing_factor: float = 0.0
+    freeze: str | list[str] | None = None
+    peft: dict[str, Any] | None = None
+    early_stopping_patience: int | None = None
+    early_stopping_threshold: float = 0.0
+    group_by_length: bool = False
+    dataloader_num_workers: int = 0
+
+    def __post_init__(self) -> None:
+        """Finds what cannot be, while the keys are known.
+
+        Raises:
+            UserError: naming all of them.
+        """
+        problems = []
+        if self.bf16 and self.fp16:
+            problems.append("hyperparameters.bf16 and fp16 are both true; write one of them")
+        for name, least in (
+            ("gradient_accumulation_steps", 1),
+            ("early_stopping_patience", 1),
+            ("dataloader_num_workers", 0),
+        ):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                problems.append(
+                    f"hyperparameters.{name} is {value}, but should be at least {least}"
+                )
+        # Written so that it finds .nan as well.
+        if not 0 <= self.label_smoothing_factor < 1:
+            problems.append(
+                f"hyperparameters.label_smoothing_factor is {self.label_smoothing_factor}, but "
+                "should be at least 0 and below 1"
+            )
+        if problems:
+            raise UserError("; ".join(problems) + ".")
+
+    @property
+    def frozen(self) -> list[str]:
+        """The patterns of ``freeze`` as a list."""
+        if self.freeze is None:
+            return []
+        return [self.freeze] if isinstance(self.freeze, str) else self.freeze

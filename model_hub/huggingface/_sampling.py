@@ -1,0 +1,74 @@
+"""The order of training samples where those of similar length go into one batch."""
+
+from collections.abc import Iterator, Sequence
+
+import datasets
+import numpy as np
+import torch
+
+from model_hub.errors import UserError
+
+# Batches that are shuffled together and sorted within, as in transformers' Trainer: many enough
+# for lengths to be alike, few enough for the order to stay random.
+_BATCHES_SORTED_TOGETHER = 50
+
+
+class LengthGroupedSampler(torch.utils.data.Sampler[int]):
+    """Row numbers in an order in which neighbours have similar lengths; another order each epoch.
+
+    The rows are shuffled, cut into stretches of 50 batches, and each stretch is sorted, longest
+    first. The longest row of all comes first, so that a lack of memory shows at once. The order
+    follows from the seed and the number of the epoch alone: it is the same on every slot, and after
+    a pause.
+
+    Args:
+        lengths: tokens of each row.
+        batch_size: rows of a training step, over all slots.
+        seed: of the order.
+    """
+
+    def __init__(self, lengths: Sequence[int] | np.ndarray, batch_size: int, seed: int) -> None:
+        self._lengths = np.asarray(lengths)
+        self._batch_size = batch_size
+        self._rng = np.random.RandomState(seed)
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        order = self._rng.permutation(len(self._lengths))
+        # At least four stretches, or small data would be sorted as a whole, the same every epoch.
+        batches = min(_BATCHES_SORTED_TOGETHER, len(order) // (self._batch_size * 4))
+        stretch = max(batches, 1) * self._batch_size
+        pieces = []
+        for begin in range(0, len(order), stretch):
+            piece = order[begin : begin + stretch]
+            pieces.append(piece[np.argsort(-self._lengths[piece], kind="stable")])
+        if pieces:
+            longest = int(np.argmax([self._lengths[piece[0]] for piece in pieces]))
+            pieces[0][0], pieces[longest][0] = pieces[longest][0], pieces[0][0]
+        return iter(np.concatenate(pieces).tolist() if pieces else [])
+
+
+def lengths_of(dataset: datasets.Dataset) -> np.ndarray:
+    """Tokens of each row; of a row with several sequences, those of the longest.
+
+    Args:
+        dataset: prepared data with the column ``input_ids``.
+
+    Returns:
+        int64, ``[rows]``.
+
+    Raises:
+        UserError: when there is no such column.
+    """
+    if "input_ids" not in dataset.column_names:
+        raise UserError(
+            "hyperparameters.group_by_length is true, but the training data has no column "
+            f"input_ids, only {', '.join(dataset.column_names)}. Remove the key."
+        )
+    rows = dataset.with_format("arrow", columns=["input_ids"])[:].column(0).to_pylist()
+    return np.array(
+        [max(map(len, row)) if row and isinstance(row[0], list) else len(row) for row in rows],
+        dtype=np.int64,
+    )
