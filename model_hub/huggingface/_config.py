@@ -188,7 +188,7 @@ def check_keys(
     """Warns of keys that nobody reads, with the nearest name that somebody does.
 
     A key far from every known name may be one that the user's own trial reads; it is only mentioned
-    at level INFO.
+    at level DEBUG.
 
     Raises:
         UserError: in strict mode, naming all unknown keys.
@@ -208,7 +208,7 @@ def check_keys(
             " without --strict."
         )
     for message, (_, near) in zip(messages, found, strict=True):
-        logger.log(logging.WARNING if near else logging.INFO, message)
+        logger.log(logging.WARNING if near else logging.DEBUG, message)
 
 
 def accumulate_gradients(

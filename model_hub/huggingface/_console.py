@@ -27,7 +27,7 @@ def set_up_logging(*, verbose: bool, rank: int) -> None:
     """Lets our own messages through, and those of other packages from warnings on.
 
     Args:
-        verbose: everything from level INFO on, from all packages.
+        verbose: everything from level INFO on from all packages, and from DEBUG on from ours.
         rank: only rank 0 says what all ranks have to say.
     """
     handler = _BarHandler()
@@ -38,7 +38,7 @@ def set_up_logging(*, verbose: bool, rank: int) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO if verbose else logging.WARNING)
     ours = logging.getLogger("model_hub")
-    ours.setLevel(logging.INFO if verbose else logging.WARNING)
+    ours.setLevel(logging.DEBUG if verbose else logging.INFO)
     if rank > 0:
         root.setLevel(logging.ERROR)
         ours.setLevel(logging.ERROR)
@@ -49,7 +49,10 @@ def set_up_logging(*, verbose: bool, rank: int) -> None:
 
 class _ShortFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return f"{record.levelname.lower()}: {record.getMessage()}"
+        message = record.getMessage()
+        return (
+            message if record.levelno <= logging.INFO else f"{record.levelname.lower()}: {message}"
+        )
 
 
 class Console:

@@ -362,9 +362,9 @@ class TestCheckKeys:
     def test_what_resembles_nothing_may_be_the_trials_own(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        with caplog.at_level(logging.INFO):
+        with caplog.at_level(logging.DEBUG):
             _config.check_keys({"my_secret_sauce": 1}, {}, *self.TYPES)
-        assert [record.levelname for record in caplog.records] == ["INFO"]
+        assert [record.levelname for record in caplog.records] == ["DEBUG"]
 
         @dataclasses.dataclass
         class Own:
