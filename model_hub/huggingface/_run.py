@@ -1,8 +1,9 @@
 """What a run is made of, on a cluster and on this machine alike; and the run on a cluster."""
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import determined as det
@@ -191,6 +192,25 @@ def slots_of_this_run() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+@contextlib.contextmanager
+def _search_goes_on(config: Mapping[str, Any]) -> Iterator[None]:
+    """Tells a search that values which it has chosen cannot work, so that it tries others.
+
+    Other errors, such as a file that is not there, end every trial, and the search with them.
+    """
+    try:
+        yield
+    except UserError as error:
+        searched = [
+            f"hyperparameters.{name} "
+            for name, space in (config.get("hyperparameters") or {}).items()
+            if isinstance(space, Mapping) and space.get("type", "const") != "const"
+        ]
+        if any(key in f"{error} " for key in searched):
+            raise det.InvalidHP(str(error)) from error
+        raise
+
+
 def run_on_cluster(trial_class: type[pytorch.PyTorchTrial], info: det.ClusterInfo) -> None:
     """Trains as the experiment's configuration says, on the slots that Determined has given.
 
@@ -202,13 +222,16 @@ def run_on_cluster(trial_class: type[pytorch.PyTorchTrial], info: det.ClusterInf
         UserError: when something in the configuration is wrong.
     """
     config, hparams = info.trial._config, info.trial.hparams
-    check_settings(trial_class, hparams, config.get("data") or {}, slots=slots_of_this_run())
     optimizations = config["optimizations"]
-    with pytorch.init(
-        hparams=hparams,
-        exp_conf=config,
-        aggregation_frequency=int(optimizations["aggregation_frequency"]),
-    ) as context:
+    with (
+        pytorch.init(
+            hparams=hparams,
+            exp_conf=config,
+            aggregation_frequency=int(optimizations["aggregation_frequency"]),
+        ) as context,
+        _search_goes_on(config),
+    ):
+        check_settings(trial_class, hparams, config.get("data") or {}, slots=slots_of_this_run())
         context._set_default_gradient_compression(bool(optimizations["gradient_compression"]))
         context._set_default_average_aggregated_gradients(
             bool(optimizations["average_aggregated_gradients"])
