@@ -1,0 +1,62 @@
+"""Fine-tune a transformer to label words: named entities, parts of speech, chunks."""
+
+from determined import pytorch
+
+import model_hub.huggingface as hf
+import model_hub.huggingface.tasks.token_classification as tc
+from model_hub.utils import AttrDict
+
+
+class NERTrial(hf.BaseTransformerTrial):
+    # The keys that this trial reads in section `data`; others are reported as misspelt.
+    data_types = (hf.DatasetKwargs, tc.TokenClassificationDataKwargs)
+
+    def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
+        self.hparams = AttrDict(context.get_hparams())
+        self.data_config = AttrDict(context.get_data_config())
+        (self.data_kwargs,) = hf.parse_dict_to_dataclasses(
+            (tc.TokenClassificationDataKwargs,), self.data_config
+        )
+        # The data comes before the model, because it tells how many labels the model needs.
+        self.raw_datasets = hf.default_load_dataset(self.data_config)
+        tagging = tc.read_tagging(
+            self.raw_datasets,
+            self.data_kwargs,
+            self.hparams.get("finetuning_task"),
+            hf.split_sources(self.data_config),
+        )
+        self.hparams.num_labels = len(tagging.labels)
+        # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.
+        super().__init__(context)
+        # The labels' names are saved with the model.
+        self.tagging = tc.name_labels(tagging, self.config, self.model)
+        self.train_dataset, self.validation_dataset = self.build_datasets()
+        tc.log_baseline(self.train_dataset, self.validation_dataset, self.tagging.labels)
+        self.reducer = context.wrap_reducer(
+            tc.TokenClassificationReducer(self.tagging.labels), for_training=False
+        )
+        # The loaders leave out what the model does not take.
+        hf.remove_unused_columns(self.model, self.train_dataset)
+        hf.remove_unused_columns(self.model, self.validation_dataset)
+        self.collator = tc.TokenClassificationCollator(self.tokenizer)
+
+    def build_datasets(self) -> tc.TokenClassificationDatasets:
+        # One process of a machine tokenizes; the others then read its cache.
+        with hf.local_main_first(self.context):
+            return tc.build_datasets(
+                self.raw_datasets, self.tokenizer, self.data_kwargs, self.tagging, self.config
+            )
+
+    def build_training_data_loader(self) -> pytorch.DataLoader:
+        return hf.training_data_loader(self.context, self.train_dataset, self.collator)
+
+    def build_validation_data_loader(self) -> pytorch.DataLoader:
+        return hf.validation_data_loader(self.context, self.validation_dataset, self.collator)
+
+    # train_batch is inherited: forward, backward, clipped step of the optimizer.
+
+    def evaluate_batch(self, batch: pytorch.TorchData, batch_idx: int) -> dict:
+        outputs = self.model(**batch)
+        # Entities are found and counted here; only the counts are kept.
+        self.reducer.update(outputs.logits, batch["labels"])
+        return {}

@@ -1,0 +1,142 @@
+"""Token classification: named entities, parts of speech, chunks. Features, entities, metrics.
+
+>>> import model_hub.huggingface.tasks.token_classification as tc
+"""
+
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import datasets
+import pyarrow.compute as pc
+import torch
+import transformers
+
+from model_hub.errors import UserError
+from model_hub.huggingface import _data
+from model_hub.huggingface.tasks._lengths import sequence_length
+from model_hub.huggingface.tasks._padding import pad_rows
+from model_hub.huggingface.tasks._tag_entities import LabelTables, count_entities, parse_label
+from model_hub.huggingface.tasks._tag_pieces import prepare_features
+from model_hub.huggingface.tasks._tag_reducer import TokenClassificationReducer, log_baseline
+from model_hub.huggingface.tasks._tag_rows import (
+    Tagging,
+    TokenClassificationDataKwargs,
+    name_labels,
+    read_tagging,
+)
+
+__all__ = [
+    "LabelTables",
+    "Tagging",
+    "TokenClassificationCollator",
+    "TokenClassificationDataKwargs",
+    "TokenClassificationDatasets",
+    "TokenClassificationReducer",
+    "build_datasets",
+    "count_entities",
+    "log_baseline",
+    "name_labels",
+    "parse_label",
+    "prepare_features",
+    "read_tagging",
+]
+
+logger = logging.getLogger("model_hub")
+
+
+@dataclasses.dataclass
+class TokenClassificationCollator:
+    """Makes a batch of a list of features, padded to the longest of them.
+
+    Attributes:
+        tokenizer: tells padding side and padding values; it need not have a padding token.
+    """
+
+    tokenizer: transformers.PreTrainedTokenizerBase
+
+    def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """The batch: int64 tensors, ``[batch, length]``; padding has the label -100."""
+        return pad_rows(features, self.tokenizer)
+
+
+class TokenClassificationDatasets(NamedTuple):
+    """What a token-classification trial trains and validates on.
+
+    Attributes:
+        train: features to train on.
+        validation: features to validate on.
+    """
+
+    train: datasets.Dataset
+    validation: datasets.Dataset
+
+
+def build_datasets(
+    raw_datasets: Mapping[str, datasets.Dataset],
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    data_kwargs: TokenClassificationDataKwargs,
+    tagging: Tagging,
+    model_config: transformers.PretrainedConfig | None = None,
+) -> TokenClassificationDatasets:
+    """Makes features of the rows; what was made before comes from the cache.
+
+    Words that the model does not get to see, because their sentence is longer than a sequence or
+    the tokenizer makes nothing of them, are counted in a warning: metrics are without them.
+
+    Args:
+        raw_datasets: rows as loaded, splits ``train`` and ``validation``.
+        tokenizer: a fast tokenizer.
+        data_kwargs: section ``data``.
+        tagging: what :func:`read_tagging` found, with the labels in the model's order.
+        model_config: tells how many tokens the model takes.
+
+    Raises:
+        UserError: when tokenizer and settings do not go together.
+    """
+    if not tokenizer.is_fast:
+        raise UserError(
+            f"{type(tokenizer).__name__} is a tokenizer in pure Python, which does not tell which "
+            "word a token belongs to; token classification needs that. Write in "
+            "hyperparameters.tokenizer_name a tokenizer that has a file tokenizer.json."
+        )
+    if data_kwargs.pad_to_max_length and tokenizer.pad_token_id is None:
+        raise UserError(
+            "data.pad_to_max_length is true, but the tokenizer has no padding token. Write "
+            "data.pad_to_max_length: false; batches are then padded to their longest sequence."
+        )
+    length = sequence_length(data_kwargs.max_seq_length, tokenizer, model_config)
+
+    def prepare(split: str) -> datasets.Dataset:
+        rows = raw_datasets[split]
+        features = _data.prepare_dataset(
+            rows,
+            prepare_features,
+            tokenizer=tokenizer,
+            num_proc=data_kwargs.preprocessing_num_workers,
+            overwrite_cache=data_kwargs.overwrite_cache,
+            description=f"{split} features",
+            max_seq_length=length,
+            pad_to_max_length=data_kwargs.pad_to_max_length,
+            label_all_tokens=data_kwargs.label_all_tokens,
+            tokens_column=tagging.tokens_column,
+            tags_column=tagging.tags_column,
+            labels=tagging.labels,
+            names=tagging.names,
+        )
+        words = rows.with_format("arrow", columns=[tagging.tags_column])[:].column(0)
+        total = pc.sum(pc.list_value_length(words)).as_py() or 0
+        seen = pc.sum(features.with_format("arrow", columns=["words"])[:].column(0)).as_py() or 0
+        if seen < total:
+            logger.warning(
+                "%s data: %d of %d words are left out, in sentences longer than %d tokens "
+                "(data.max_seq_length) or because the tokenizer makes no token of them.",
+                split,
+                total - seen,
+                total,
+                length,
+            )
+        return features
+
+    return TokenClassificationDatasets(prepare("train"), prepare("validation"))
