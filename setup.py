@@ -60,6 +60,7 @@ TEST_REQUIRES = [
     "psutil>=5.9",
     "scikit-learn>=1.4",
     "peft>=0.15",
+    "jsonschema>=4.18",
 ]
 DOCS_REQUIRES = ["sphinx>=7.3", "furo", "myst-parser>=3"]
 LINT_REQUIRES = ["ruff>=0.9", "mypy>=1.13", "types-tqdm"]

@@ -15,8 +15,8 @@ from model_hub.errors import UserError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code.
 
-    0 is success, 2 an error in configuration or data, 128 plus the number of a signal a training
-    that was stopped by it and can be continued.
+    0 is success, 1 errors that a check has found, 2 an error in configuration or data, 128 plus the
+    number of a signal a training that was stopped by it and can be continued.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{prefix}model-hub: error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # Who read our output has gone (`model-hub train ... | head`); nor can Python write its rest.
+        # Who read our output has gone (`model-hub train ... | head`); Python cannot write the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
@@ -84,12 +84,77 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--verbose", action="store_true", help="show what happens inside, and tracebacks"
     )
+    _add_check(commands)
     return parser
+
+
+def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    check = commands.add_parser(
+        "check",
+        help="find mistakes in a YAML before it is submitted",
+        description="Find mistakes in an experiment's YAML in a few seconds, without network: "
+        "misspelt keys, wrong values, missing files and columns, what a Determined master would "
+        "refuse. Every finding is one line, FILE:LINE: error|warning: KEY ...; the exit code is 1 "
+        "if there are errors, 2 if the file cannot be read.",
+        epilog="example: model-hub check squad.yaml --fix",
+    )
+    check.set_defaults(run=_check, verbose=False)
+    check.add_argument("config_file", metavar="CONFIG.yaml", type=pathlib.Path)
+    check.add_argument(
+        "context_dir",
+        nargs="?",
+        metavar="FOLDER",
+        type=pathlib.Path,
+        help="folder with the trial's code, in which relative paths of the YAML start (default: "
+        "the folder of CONFIG.yaml)",
+    )
+    check.add_argument(
+        "--fix",
+        action="store_true",
+        help="first rewrite deprecated keys of the file in the modern style; comments and all "
+        "else stay as they are",
+    )
+    check.add_argument("--strict", action="store_true", help="warnings are errors")
+
+
+def _check(options: argparse.Namespace) -> int:
+    from model_hub._check import engine, fix
+
+    # A trial's module, which is imported, may ask for something of the Hub.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    file: pathlib.Path = options.config_file
+    folder = options.context_dir or file.parent
+    text = engine.read(file)
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {str(folder)!r}.")
+    if options.fix:
+        result = fix.fixed(text, folder)
+        if result.changes:
+            file.write_bytes(result.text.encode("utf-8"))
+        for line in result.changes:
+            print(f"{file}: fixed: {line}")
+        for line in result.kept:
+            print(f"{file}: not fixed: {line}")
+        text = result.text
+    report = engine.check(text, folder)
+    if options.strict:
+        report = report.strict()
+    for finding in report.findings:
+        print(finding.shown(str(file)))
+    print(f"{file}: {report.summary()}")
+    return 1 if report.count("error") else 0
 
 
 def _train(options: argparse.Namespace) -> int:
     # Put off: importing torch and transformers takes seconds, which --help need not wait for.
-    from model_hub.huggingface import _console, _experiment, _local, _run, _run_folder
+    from model_hub.huggingface import (
+        _console,
+        _experiment,
+        _local,
+        _run,
+        _run_folder,
+        _settings,
+    )
 
     _console.set_up_logging(verbose=options.verbose, rank=int(os.environ.get("RANK", "0")))
     slots = _run.slots_of_this_run()
@@ -113,7 +178,7 @@ def _train(options: argparse.Namespace) -> int:
         config["hyperparameters"], seed
     )
     trial_class = _experiment.import_trial(spec, context_dir)
-    _run.check_settings(
+    _settings.check_settings(
         trial_class,
         config["hyperparameters"],
         config["data"],

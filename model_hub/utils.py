@@ -8,7 +8,7 @@ import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeGuard
+from typing import Any
 
 import attrdict
 import filelock
@@ -16,6 +16,8 @@ import numpy as np
 import torch
 
 from model_hub._secrets import shown
+from model_hub._values import in_yaml as in_yaml
+from model_hub._values import is_whole as is_whole
 from model_hub.errors import UserError
 
 __all__ = ["AttrDict", "compute_num_training_steps", "download_url", "expand_like", "numpify"]
@@ -105,28 +107,6 @@ def _attributed(value: Any) -> Any:
         if any(new is not old for new, old in zip(converted, value, strict=True)):
             return type(value)(converted)
     return value
-
-
-def in_yaml(value: Any) -> str:
-    """The value as a YAML spells it in one line, for messages; texts are quoted."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Mapping):
-        items = (
-            f"{k if isinstance(k, str) else in_yaml(k)}: {in_yaml(v)}" for k, v in value.items()
-        )
-        return f"{{{', '.join(items)}}}"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(in_yaml, value))}]"
-    return repr(value)
-
-
-def is_whole(value: Any, least: int) -> TypeGuard[int]:
-    """Whether the value of a YAML key is a whole number, and not below ``least``."""
-    # In Python True is an int as well; in a YAML it is not.
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def expand_like(arrays: Iterable[np.ndarray], fill: float = -100) -> np.ndarray:

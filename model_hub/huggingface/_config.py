@@ -42,6 +42,7 @@ __all__ = [
     "check_keys",
     "default_parse_config_tokenizer_model_kwargs",
     "default_parse_optimizer_lr_scheduler_kwargs",
+    "missing_hparams",
     "parse_dict_to_dataclasses",
     "training_length",
     "typed_values",
@@ -281,15 +282,11 @@ def training_length(
     return None if steps is None else ("batches", steps)
 
 
-def check_hparams(hparams: MutableMapping[str, Any], experiment_config: Mapping[str, Any]) -> None:
-    """Fills in what can be derived and complains of all that is missing at once.
-
-    ``num_training_steps`` is computed from the experiment's length where that is possible before
-    the data is there; otherwise it becomes None, and the schedule takes its length from the
-    training loader. ``use_pretrained_weights`` becomes true, with a warning.
+def missing_hparams(hparams: Mapping[str, Any], experiment_config: Mapping[str, Any]) -> list[str]:
+    """The hyperparameters that are needed and are not there, each with what it is.
 
     Raises:
-        UserError: naming every missing hyperparameter.
+        UserError: when the length of the training, or of an epoch, is there but is no length.
     """
     missing = []
     if not hparams.get("model_mode"):
@@ -310,19 +307,37 @@ def check_hparams(hparams: MutableMapping[str, Any], experiment_config: Mapping[
                 "the length of training: hyperparameters.num_train_epochs or "
                 "hyperparameters.max_steps (old style: searcher.max_length)"
             )
-        elif length[0] == "batches":
-            hparams["num_training_steps"] = length[1]
+        elif length[0] == "epochs":
+            utils.records_per_epoch(experiment_config)
+    if not hparams.get("global_batch_size"):
+        missing.append("hyperparameters.global_batch_size (samples a training step)")
+    return missing
+
+
+def check_hparams(hparams: MutableMapping[str, Any], experiment_config: Mapping[str, Any]) -> None:
+    """Fills in what can be derived and complains of all that is missing at once.
+
+    ``num_training_steps`` is computed from the experiment's length where that is possible before
+    the data is there; otherwise it becomes None, and the schedule takes its length from the
+    training loader. ``use_pretrained_weights`` becomes true, with a warning.
+
+    Raises:
+        UserError: naming every missing hyperparameter.
+    """
+    missing = missing_hparams(hparams, experiment_config)
+    if missing:
+        raise UserError("missing from the configuration: " + "; ".join(missing) + ".")
+    if hparams.get("num_training_steps") is None:
+        unit, count = training_length(hparams, experiment_config) or ("epochs", 0)
+        if unit == "batches":
+            hparams["num_training_steps"] = count
         else:
             records = utils.records_per_epoch(experiment_config)
             steps = 0
             if records and hparams.get("num_train_epochs") is None:
-                steps = length[1] * int(records / int(hparams.get("global_batch_size") or 1))
+                steps = count * int(records / int(hparams.get("global_batch_size") or 1))
             # A batch larger than an epoch gives 0, and with it a learning rate of 0.
             hparams["num_training_steps"] = steps or None
-    if not hparams.get("global_batch_size"):
-        missing.append("hyperparameters.global_batch_size (samples a training step)")
-    if missing:
-        raise UserError("missing from the configuration: " + "; ".join(missing) + ".")
     if hparams.get("use_pretrained_weights") is None:
         logger.warning(
             "hyperparameters.use_pretrained_weights is not set; taking true, so the model starts "

@@ -44,21 +44,12 @@ def default_load_dataset(data_config: Mapping[str, Any]) -> datasets.DatasetDict
             data and no percentage.
     """
     (kwargs,) = parse_dict_to_dataclasses((DatasetKwargs,), data_config)
-    if kwargs.dataset_name and kwargs.train_file:
-        raise UserError(
-            "data.dataset_name and data.train_file are both set; remove one of them (an old file "
-            "may say dataset_name: null)."
-        )
+    check_sources(kwargs)
     if kwargs.dataset_name:
         splits = _load_named(kwargs)
-    elif kwargs.train_file:
-        splits = datasets.DatasetDict(
-            {"train": _files.load_file("data.train_file", kwargs.train_file)}
-        )
     else:
-        raise UserError(
-            "section data names no data: write data.dataset_name (a data set on the Hugging Face "
-            "Hub or a folder) or data.train_file (and data.validation_file)."
+        splits = datasets.DatasetDict(
+            {"train": _files.load_file("data.train_file", str(kwargs.train_file))}
         )
     if kwargs.validation_file:
         splits["validation"] = _files.load_file("data.validation_file", kwargs.validation_file)
@@ -67,6 +58,41 @@ def default_load_dataset(data_config: Mapping[str, Any]) -> datasets.DatasetDict
             splits["train"], kwargs.validation_split_percentage
         )
     return splits
+
+
+def check_sources(kwargs: DatasetKwargs) -> None:
+    """Checks that the settings name training data, and validation data as far as they can tell.
+
+    Args:
+        kwargs: section ``data``.
+
+    Raises:
+        UserError: when they do not, or name two.
+    """
+    if kwargs.dataset_name and kwargs.train_file:
+        raise UserError(
+            "data.dataset_name and data.train_file are both set; remove one of them (an old file "
+            "may say dataset_name: null)."
+        )
+    if not kwargs.dataset_name and not kwargs.train_file:
+        raise UserError(
+            "section data names no data: write data.dataset_name (a data set on the Hugging Face "
+            "Hub or a folder) or data.train_file (and data.validation_file)."
+        )
+    if kwargs.train_file and not kwargs.validation_file:
+        _check_percentage(kwargs.validation_split_percentage)
+
+
+def _check_percentage(percentage: float | None) -> None:
+    if percentage is None:
+        raise UserError(
+            "there is no validation data: write data.validation_file, or "
+            "data.validation_split_percentage (per cent of the training data to take for it)."
+        )
+    if not 0 < percentage < 100:
+        raise UserError(
+            f"data.validation_split_percentage is {percentage}, but should be between 0 and 100."
+        )
 
 
 def _load_named(kwargs: DatasetKwargs) -> datasets.DatasetDict:
@@ -105,15 +131,8 @@ def _split(
     train: datasets.Dataset, percentage: float | None
 ) -> tuple[datasets.Dataset, datasets.Dataset]:
     """The rest and the first rows of ``train``: two datasets without a row in common."""
-    if percentage is None:
-        raise UserError(
-            "there is no validation data: write data.validation_file, or "
-            "data.validation_split_percentage (per cent of the training data to take for it)."
-        )
-    if not 0 < percentage < 100:
-        raise UserError(
-            f"data.validation_split_percentage is {percentage}, but should be between 0 and 100."
-        )
+    _check_percentage(percentage)
+    assert percentage is not None
     count = math.ceil(len(train) * percentage / 100)
     if count >= len(train):
         raise UserError(

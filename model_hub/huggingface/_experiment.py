@@ -7,8 +7,6 @@ import math
 import os
 import pathlib
 import random
-import re
-import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,6 +14,8 @@ from typing import Any
 import ruamel.yaml
 from determined import pytorch
 
+from model_hub import _yaml
+from model_hub._entrypoint import trial_spec as trial_spec
 from model_hub.errors import UserError
 from model_hub.huggingface._top_level import check_top_level
 from model_hub.utils import in_yaml, is_whole
@@ -51,7 +51,7 @@ def read_config(path: pathlib.Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UserError(f"cannot read the configuration {str(path)!r}: {reason}.") from error
-    config = _parse_yaml(text, str(path))
+    config = _yaml.parse(text, str(path))
     if not isinstance(config, dict):
         found = "is empty" if config is None else f"holds {in_yaml(config)[:60]}"
         raise UserError(
@@ -67,7 +67,7 @@ def dump_config(config: Mapping[str, Any]) -> str:
     yaml.width = 1_000_000  # Long texts stay on their line.
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     stream = io.StringIO()
-    yaml.dump(_plain(config), stream)
+    yaml.dump(_yaml.plain(config), stream)
     return stream.getvalue()
 
 
@@ -92,9 +92,9 @@ def override(config: Mapping[str, Any], assignments: Iterable[str]) -> dict[str,
             )
         where = f"--config {path}"
         if "," in text and not text.startswith(("[", "{", '"', "'")):
-            value: Any = [_parse_yaml(part, where) for part in text.split(",")]
+            value: Any = [_yaml.parse(part, where) for part in text.split(",")]
         else:
-            value = _parse_yaml(text, where)
+            value = _yaml.parse(text, where)
         *parents, last = path.strip().split(".")
         node = result
         for name in parents:
@@ -219,40 +219,6 @@ def _pick(space: Mapping[str, Any], name: str, rng: random.Random) -> Any:
         ) from None
 
 
-def trial_spec(entrypoint: Any) -> str:
-    """The ``module:Class`` that an ``entrypoint`` runs.
-
-    It is the whole entrypoint in the old style (``qa_trial:QATrial``), else what stands after
-    ``-m model_hub.huggingface.train`` or ``--trial``.
-
-    Args:
-        entrypoint: text or list of words, as the YAML has it.
-
-    Raises:
-        UserError: when it names no trial class.
-    """
-    words = entrypoint if isinstance(entrypoint, list) else []
-    if isinstance(entrypoint, str):
-        try:
-            words = shlex.split(entrypoint)
-        except ValueError as error:
-            reason = str(error).lower()
-            raise UserError(
-                f"entrypoint: {entrypoint!r} is no command ({reason}); close the quotes, or "
-                "remove them."
-            ) from error
-    for word in words:
-        spec = str(word).removeprefix("--trial=")
-        # A class, not a port number or a URL.
-        if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", spec):
-            return spec
-    raise UserError(
-        f"entrypoint: {in_yaml(entrypoint)} names no trial class. Write for instance "
-        "entrypoint: python3 -m determined.launch.torch_distributed python3 -m "
-        "model_hub.huggingface.train qa_trial:QATrial"
-    )
-
-
 def import_trial(spec: str, context_dir: pathlib.Path) -> type[pytorch.PyTorchTrial]:
     """Imports a trial class; ``context_dir`` comes first on the module path, and stays there.
 
@@ -280,7 +246,7 @@ def import_trial(spec: str, context_dir: pathlib.Path) -> type[pytorch.PyTorchTr
         raise UserError(
             f"entrypoint: there is no module {module_name!r} in {folder}, only "
             f"{', '.join(files) or 'no Python file'}. Name the folder that holds the trial after "
-            "the YAML file: model-hub train CONFIG.yaml FOLDER."
+            "the YAML file: CONFIG.yaml FOLDER."
         ) from error
     for name in class_name.split("."):
         found = getattr(found, name, None)
@@ -298,23 +264,3 @@ def import_trial(spec: str, context_dir: pathlib.Path) -> type[pytorch.PyTorchTr
             f"{', '.join(classes) or 'none'}. A trial class derives from BaseTransformerTrial."
         )
     return found
-
-
-def _parse_yaml(text: str, where: str) -> Any:
-    try:
-        return _plain(ruamel.yaml.YAML(typ="safe", pure=True).load(text))
-    except ruamel.yaml.error.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{where}{line}: no YAML ({error.problem or error.context}).") from error
-    except ruamel.yaml.error.YAMLError as error:
-        raise UserError(f"{where}: no YAML ({error}).") from error
-
-
-def _plain(value: Any) -> Any:
-    """The value in plain dicts and lists, for those who compare types or pickle."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value

@@ -1,10 +1,7 @@
 """Reading local data files into datasets, with errors that name the file and the line."""
 
-import codecs
 import contextlib
-import csv
 import hashlib
-import io
 import json
 import logging
 import os
@@ -17,6 +14,11 @@ import datasets
 
 import model_hub
 from model_hub.errors import UserError
+from model_hub.huggingface._file_errors import (
+    check_delimiter,
+    check_encoding,
+    first_broken_line,
+)
 
 # Extension of a file -> name of the loader of ``datasets``.
 LOADERS = {
@@ -27,8 +29,6 @@ LOADERS = {
     ".txt": "text",
     ".arrow": "arrow",
 }
-
-_OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs"}
 
 SQUAD_FEATURES = datasets.Features(
     {
@@ -62,19 +62,15 @@ def split_sources(data_config: Mapping[str, Any]) -> dict[str, str]:
     return {"train": train, "validation": f"data.validation_file {file!r}" if file else validation}
 
 
-def load_file(key: str, file: str) -> datasets.Dataset:
-    """Loads one local file.
-
-    JSON may be one object a line, a list of objects, ``{"data": [...]}``, or the nested SQuAD
-    layout (articles, paragraphs, questions), which becomes flat rows.
+def readable_file(key: str, file: str) -> tuple[pathlib.Path, str]:
+    """The path of a data file, and the name of the loader of ``datasets`` for it.
 
     Args:
         key: the YAML key that names the file, for messages.
         file: its path.
 
     Raises:
-        UserError: when the file does not exist, is empty, has an unknown extension, or a broken
-            line.
+        UserError: when the file does not exist, is empty, or has an unknown extension.
     """
     path = pathlib.Path(file).expanduser()
     if path.is_dir():
@@ -92,52 +88,77 @@ def load_file(key: str, file: str) -> datasets.Dataset:
         )
     if path.stat().st_size == 0:
         raise UserError(f"{key}: {file!r} is empty.")
+    return path, loader
+
+
+def load_file(key: str, file: str) -> datasets.Dataset:
+    """Loads one local file.
+
+    JSON may be one object a line, a list of objects, ``{"data": [...]}``, or the nested SQuAD
+    layout (articles, paragraphs, questions), which becomes flat rows.
+
+    Args:
+        key: the YAML key that names the file, for messages.
+        file: its path.
+
+    Raises:
+        UserError: when the file does not exist, is empty, has an unknown extension, or a broken
+            line.
+    """
+    path, loader = readable_file(key, file)
     if loader == "json":
         # The JSON reader lets wrong bytes pass; they would be found when the row is used.
-        _check_encoding(key, path)
-        if not _is_json_lines(path):
+        check_encoding(key, path, path)
+        if not is_json_lines(path):
             return _load_json_document(key, path)
     if loader == "csv":
-        _check_delimiter(key, path)
-    return _load(key, loader, path, path)
+        check_delimiter(key, path)
+    return load(key, loader, path, path)
 
 
-def _check_delimiter(key: str, path: pathlib.Path) -> None:
-    """A header that is one column with another delimiter in it would fail far from its cause."""
-    with path.open(encoding="utf-8", errors="replace", newline="") as lines:
-        header = next(csv.reader(lines), [])
-    found = [name for sign, name in _OTHER_DELIMITERS.items() if sign in "".join(header)]
-    if found and len(header) == 1:
-        raise UserError(
-            f"{key}: {str(path)!r} has one column, {header[0]!r}, which looks as if {found[0]} "
-            "stood between the columns; write the file with commas as the delimiter."
-        )
-
-
-def _load(
+def load(
     key: str,
     loader: str,
     path: pathlib.Path,
     shown: pathlib.Path,
     features: datasets.Features | None = None,
+    *,
+    line_word: str = "line",
+    cache_dir: pathlib.Path | None = None,
 ) -> datasets.Dataset:
+    """Loads a file of a known type.
+
+    Args:
+        key: the YAML key that names the file, for messages.
+        loader: name of the loader of ``datasets``.
+        path: the file.
+        shown: the file's name for messages; another one where ``path`` is a copy.
+        features: types of the columns; None finds them.
+        line_word: what a line of it is in the file that is shown.
+        cache_dir: where ``datasets`` keeps what it has read; None is its default.
+
+    Raises:
+        UserError: when the file cannot be read; it names the line that is broken.
+    """
     try:
         with _without_error_logs():
             dataset = datasets.load_dataset(
-                loader, data_files=os.fspath(path.resolve()), split="train", features=features
+                loader,
+                data_files=os.fspath(path.resolve()),
+                split="train",
+                features=features,
+                cache_dir=cache_dir and os.fspath(cache_dir),
             )
     except Exception as error:
         if loader in ("csv", "json", "text"):
-            _check_encoding(key, path)
+            check_encoding(key, path, shown)
             with path.open("rb") as lines:
                 if not any(line.strip() for line in lines):
                     raise UserError(f"{key}: {str(shown)!r} is empty.") from error
-        line = _first_broken_line(loader, path)
+        line = first_broken_line(loader, path)
         if line is not None:
             number, reason = line
-            # A copy has one row a line.
-            where = "line" if path == shown else "row"
-            raise UserError(f"{key}: {str(shown)!r}, {where} {number}: {reason}.") from error
+            raise UserError(f"{key}: {str(shown)!r}, {line_word} {number}: {reason}.") from error
         cause = root_cause(error)
         if "corresponds to no data" in str(cause):
             raise UserError(f"{key}: {str(shown)!r} has no rows.") from error
@@ -165,71 +186,7 @@ def root_cause(error: BaseException) -> BaseException:
     return error
 
 
-def _check_encoding(key: str, path: pathlib.Path) -> None:
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                decoder.decode(block)
-            decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    line.decode("utf-8")
-                except UnicodeDecodeError as error:
-                    raise UserError(
-                        f"{key}: {str(path)!r}, line {number}: not UTF-8 ({error.reason} at byte "
-                        f"{error.start}); save the file as UTF-8."
-                    ) from error
-
-
-def _first_broken_line(loader: str, path: pathlib.Path) -> tuple[int, str] | None:
-    """Number (from 1) of the first line that is not what the format wants, and why."""
-    if loader == "json":
-        content = path.read_bytes()
-        for number, line in enumerate(io.BytesIO(content), 1):
-            if not line.strip():
-                continue
-            try:
-                value = json.loads(line)
-            except json.JSONDecodeError as error:
-                reason = f"not JSON ({error.msg} at character {error.pos + 1})"
-                return _broken_document(content, after=number) or (number, reason)
-            if not isinstance(value, dict):
-                return number, f"a row should be an object, but is {str(value)[:60]!r}"
-    if loader == "csv":
-        with path.open(encoding="utf-8", newline="") as lines:
-            reader = csv.reader(lines)
-            header = next(reader, [])
-            for row in reader:
-                if row and len(row) != len(header):
-                    return reader.line_num, f"{len(row)} values for {len(header)} columns"
-    return None
-
-
-def _broken_document(content: bytes, after: int) -> tuple[int, str] | None:
-    """Where the content breaks if it is read as one document; None if that is not what it is.
-
-    It is one if reading it so gets further than line ``after``, where reading it by rows ended, and
-    does not end at a line that is a row by itself: then a row before it was cut off.
-    """
-    try:
-        json.loads(content)
-    except json.JSONDecodeError as error:
-        lines = error.doc.split("\n")
-        if error.lineno <= after:
-            return None
-        try:
-            if isinstance(json.loads(lines[error.lineno - 1]), dict):
-                return None
-        except ValueError:
-            pass
-        return error.lineno, f"not JSON ({error.msg} at character {error.colno})"
-    return None
-
-
-def _is_json_lines(path: pathlib.Path) -> bool:
+def is_json_lines(path: pathlib.Path) -> bool:
     """Whether the first line is a row; a whole document on one line is not."""
     with path.open("rb") as lines:
         first = next((line for line in lines if line.strip()), b"")
@@ -250,12 +207,19 @@ def _parses(path: pathlib.Path) -> bool:
     return True
 
 
-def _load_json_document(key: str, path: pathlib.Path) -> datasets.Dataset:
-    """Rows of a whole-file JSON, through a JSON Lines copy in the cache of ``datasets``.
+def document_rows(
+    key: str, path: pathlib.Path, content: bytes
+) -> tuple[list[dict[str, Any]], datasets.Features | None]:
+    """Rows of a whole-file JSON, and their types where the layout says them.
 
-    The copy makes the result a dataset with files, whose preparation can be cached.
+    Args:
+        key: the YAML key that names the file, for messages.
+        path: the file.
+        content: what it holds.
+
+    Raises:
+        UserError: when it is no JSON, or holds no rows.
     """
-    content = path.read_bytes()
     try:
         document = json.loads(content)
     except json.JSONDecodeError as error:
@@ -274,6 +238,16 @@ def _load_json_document(key: str, path: pathlib.Path) -> datasets.Dataset:
     if "paragraphs" in rows[0]:
         features = SQUAD_FEATURES
         rows = _flat_rows(key, path, rows)
+    return rows, features
+
+
+def _load_json_document(key: str, path: pathlib.Path) -> datasets.Dataset:
+    """Rows of a whole-file JSON, through a JSON Lines copy in the cache of ``datasets``.
+
+    The copy makes the result a dataset with files, whose preparation can be cached.
+    """
+    content = path.read_bytes()
+    rows, features = document_rows(key, path, content)
     # How rows are made of the content can change with the version.
     name = hashlib.sha256(model_hub.__version__.encode() + content).hexdigest()[:24]
     copy = pathlib.Path(datasets.config.HF_DATASETS_CACHE) / "model_hub" / f"{name}.jsonl"
@@ -284,7 +258,8 @@ def _load_json_document(key: str, path: pathlib.Path) -> datasets.Dataset:
             file.writelines(json.dumps(row) + "\n" for row in rows)
         # In one step, so that another process never sees half a file.
         os.replace(part, copy)
-    return _load(key, "json", copy, path, features)
+    # The copy has one row a line.
+    return load(key, "json", copy, path, features, line_word="row")
 
 
 def _flat_rows(

@@ -11,28 +11,35 @@ class OptionKwargs:
     """Precision, memory, adapters and stopping, by the names that transformers and peft have.
 
     Attributes:
-        bf16: compute in bfloat16 where that is safe (autocast); weights stay in float32.
-        fp16: the same in float16, with loss scaling; needs a CUDA device.
+        bf16: compute in bfloat16 where that is safe (autocast); weights stay in float32. Costs:
+            results are rounded to 8 significant bits.
+        fp16: the same in float16, with loss scaling; needs a CUDA device. Costs: the range of
+            float16 ends at 65504; a step whose gradients overflow is left out.
         tf32: whether float32 matrix products on NVIDIA GPUs from Ampere on may use TF32; null
-            leaves torch's setting.
+            leaves torch's setting. Costs: their factors are rounded to 11 significant bits.
         gradient_checkpointing: compute activations again in the backward pass instead of keeping
-            them: less memory, about a third more time.
+            them: less memory. Costs: about a third more time.
         gradient_checkpointing_kwargs: further arguments of ``torch.utils.checkpoint``.
-        torch_compile: compile the model with ``torch.compile``.
+        torch_compile: compile the model with ``torch.compile``. Costs: time at the first batches,
+            and again at new shapes of batches; most backends need a compiler of C++.
         torch_compile_backend: its backend; null is torch's default.
         torch_compile_mode: its mode, for instance ``reduce-overhead``.
         gradient_accumulation_steps: batches whose gradients are summed up for one update of the
-            weights; the same as ``optimizations.aggregation_frequency``.
+            weights; the same as ``optimizations.aggregation_frequency``. Costs: fewer updates for
+            the same data.
         label_smoothing_factor: share of the target that is spread over all classes, as ``Trainer``
             does it.
         freeze: names of weights that are not trained: patterns with ``*``, such as
-            ``bert.embeddings.*``.
+            ``bert.embeddings.*``. Costs: what is frozen does not learn.
         peft: an adapter of the library peft: ``peft_type`` and the fields of its configuration.
+            Costs: only the adapter learns.
         early_stopping_patience: stop after this many validations in a row without a better
             ``searcher.metric``.
         early_stopping_threshold: a metric is better only if it is so by more than this.
-        group_by_length: put samples of similar length into one batch, which saves padding.
-        dataloader_num_workers: processes that load training data ahead.
+        group_by_length: put samples of similar length into one batch, which saves padding. Costs:
+            the order is less random.
+        dataloader_num_workers: processes that load training data ahead. Costs: their memory, and
+            cores of the CPU.
     """
 
     yaml_section: ClassVar[str] = "hyperparameters"

@@ -10,7 +10,7 @@ import determined as det
 from determined import pytorch
 
 from model_hub.errors import UserError
-from model_hub.huggingface import _config, _schedule
+from model_hub.huggingface import _config, _schedule, _settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,60 +91,6 @@ def _period(config: Mapping[str, Any], key: str, hparams: Mapping[str, Any]) -> 
     return pytorch.TrainUnit._from_values(
         **config[key], global_batch_size=hparams.get("global_batch_size")
     )
-
-
-def check_settings(
-    trial_class: type[pytorch.PyTorchTrial],
-    hparams: Mapping[str, Any],
-    data_config: Mapping[str, Any],
-    *,
-    slots: int,
-    strict: bool = False,
-) -> None:
-    """Finds what is wrong in the YAML before anything is loaded, and complains of all of it.
-
-    Args:
-        trial_class: tells by ``hyperparameter_types`` and ``data_types`` which keys it reads; a
-            trial that has none of these is not checked.
-        hparams: the hyperparameters.
-        data_config: section ``data``.
-        slots: processes that share a batch.
-        strict: keys that nobody reads are errors.
-
-    Raises:
-        UserError: naming all values of a wrong type, a batch size that the slots cannot share, and
-            in strict mode all unknown keys.
-    """
-    hyperparameter_types = getattr(trial_class, "hyperparameter_types", ())
-    data_types = getattr(trial_class, "data_types", ())
-    problems = []
-    for values, dataclass_types in ((hparams, hyperparameter_types), (data_config, data_types)):
-        for cls in dataclass_types:
-            names = [field.name for field in dataclasses.fields(cls)]
-            # What is null counts as missing; that is the trial's to complain of.
-            given = {name: values[name] for name in names if values.get(name) is not None}
-            try:
-                _config.typed_values(cls, given)
-            except UserError as error:
-                problems.append(str(error))
-    batch = hparams.get("global_batch_size")
-    if not problems and isinstance(batch, int):
-        if batch < 1:
-            problems.append(f"hyperparameters.global_batch_size is {batch}, but should be above 0.")
-        elif batch % slots:
-            fitting = max(batch - batch % slots, slots)
-            problems.append(
-                f"hyperparameters.global_batch_size is {batch}, which {slots} slots cannot share "
-                f"equally. Write a multiple of {slots}, for instance {fitting}."
-            )
-    if strict and hyperparameter_types:
-        try:
-            _config.check_keys(hparams, data_config, hyperparameter_types, data_types, strict=True)
-        except UserError as error:
-            problems.append(str(error))
-    if problems:
-        # A field that several dataclasses have is found by each of them.
-        raise UserError("\n".join(dict.fromkeys(problems)))
 
 
 def build_trial(
@@ -231,7 +177,9 @@ def run_on_cluster(trial_class: type[pytorch.PyTorchTrial], info: det.ClusterInf
         ) as context,
         _search_goes_on(config),
     ):
-        check_settings(trial_class, hparams, config.get("data") or {}, slots=slots_of_this_run())
+        _settings.check_settings(
+            trial_class, hparams, config.get("data") or {}, slots=slots_of_this_run()
+        )
         context._set_default_gradient_compression(bool(optimizations["gradient_compression"]))
         context._set_default_average_aggregated_gradients(
             bool(optimizations["average_aggregated_gradients"])

@@ -62,6 +62,9 @@ def lengths_of(dataset: datasets.Dataset) -> np.ndarray:
     Raises:
         UserError: when there is no such column.
     """
+    own: np.ndarray | None = getattr(dataset, "lengths", None)
+    if own is not None:  # Of data that is put together only when it is read.
+        return own
     if "input_ids" not in dataset.column_names:
         raise UserError(
             "hyperparameters.group_by_length is true, but the training data has no column "

@@ -2,9 +2,10 @@
 
 import functools
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
+import datasets
 import torch
 from determined import pytorch
 
@@ -12,6 +13,7 @@ from model_hub.huggingface import (
     _build,
     _config,
     _early_stopping,
+    _embeddings,
     _exact,
     _loss,
     _model_options,
@@ -52,6 +54,9 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
             ``hyperparameters``. A subclass that reads keys of its own adds a dataclass of them, so
             that a misspelt key can be told from one that is meant.
         data_types: class attribute; the same for section ``data``.
+        metric_names: class attribute; names of the validation metrics that the trial reports, a
+            ``*`` at the end of one stands for any ending. ``model-hub check`` holds
+            ``searcher.metric`` against them; without any, it does not look at that.
 
     Raises:
         UserError: when something in the YAML is missing or wrong.
@@ -59,6 +64,7 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
 
     hyperparameter_types: ClassVar[tuple[type, ...]] = _config.HYPERPARAMETER_TYPES
     data_types: ClassVar[tuple[type, ...]] = (_config.DatasetKwargs,)
+    metric_names: ClassVar[tuple[str, ...]] = ()
 
     context: pytorch.PyTorchTrialContext
     hparams: AttrDict
@@ -81,6 +87,7 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
             self.model_kwargs,
             use_pretrained_weights=self.hparams.use_pretrained_weights,
         )
+        _embeddings.grow_embeddings(model, self.tokenizer)
         self.model = context.wrap_model(model)
         self.optimizer = context.wrap_optimizer(
             _build.build_default_optimizer(self.model, optimizer_kwargs)
@@ -130,6 +137,27 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         _model_options.apply_when_wrapped(
             self.context, self._options, use_apex_amp=bool(self.hparams.get("use_apex_amp"))
         )
+
+    @classmethod
+    def check_data(
+        cls,
+        raw_datasets: Mapping[str, datasets.Dataset],
+        hparams: AttrDict,
+        data_config: AttrDict,
+    ) -> None:
+        """Checks raw rows before anything is built; ``model-hub check`` calls it.
+
+        A subclass that needs certain columns says here which. This one takes any.
+
+        Args:
+            raw_datasets: the first rows of those of the splits ``train`` and ``validation`` that
+                are local files; there may be one of them only.
+            hparams: section ``hyperparameters``, with ranges where the YAML has such.
+            data_config: section ``data``.
+
+        Raises:
+            UserError: when the rows are not what the trial needs.
+        """
 
     def build_callbacks(self) -> dict[str, pytorch.PyTorchCallback]:
         """Callbacks of the trial; a subclass that has its own adds them to these.

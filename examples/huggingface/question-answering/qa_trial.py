@@ -9,6 +9,13 @@ import model_hub.huggingface.tasks.question_answering as qa
 class QATrial(hf.BaseTransformerTrial):
     # The keys that this trial reads in section `data`; others are reported as misspelt.
     data_types = (hf.DatasetKwargs, qa.QuestionAnsweringDataKwargs)
+    # What `model-hub check` holds the YAML and the first rows of local files against.
+    metric_names = ("exact_match", "exact", "f1", "total", "HasAns_*", "NoAns_*", "best_*")
+
+    @classmethod
+    def check_data(cls, raw_datasets: dict, hparams: dict, data_config: dict) -> None:
+        for split, rows in raw_datasets.items():
+            qa.check_columns(rows, hf.split_sources(data_config)[split])
 
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.

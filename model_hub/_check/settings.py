@@ -1,0 +1,230 @@
+"""Sections ``hyperparameters`` and ``data`` against what the trial reads; lengths; the metric."""
+
+import fnmatch
+import types
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from model_hub._check import words
+from model_hub._check.document import Document, problem_of
+from model_hub._check.findings import ERROR, WARNING, Path, Problem, dotted
+from model_hub._check.old_style import get
+from model_hub._check.ranges import is_range, possible_values
+from model_hub._check.trial import TrialClass, is_ours
+from model_hub._secrets import is_secret
+from model_hub._values import in_yaml, is_whole
+from model_hub.errors import UserError
+from model_hub.huggingface import BaseTransformerTrial, _config, _names, _settings
+from model_hub.huggingface._experiment import pick_hyperparameters
+
+Config = Mapping[str, Any]
+
+# Of metrics by these names it is known which way is better.
+_SMALLER_IS_BETTER = ("loss", "eval_loss", "validation_loss", "perplexity", "mse", "wer", "cer")
+_LARGER_IS_BETTER = (
+    "accuracy", "f1", "exact", "exact_match", "precision", "recall", "bleu", "rouge*",
+    "matthews_correlation", "pearson", "spearmanr", "combined_score", "*_accuracy", "accuracy_*",
+    "*_f1", "best_f1", "best_exact",
+)  # fmt: skip
+
+
+def problems_of_keys(
+    document: Document, config: Config, trial_class: TrialClass | None
+) -> Iterator[Problem]:
+    """What is wrong with single keys: their names, and types and ranges of their values.
+
+    Args:
+        document: the YAML.
+        config: its value; ``hyperparameters``, ``data``, ``searcher`` and others are mappings.
+        trial_class: None where it could not be imported; then the keys that every trial has are
+            looked at.
+    """
+    if not is_ours(trial_class):
+        return
+    hparam_types = getattr(trial_class, "hyperparameter_types", _config.HYPERPARAMETER_TYPES)
+    data_types = getattr(trial_class, "data_types", (_config.DatasetKwargs,))
+    yield from _unknown(config, trial_class, hparam_types, data_types)
+    for section, dataclass_types in (("hyperparameters", hparam_types), ("data", data_types)):
+        yield from _values(document, config, section, dataclass_types)
+    yield from _names_known(config)
+
+
+def problems_of_the_whole(
+    document: Document, config: Config, trial_class: TrialClass | None
+) -> Iterator[Problem]:
+    """What is missing, or does not go together; arguments as for :func:`problems_of_keys`."""
+    if not is_ours(trial_class):
+        return
+    yield from _batch(config)
+    yield from _lengths(document, config)
+    if trial_class is not None:
+        yield from _metric(config, trial_class)
+
+
+def _unknown(
+    config: Config,
+    trial_class: TrialClass | None,
+    hparam_types: tuple[type, ...],
+    data_types: tuple[type, ...],
+) -> Iterator[Problem]:
+    """Misspelt keys are errors; others may be the trial's own, if it does not say which it has."""
+    data_said = trial_class is not None and data_types is not BaseTransformerTrial.data_types
+    for section, dataclass_types, said in (
+        ("hyperparameters", hparam_types, True),
+        ("data", data_types, data_said),
+    ):
+        for name in config[section]:
+            for subject, near in _config.unknown_keys(section, [name], dataclass_types):
+                path: Path = (section, name if isinstance(name, str) else in_yaml(name))
+                if near:
+                    message = f"{subject} is not known; did you mean {near}?"
+                    yield Problem(path, message, ERROR if said else WARNING)
+                elif said:
+                    yield Problem(
+                        path,
+                        f"{subject} is not known; remove it, or if the trial reads it, declare it "
+                        f"in the trial's {'data' if section == 'data' else 'hyperparameter'}_types",
+                        WARNING,
+                    )
+
+
+def _values(
+    document: Document, config: Config, section: str, dataclass_types: tuple[type, ...]
+) -> Iterator[Problem]:
+    plain: dict[str, Any] = {}
+    wrong = False
+    for name, given in config[section].items():
+        path: Path = (section, str(name))
+        values = possible_values(given, path) if section == "hyperparameters" else [(path, given)]
+        for where, value in values:
+            found = _settings.value_problems(dataclass_types, {name: value})
+            for message in found[:1]:
+                wrong = True
+                if is_range(given) and given["type"] in ("int", "double", "log"):
+                    message = message.replace(" is ", " may become ", 1)
+                yield Problem(where, message.rstrip("."))
+            if found:
+                break
+            advice = words.unquoted(value) if document.is_quoted(where) else ""
+            if advice and not is_secret(str(name), value) and _is_number(dataclass_types, name):
+                yield Problem(where, f"{dotted(where)} is the text {value!r}{advice}", WARNING)
+        if not is_range(given):
+            plain[name] = given
+    if not wrong:
+        for message in _settings.value_problems(dataclass_types, plain):
+            yield problem_of(document, message)
+
+
+def _is_number(dataclass_types: tuple[type, ...], name: str) -> bool:
+    """Whether the key takes numbers and no text."""
+    return bool(_settings.value_problems(dataclass_types, {name: "no number"}))
+
+
+def _names_known(config: Config) -> Iterator[Problem]:
+    """Modes, optimizers and schedules that transformers does not have."""
+    checks: dict[str, Callable[[Any], Any]] = {
+        "model_mode": _names.auto_model_class,
+        "optim": lambda name: _names.optimizer_name(_config.OptimizerKwargs(optim=name)),
+        "lr_scheduler_type": _names.scheduler_name,
+    }
+    for name, check in checks.items():
+        path = ("hyperparameters", name)
+        for where, value in possible_values(config["hyperparameters"].get(name), path):
+            if isinstance(value, str):
+                try:
+                    check(value)
+                except UserError as error:
+                    yield Problem(where, str(error).rstrip("."))
+
+
+def _batch(config: Config) -> Iterator[Problem]:
+    slots = get(config, "resources", "slots_per_trial")
+    slots = slots if is_whole(slots, 1) else 1
+    path: Path = ("hyperparameters", "global_batch_size")
+    given = config["hyperparameters"].get("global_batch_size")
+    candidates = list(possible_values(given, path))
+    if is_range(given) and given["type"] == "int":
+        candidates = [(path, number) for number in range(given["minval"], given["maxval"] + 1)]
+    for where, value in candidates:
+        for message in _settings.batch_problems(value, slots):
+            if is_range(given):
+                values = f"type: categorical, vals: [{slots * 4}, {slots * 8}]"
+                message = message.replace(" is ", " may become ", 1).partition(". ")[0]
+                message += f"; write multiples of {slots}, for instance {values}"
+            yield Problem(where, message.rstrip("."))
+            return
+
+
+def _lengths(document: Document, config: Config) -> Iterator[Problem]:
+    """Is the length of the training there, once, and right?"""
+    try:
+        hparams, _ = pick_hyperparameters(config["hyperparameters"], 0)
+    except UserError as error:
+        yield problem_of(document, str(error))
+        return
+    try:
+        for message in _config.missing_hparams(hparams, config):
+            if any(f".{name} " in message and is_whole(hparams[name], 0) for name in hparams):
+                continue  # It is 0, which has been told.
+            text = f"missing from the configuration: {message}"
+            yield Problem(("hyperparameters",), text, missing=True)
+        options = _config.parse_dict_to_dataclasses((_config.OptionKwargs,), hparams)[0]
+        _config.accumulate_gradients(types.SimpleNamespace(), options, config)  # type: ignore[arg-type]
+    except UserError as error:
+        yield problem_of(document, str(error))
+        return
+    searcher = config["searcher"]
+    lengths: dict[Path, Any] = {
+        path: get(config, *path)
+        for path in (
+            ("hyperparameters", "max_steps"),
+            ("hyperparameters", "num_train_epochs"),
+            ("searcher", "max_length"),
+        )
+    }
+    said_at = [path for path, value in lengths.items() if value is not None]
+    for path in said_at[1:]:
+        yield Problem(
+            path,
+            f"{dotted(path)} is not read, as {dotted(said_at[0])} says the length already; remove "
+            "one of them",
+            WARNING,
+        )
+    end, unit = searcher.get("max_time"), searcher.get("time_metric")
+    own = {"batches": "max_steps", "epochs": "num_train_epochs"}.get(str(unit), "")
+    said = hparams.get(own)
+    if said_at and said_at[0][-1] == own and is_whole(end, 1) and said != end:
+        yield Problem(
+            ("searcher", "max_time"),
+            f"searcher.max_time is {end}, but hyperparameters.{own} is {said}; write the same "
+            f"number, or remove hyperparameters.{own}",
+            WARNING,
+        )
+
+
+def _metric(config: Config, trial_class: TrialClass) -> Iterator[Problem]:
+    metric = config["searcher"].get("metric")
+    if not isinstance(metric, str):
+        return
+    names = getattr(trial_class, "metric_names", ())
+    if names and not any(fnmatch.fnmatchcase(metric, name) for name in names):
+        advice = words.meant(metric, [name for name in names if "*" not in name])
+        yield Problem(
+            ("searcher", "metric"),
+            f"searcher.metric is {metric!r}, which {trial_class.__name__} does not report"
+            f"{advice or ';'} {'it' if not advice else 'It'} reports {', '.join(names)}",
+        )
+        return
+    smaller = config["searcher"].get("smaller_is_better")
+    said = smaller if isinstance(smaller, bool) else True
+    for known, wanted in ((_SMALLER_IS_BETTER, True), (_LARGER_IS_BETTER, False)):
+        if said is not wanted and any(fnmatch.fnmatchcase(metric, name) for name in known):
+            found = f"is {in_yaml(smaller)}" if smaller is not None else "is not set, so true"
+            yield Problem(
+                ("searcher", "smaller_is_better"),
+                f"searcher.smaller_is_better {found}, but of {metric} the "
+                f"{'smaller' if wanted else 'larger'} is better; write smaller_is_better: "
+                f"{in_yaml(wanted)}",
+                WARNING,
+                missing=smaller is None,
+            )

@@ -1,0 +1,51 @@
+"""Reading YAML text as ``det`` does: YAML 1.2, in which ``3e-5`` is a number."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import ruamel.yaml
+
+from model_hub.errors import UserError
+
+
+def reader() -> ruamel.yaml.YAML:
+    """A fresh parser; one parser is for one text."""
+    return ruamel.yaml.YAML(typ="safe", pure=True)
+
+
+def parse(text: str, where: str) -> Any:
+    """The value that the text stands for, in plain dicts and lists.
+
+    Args:
+        text: the YAML.
+        where: what it is, for the message.
+
+    Raises:
+        UserError: when it is no YAML.
+    """
+    try:
+        return plain(reader().load(text))
+    except ruamel.yaml.error.YAMLError as error:
+        line, reason = place_and_reason(error)
+        raise UserError(
+            f"{where}: no YAML ({reason})."
+            if line is None
+            else f"{where}, line {line}: no YAML ({reason})."
+        ) from error
+
+
+def place_and_reason(error: ruamel.yaml.error.YAMLError) -> tuple[int | None, str]:
+    """The line (from 1) where the reader failed, None if it does not say; and why."""
+    if not isinstance(error, ruamel.yaml.error.MarkedYAMLError):
+        return None, str(error)
+    mark = error.problem_mark or error.context_mark
+    return (mark.line + 1 if mark else None), str(error.problem or error.context)
+
+
+def plain(value: Any) -> Any:
+    """The value in plain dicts and lists, for those who compare types or pickle."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value

@@ -1,0 +1,107 @@
+"""What is wrong in sections ``hyperparameters`` and ``data``, before anything is loaded."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from determined import pytorch
+
+from model_hub.errors import UserError
+from model_hub.huggingface import _config
+
+
+def check_settings(
+    trial_class: type[pytorch.PyTorchTrial],
+    hparams: Mapping[str, Any],
+    data_config: Mapping[str, Any],
+    *,
+    slots: int,
+    strict: bool = False,
+) -> None:
+    """Finds what is wrong in the YAML before anything is loaded, and complains of all of it.
+
+    Args:
+        trial_class: tells by ``hyperparameter_types`` and ``data_types`` which keys it reads; a
+            trial that has none of these is not checked.
+        hparams: the hyperparameters.
+        data_config: section ``data``.
+        slots: processes that share a batch.
+        strict: keys that nobody reads are errors.
+
+    Raises:
+        UserError: naming all values of a wrong type or out of their range, a batch size that the
+            slots cannot share, and in strict mode all unknown keys.
+    """
+    hyperparameter_types = getattr(trial_class, "hyperparameter_types", ())
+    data_types = getattr(trial_class, "data_types", ())
+    problems = [
+        message
+        for values, types in ((hparams, hyperparameter_types), (data_config, data_types))
+        for message in value_problems(types, values)
+    ]
+    if not problems:
+        problems += batch_problems(hparams.get("global_batch_size"), slots)
+    if strict and hyperparameter_types:
+        try:
+            _config.check_keys(hparams, data_config, hyperparameter_types, data_types, strict=True)
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def value_problems(dataclass_types: Iterable[type], values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with values that the dataclasses describe: one message each.
+
+    What is null counts as missing; that is the trial's to complain of.
+
+    Args:
+        dataclass_types: the dataclasses; one that has a ``__post_init__`` is asked by it as well.
+        values: a section of the YAML, or a part of it.
+    """
+    # A field that several dataclasses have is found by each of them.
+    problems: dict[str, None] = {}
+    for cls in dataclass_types:
+        typed: dict[str, Any] = {}
+        for field in dataclasses.fields(cls):
+            if field.init and values.get(field.name) is not None:
+                try:
+                    given = {field.name: values[field.name]}
+                    typed.update(_config.typed_values(cls, given))
+                except UserError as error:
+                    problems[str(error)] = None
+        # Key by key for a message each; all of them, as some may not go together.
+        one_by_one = [{name: value} for name, value in typed.items()]
+        found = [message for given in one_by_one for message in _refused(cls, given)]
+        problems.update(dict.fromkeys(found or _refused(cls, typed)))
+    return list(problems)
+
+
+def _refused(cls: type, given: Mapping[str, Any]) -> list[str]:
+    if not hasattr(cls, "__post_init__"):
+        return []
+    missing = (dataclasses.MISSING, dataclasses.MISSING)
+    fields = [field for field in dataclasses.fields(cls) if field.init]
+    required = [f.name for f in fields if (f.default, f.default_factory) == missing]
+    if not set(required) <= set(given):
+        return []
+    try:
+        cls(**given)
+    except UserError as error:
+        return [str(error)]
+    return []
+
+
+def batch_problems(batch: Any, slots: int) -> list[str]:
+    """What is wrong with a ``global_batch_size`` that several slots share: one message or none."""
+    if not isinstance(batch, int) or isinstance(batch, bool):
+        return []
+    if batch < 1:
+        return [f"hyperparameters.global_batch_size is {batch}, but should be above 0."]
+    if batch % max(slots, 1):
+        fitting = max(batch - batch % slots, slots)
+        return [
+            f"hyperparameters.global_batch_size is {batch}, which {slots} slots cannot share "
+            f"equally. Write a multiple of {slots}, for instance {fitting}."
+        ]
+    return []
