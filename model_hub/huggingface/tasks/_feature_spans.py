@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from model_hub.huggingface.tasks._spans import select_n_best_spans
+from model_hub.huggingface.tasks._spans import SpanCandidates, select_n_best_spans
 
 Floats = npt.NDArray[np.float32]
 
@@ -87,6 +87,32 @@ class SpanCollector:
         start_logits, end_logits = start_logits.float(), end_logits.float()
         cls_index = columns["cls_index"][:, None]
         null_score = start_logits.gather(1, cls_index) + end_logits.gather(1, cls_index)
+        self.add(
+            columns,
+            spans,
+            start_logits.gather(1, spans.start),
+            end_logits.gather(1, spans.end),
+            null_score.squeeze(1),
+        )
+
+    @torch.no_grad()
+    def add(
+        self,
+        columns: Mapping[str, torch.Tensor],
+        spans: SpanCandidates,
+        start_logits: torch.Tensor,
+        end_logits: torch.Tensor,
+        null_score: torch.Tensor,
+    ) -> None:
+        """Takes spans that are chosen already; all on the same device.
+
+        Args:
+            columns: ``feature_id`` and, where the collator padded, ``left_padding``.
+            spans: the ``n_best_size`` best of each feature.
+            start_logits: their first summand, float32 ``[batch, n]``.
+            end_logits: their second summand, the same.
+            null_score: float32 ``[batch]``.
+        """
         left = columns.get("left_padding", torch.zeros_like(columns["feature_id"]))[:, None]
         self._tokens.append(
             torch.cat(
@@ -94,15 +120,7 @@ class SpanCollector:
             ).int()
         )
         self._values.append(
-            torch.cat(
-                (
-                    null_score,
-                    start_logits.gather(1, spans.start),
-                    end_logits.gather(1, spans.end),
-                    spans.score,
-                ),
-                dim=1,
-            )
+            torch.cat((null_score[:, None], start_logits, end_logits, spans.score), dim=1)
         )
 
     def collected(self) -> FeatureSpans:

@@ -60,7 +60,7 @@ def select_n_best_spans(
     # Rounding keeps the order, so the best end logit also makes the best sum.
     best_of_start = starts + windows.amax(-1)
     start_count = min(n_best_size, length)
-    chosen = _ordered_top(best_of_start, positions.expand(batch, length), start_count)
+    chosen = ordered_top(best_of_start, positions.expand(batch, length), start_count)
 
     scores = starts.gather(1, chosen)[:, :, None] + windows.gather(
         1, chosen[:, :, None].expand(-1, -1, width)
@@ -68,7 +68,7 @@ def select_n_best_spans(
     # Ranks a span by its start, then its end.
     rank = chosen[:, :, None] * width + torch.arange(width, device=device)
     scores, rank = scores.flatten(1), rank.flatten(1)
-    best = _ordered_top(scores, rank, min(n_best_size, scores.shape[1]))
+    best = ordered_top(scores, rank, min(n_best_size, scores.shape[1]))
     score, rank = scores.gather(1, best), rank.gather(1, best)
     start = rank.div(width, rounding_mode="floor")
     end = start + rank % width
@@ -87,7 +87,7 @@ def _masked(logits: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
     return logits.where(inside & ~logits.isnan(), -torch.inf)
 
 
-def _ordered_top(scores: torch.Tensor, rank: torch.Tensor, count: int) -> torch.Tensor:
+def ordered_top(scores: torch.Tensor, rank: torch.Tensor, count: int) -> torch.Tensor:
     """Indices of the ``count`` best scores of each row, equal ones by rising rank.
 
     ``torch.topk`` leaves open which of equal values it takes, and half-precision logits are often

@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import datasets
 import numpy as np
@@ -16,13 +17,13 @@ from model_hub.huggingface.tasks._squad_rows import answers_of
 from model_hub.huggingface.tasks._squad_settings import QuestionAnsweringDataKwargs
 
 
-class QuestionAnsweringReducer(pytorch.MetricReducer):
+class SquadReducer(pytorch.MetricReducer):
     """SQuAD metrics over all slots, from the n best spans of every feature.
 
-    Every batch is reduced on its device to the n best spans; they stay there until the end of the
-    validation. The result does not depend on how features are dealt into batches and slots; a
-    feature that was evaluated twice counts once. Metrics are over those examples of which at least
-    one feature was evaluated; if there is none, they are NaN.
+    A subclass has an ``update`` that reduces a batch on its device to the n best spans; they stay
+    there until the end of the validation. The result does not depend on how features are dealt into
+    batches and slots; a feature that was evaluated twice counts once. Metrics are over those
+    examples of which at least one feature was evaluated; if there is none, they are NaN.
 
     Args:
         examples: the flat validation rows that the features were made of.
@@ -32,9 +33,17 @@ class QuestionAnsweringReducer(pytorch.MetricReducer):
         write_files: write the prediction files, if ``data.output_dir`` says where; for one process
             only.
 
+    Attributes:
+        summands: what the n-best file calls the two summands of a span's score.
+        null_stands_alone: the null score is not on the scale of the spans' scores: "no answer" is
+            given where it is above the threshold by itself, and does not stand in the n-best lists.
+
     Raises:
         UserError: when two examples have the same id.
     """
+
+    summands: ClassVar[tuple[str, str]] = ("start_logit", "end_logit")
+    null_stands_alone: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -71,21 +80,6 @@ class QuestionAnsweringReducer(pytorch.MetricReducer):
         """Forgets all features seen."""
         self._spans = SpanCollector(self._settings.n_best_size, self._settings.max_answer_length)
 
-    def update(
-        self,
-        batch_columns: Mapping[str, torch.Tensor],
-        start_logits: torch.Tensor,
-        end_logits: torch.Tensor,
-    ) -> None:
-        """Takes the n best spans of a batch; without waiting for the device.
-
-        Args:
-            batch_columns: what :func:`pop_feature_columns` gave, each int ``[batch]``.
-            start_logits: any float type, ``[batch, length]``.
-            end_logits: the same.
-        """
-        self._spans.update(batch_columns, start_logits, end_logits)
-
     def per_slot_reduce(self) -> FeatureSpans:
         """The spans of this slot's features as numpy arrays, a few hundred bytes a feature."""
         return self._spans.collected()
@@ -98,7 +92,8 @@ class QuestionAnsweringReducer(pytorch.MetricReducer):
 
         Returns:
             As :func:`squad_v1_metrics`, or with ``version_2_with_negative`` as
-            :func:`squad_v2_metrics`, where "no answer" has the score null score minus best span.
+            :func:`squad_v2_metrics`, where the score of "no answer" is the null score minus that of
+            the best span (if it does not stand alone).
         """
         settings = self._settings
         chosen = _answers.choose_spans(
@@ -107,7 +102,7 @@ class QuestionAnsweringReducer(pytorch.MetricReducer):
             self._offsets,
             settings.n_best_size,
         )
-        best = _answers.best_spans(chosen)
+        best = _answers.best_spans(chosen, self.null_stands_alone)
         rows = chosen.examples.tolist()
         names = [self._names[row] for row in rows]
         references = {self._names[row]: self._references[row] for row in rows}
@@ -130,11 +125,39 @@ class QuestionAnsweringReducer(pytorch.MetricReducer):
         null_odds: Mapping[str, float],
     ) -> None:
         folder = pathlib.Path(str(self._settings.output_dir)).expanduser()
-        with_null = self._settings.version_2_with_negative
-        if with_null:
+        version_2 = self._settings.version_2_with_negative
+        if version_2:
             _answers.write_json(folder / "null_odds.json", null_odds)
-        lists = _answers.nbest_lists(chosen, self._contexts, with_null, self._settings.n_best_size)
+        lists = _answers.nbest_lists(
+            chosen,
+            self._contexts,
+            version_2 and not self.null_stands_alone,
+            self._settings.n_best_size,
+            self.summands,
+        )
         _answers.write_json(folder / "predictions.json", predictions)
         _answers.write_json(
             folder / "nbest_predictions.json", dict(zip(predictions, lists, strict=True))
         )
+
+
+class QuestionAnsweringReducer(SquadReducer):
+    """The reducer for models that give every token a start logit and an end logit.
+
+    Every batch is reduced on its device to the n best spans.
+    """
+
+    def update(
+        self,
+        batch_columns: Mapping[str, torch.Tensor],
+        start_logits: torch.Tensor,
+        end_logits: torch.Tensor,
+    ) -> None:
+        """Takes the n best spans of a batch; without waiting for the device.
+
+        Args:
+            batch_columns: what :func:`pop_feature_columns` gave, each int ``[batch]``.
+            start_logits: any float type, ``[batch, length]``.
+            end_logits: the same.
+        """
+        self._spans.update(batch_columns, start_logits, end_logits)

@@ -20,6 +20,7 @@ def prepare_train_features(
     max_seq_length: int,
     doc_stride: int,
     pad_to_max_length: bool = False,
+    with_places: bool = False,
 ) -> dict[str, list[Any]]:
     """Makes training features of flat SQuAD rows; a function for ``Dataset.map(batched=True)``.
 
@@ -34,11 +35,12 @@ def prepare_train_features(
         max_seq_length: tokens of a window, question and special tokens included.
         doc_stride: tokens of the context that two neighbouring windows share.
         pad_to_max_length: store every window padded; the collator pads to the longest of a batch.
+        with_places: also tell where context and CLS token are, as for validation.
 
     Returns:
         Lists with one entry per window: ``input_ids``, ``attention_mask``, ``token_type_ids`` if
         the tokenizer makes them (all lists of int), ``start_positions``, ``end_positions`` (int,
-        tokens, both inclusive).
+        tokens, both inclusive); with places ``context_begin``, ``context_end``, ``cls_index``.
 
     Raises:
         UserError: when a question leaves no room for its context, or an answer has no position.
@@ -50,7 +52,8 @@ def prepare_train_features(
     ]
     right_to_left = tokenizer.truncation_side == "left"
     starts, ends = _label(windows, answers, doc_stride, right_to_left)
-    return {**windows.columns, "start_positions": starts, "end_positions": ends}
+    places = windows.places() if with_places else {}
+    return {**windows.columns, "start_positions": starts, "end_positions": ends, **places}
 
 
 def prepare_validation_features(
@@ -76,9 +79,7 @@ def prepare_validation_features(
         **windows.columns,
         "example_id": [ids[row] for row in windows.rows],
         "offset_mapping": [encoding.offsets for encoding in windows.encodings],
-        "context_begin": windows.context_begin,
-        "context_end": windows.context_end,
-        "cls_index": windows.cls_index,
+        **windows.places(),
     }
 
 
@@ -96,6 +97,10 @@ class _Windows(NamedTuple):
     context_begin: list[int]
     context_end: list[int]
     cls_index: list[int]
+
+    def places(self) -> dict[str, list[int]]:
+        """The columns that tell where context and CLS token are."""
+        return {name: getattr(self, name) for name in ("context_begin", "context_end", "cls_index")}
 
 
 def _make_windows(

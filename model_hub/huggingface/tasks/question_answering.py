@@ -10,6 +10,11 @@ from model_hub.huggingface import _data
 from model_hub.huggingface.tasks import _batches
 from model_hub.huggingface.tasks._ask import Answer, answer_questions
 from model_hub.huggingface.tasks._batches import QuestionAnsweringCollator, pop_feature_columns
+from model_hub.huggingface.tasks._beams import (
+    BeamSearchCollator,
+    BeamSearchReducer,
+    select_n_best_beams,
+)
 from model_hub.huggingface.tasks._lengths import model_max_length
 from model_hub.huggingface.tasks._spans import SpanCandidates, select_n_best_spans
 from model_hub.huggingface.tasks._squad_metrics import squad_v1_metrics, squad_v2_metrics
@@ -28,6 +33,8 @@ from model_hub.huggingface.tasks._windows import (
 __all__ = [
     "FEATURE_COLUMNS",
     "Answer",
+    "BeamSearchCollator",
+    "BeamSearchReducer",
     "QuestionAnsweringCollator",
     "QuestionAnsweringDataKwargs",
     "QuestionAnsweringDatasets",
@@ -42,6 +49,7 @@ __all__ = [
     "pop_feature_columns",
     "prepare_train_features",
     "prepare_validation_features",
+    "select_n_best_beams",
     "select_n_best_spans",
     "squad_v1_metrics",
     "squad_v2_metrics",
@@ -71,6 +79,8 @@ def build_datasets(
     data_kwargs: QuestionAnsweringDataKwargs,
     model_config: transformers.PretrainedConfig | None = None,
     sources: Mapping[str, str] | None = None,
+    *,
+    beam_search: bool = False,
 ) -> QuestionAnsweringDatasets:
     """Checks the rows and makes features of them; what was made before comes from the cache.
 
@@ -81,6 +91,8 @@ def build_datasets(
         model_config: tells how many tokens the model takes.
         sources: where each split comes from, for messages; see
             :func:`model_hub.huggingface.split_sources`.
+        beam_search: the model has a beam-search head: training features also tell where context
+            and CLS token are, for :class:`BeamSearchCollator`.
 
     Raises:
         UserError: when lengths or rows are not as they should be.
@@ -89,7 +101,9 @@ def build_datasets(
     for split in ("train", "validation"):
         check_columns(raw_datasets[split], (sources or {}).get(split, f"split {split!r}"))
 
-    def prepare(rows: datasets.Dataset, function: Any, description: str) -> datasets.Dataset:
+    def prepare(
+        rows: datasets.Dataset, function: Any, description: str, **settings: Any
+    ) -> datasets.Dataset:
         return _data.prepare_dataset(
             rows,
             function,
@@ -100,12 +114,13 @@ def build_datasets(
             max_seq_length=data_kwargs.max_seq_length,
             doc_stride=data_kwargs.doc_stride,
             pad_to_max_length=data_kwargs.pad_to_max_length,
+            **settings,
         )
 
     examples = raw_datasets["validation"]
     train_rows = drop_misaligned_answers(raw_datasets["train"])
     return QuestionAnsweringDatasets(
-        prepare(train_rows, prepare_train_features, "training features"),
+        prepare(train_rows, prepare_train_features, "training features", with_places=beam_search),
         number_features(prepare(examples, prepare_validation_features, "validation features")),
         examples,
     )

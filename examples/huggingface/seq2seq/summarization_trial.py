@@ -1,0 +1,74 @@
+"""Fine-tune an encoder-decoder transformer to summarize texts."""
+
+from determined import pytorch
+
+import model_hub.huggingface as hf
+import model_hub.huggingface.tasks.seq2seq as s2s
+
+
+class SummarizationTrial(hf.BaseTransformerTrial):
+    # The keys that this trial reads in section `data`; others are reported as misspelt.
+    data_types = (hf.DatasetKwargs, s2s.SummarizationDataKwargs)
+    # What `model-hub check` holds the YAML and the first rows of local files against.
+    metric_names = ("rouge*", "gen_len", "validation_loss")
+
+    @classmethod
+    def check_data(cls, raw_datasets: dict, hparams: dict, data_config: dict) -> None:
+        (kwargs,) = hf.parse_dict_to_dataclasses((s2s.SummarizationDataKwargs,), data_config)
+        for split, rows in raw_datasets.items():
+            s2s.find_columns(
+                {split: rows},
+                kwargs,
+                data_config.get("dataset_name"),
+                hf.split_sources(data_config),
+            )
+
+    def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
+        # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.
+        super().__init__(context)
+        (self.data_kwargs,) = hf.parse_dict_to_dataclasses(
+            (s2s.SummarizationDataKwargs,), self.data_config
+        )
+        self.raw_datasets = hf.default_load_dataset(self.data_config)
+        datasets = self.build_datasets()
+        self.train_dataset, self.validation_dataset = datasets.train, datasets.validation
+        self.reducer = context.wrap_reducer(
+            s2s.SummarizationReducer(
+                datasets.references,
+                datasets.target_column,
+                self.data_kwargs,
+                write_files=context.distributed.rank == 0,
+            ),
+            for_training=False,
+        )
+        # The loaders leave out what the model does not take (and the reducer does not read).
+        hf.remove_unused_columns(self.model, self.train_dataset)
+        hf.remove_unused_columns(self.model, self.validation_dataset, keep=[s2s.ROW_COLUMN])
+        self.collator = s2s.seq2seq_collator(self.tokenizer, self.model)
+
+    def build_datasets(self) -> s2s.Seq2SeqDatasets:
+        # One process of a machine tokenizes; the others then read its cache.
+        with hf.local_main_first(self.context):
+            return s2s.build_datasets(
+                self.raw_datasets,
+                self.tokenizer,
+                self.data_kwargs,
+                self.config,
+                dataset_name=self.data_config.get("dataset_name"),
+                sources=hf.split_sources(self.data_config),
+            )
+
+    def build_training_data_loader(self) -> pytorch.DataLoader:
+        return hf.training_data_loader(self.context, self.train_dataset, self.collator)
+
+    def build_validation_data_loader(self) -> pytorch.DataLoader:
+        return hf.validation_data_loader(self.context, self.validation_dataset, self.collator)
+
+    # train_batch is inherited: forward, backward, clipped step of the optimizer.
+
+    def evaluate_batch(self, batch: pytorch.TorchData, batch_idx: int) -> dict:
+        rows = batch.pop(s2s.ROW_COLUMN)
+        generated = s2s.generate(self.model, batch, self.tokenizer, self.data_kwargs)
+        # Only sums are kept; ROUGE, the mean length and the loss come from them.
+        self.reducer.update(rows, generated)
+        return {}
