@@ -4,6 +4,10 @@ PYTHON ?= python3
 VENV ?= .venv
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+IMAGE ?= model-hub
+# Empty: the Dockerfile's own.
+BASE ?=
+DOCKER_ARGS ?=
 
 BIN := $(VENV)/bin
 # Compiling all modules of all packages to bytecode takes longer than installing them; Python
@@ -15,12 +19,13 @@ EXAMPLES := examples/huggingface
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint types docs clean
+.PHONY: help venv demo test lint types docs image clean
 
 help:
 	@echo "make demo   train a small question-answering model, a few minutes without a GPU"
 	@echo "make test   run all tests (PYTEST_ARGS=... is passed on)"
 	@echo "make lint   check style and format;  make types   check types;  make docs   build docs/"
+	@echo "make image  build the container image IMAGE=$(IMAGE) (BASE=... and DOCKER_ARGS=... too)"
 	@echo "make venv   only create $(VENV) and install;  make clean   remove what make has made"
 
 venv: $(VENV)/.installed
@@ -41,6 +46,9 @@ types: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	@$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+image:
+	docker build $(if $(BASE),--build-arg BASE=$(BASE)) --tag $(IMAGE) $(DOCKER_ARGS) .
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info docs/_build .mypy_cache .pytest_cache .ruff_cache

@@ -22,11 +22,16 @@ from records import Allocation, Trial, pack
 RELOCATION = pathlib.Path(__file__).parent / "relocation"
 REAPER = pathlib.Path(__file__).parent / "reaper.py"
 # What the entrypoint of a task container runs, without the parts that install and ship logs. It
-# calls prep_container twice, with the user's startup hook between; once does the same, faster.
+# calls prep_container twice, the second time for the rendezvous, after the user's start-up hook.
+# With one container nobody waits for that, so that one call does the same, faster. Like there, the
+# hook runs in the entrypoint's own shell: what it exports stays, and where it fails, the task does.
 CONTAINER_SCRIPT = """
 set -e
 python3 -m determined.exec.prep_container \\
     --download_context_directory --resources --rendezvous --proxy
+set -x
+test -f startup-hook.sh && source ./startup-hook.sh
+set +x
 exec python3 -m determined.exec.launch
 """
 # Tells the processes of one container, by what they have in their environment.
@@ -214,7 +219,7 @@ class Agent:
         log = root / "output.txt"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                ["sh", "-c", CONTAINER_SCRIPT],
+                ["bash", "-c", CONTAINER_SCRIPT],
                 cwd=root / "workdir",
                 env=self._environment(trial, allocation, root, tmp)
                 | expconf.environment_variables(trial.config)

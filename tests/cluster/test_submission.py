@@ -1,63 +1,19 @@
 """What a master gets when a user submits an experiment with the real `det`."""
 
-import os
 import pathlib
 import re
 import shutil
-import subprocess
-import sys
-from typing import Any
 
 import pytest
 from agent import Agent
 from master import Master
-from records import Submission
-from ruamel.yaml import YAML
+from submitting import read_yaml, submit
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 EXAMPLES = REPOSITORY / "examples"
 YAMLS = sorted(path for ending in ("yaml", "yml") for path in EXAMPLES.rglob(f"*.{ending}"))
 # What tools and runs may leave beside an example, and what nobody wants to upload.
 REMAINS = {"__pycache__", "runs", ".ipynb_checkpoints"}
-
-
-def det(master: Master, home: pathlib.Path, *arguments: str, cwd: pathlib.Path) -> str:
-    """Run the real command line; its output."""
-    environment = {
-        "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.defpath]),
-        "HOME": str(home),
-        "LANG": "C.UTF-8",
-        "DET_MASTER": master.url,
-    }
-    result = subprocess.run(
-        [os.path.join(os.path.dirname(sys.executable), "det"), *arguments],
-        cwd=cwd,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=120,
-    )
-    assert result.returncode == 0, result.stdout
-    return result.stdout
-
-
-def submit(master: Master, home: pathlib.Path, yaml: str, folder: pathlib.Path) -> Submission:
-    """`det experiment create X.yaml .` in a folder."""
-    before = len(master.submissions)
-    output = det(master, home, "experiment", "create", yaml, ".", cwd=folder)
-    assert len(master.submissions) == before + 1
-    submission = master.submissions[-1]
-    assert f"Created experiment {submission.experiment_id}" in output
-    assert master.unknown == [] and master.unauthorized == []
-    return submission
-
-
-def read_yaml(text: str) -> dict[str, Any]:
-    """As `det` and a master do: YAML 1.2."""
-    config: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
-    return config
 
 
 def trial_module(entrypoint: str | list[str]) -> str:

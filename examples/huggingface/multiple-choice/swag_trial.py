@@ -10,6 +10,13 @@ import model_hub.huggingface.tasks.multiple_choice as mc
 class SWAGTrial(hf.BaseTransformerTrial):
     # The keys that this trial reads in section `data`; others are reported as misspelt.
     data_types = (hf.DatasetKwargs, mc.MultipleChoiceDataKwargs)
+    # What `model-hub check` holds the YAML and the first rows of local files against.
+    metric_names = ("accuracy",)
+
+    @classmethod
+    def check_data(cls, raw_datasets: dict, hparams: dict, data_config: dict) -> None:
+        for split, rows in raw_datasets.items():
+            mc.check_rows(rows, hf.split_sources(data_config)[split])
 
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.

@@ -10,6 +10,16 @@ from model_hub.utils import AttrDict
 class NERTrial(hf.BaseTransformerTrial):
     # The keys that this trial reads in section `data`; others are reported as misspelt.
     data_types = (hf.DatasetKwargs, tc.TokenClassificationDataKwargs)
+    # What `model-hub check` holds the YAML and the first rows of local files against.
+    metric_names = ("f1*", "precision*", "recall*", "accuracy", "accuracy_score")
+
+    @classmethod
+    def check_data(cls, raw_datasets: dict, hparams: dict, data_config: dict) -> None:
+        (kwargs,) = hf.parse_dict_to_dataclasses((tc.TokenClassificationDataKwargs,), data_config)
+        for split, rows in raw_datasets.items():
+            source = dict.fromkeys(("train", "validation"), hf.split_sources(data_config)[split])
+            both = {"train": rows, "validation": rows}
+            tc.read_tagging(both, kwargs, hparams.get("finetuning_task"), source)
 
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         self.hparams = AttrDict(context.get_hparams())
