@@ -38,6 +38,8 @@ def problems(
         trial_class: None where it could not be imported.
     """
     if is_ours(trial_class):
+        # A few rows are read; bars for that would stand between the findings.
+        datasets.disable_progress_bars()
         yield from _models(config)
         yield from _data_files(document, config, trial_class)
 

@@ -200,7 +200,8 @@ class DatasetKwargs(FlexibleKwargs):
     """Where the data comes from (section ``data`` of the YAML).
 
     Attributes:
-        dataset_name: a name on the Hugging Face Hub, or a folder written by ``save_to_disk``.
+        dataset_name: a name on the Hugging Face Hub, or a folder: one written by ``save_to_disk``,
+            or one with files as they are on the Hub.
         dataset_config_name: which configuration of the data set.
         validation_split_percentage: per cent of the training data that become the validation data
             where there is none.
@@ -224,9 +225,10 @@ class TrialKwargs:
     """Hyperparameters that the trial and the runner read themselves.
 
     Attributes:
-        model_mode: what the model is for; see :func:`model_hub.huggingface.build_using_auto`.
+        model_mode: what the model is for; see :func:`model_hub.huggingface.auto_model_class`.
         use_pretrained_weights: false builds the model from its configuration alone.
-        use_apex_amp: old switch for mixed precision with NVIDIA's apex.
+        use_apex_amp: old switch for mixed precision with NVIDIA's apex: ``fp16`` where there is a
+            GPU, else nothing.
         global_batch_size: samples a training step, over all slots.
         num_train_epochs: length of training in epochs.
         max_steps: length of training in batches; wins over ``num_train_epochs``.
