@@ -62,6 +62,7 @@ TEST_REQUIRES = [
     "hypothesis>=6.100",
     "psutil>=5.9",
     "scikit-learn>=1.4",
+    "scipy>=1.10",
     "jsonschema>=4.18",
     *PEFT_REQUIRES,
     *SEQ2SEQ_REQUIRES,
