@@ -1,6 +1,11 @@
 """Sphinx settings. Build with `make docs`."""
 
 import importlib.metadata
+import os
+import sys
+
+# For options_table, which stands beside this file.
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 project = "model-hub"
 author = "the model-hub developers"
@@ -12,6 +17,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "options_table",
 ]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
@@ -30,4 +36,6 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_title = f"model-hub {release}"

@@ -1,13 +1,14 @@
 """What is saved, how it is loaded safely, and export to the Hugging Face layout."""
 
 import collections
+import contextlib
 import copy
 import json
 import logging
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -167,6 +168,26 @@ def merged(model: Any) -> Any:
     return copy.deepcopy(model).merge_and_unload()
 
 
+def exportable_model(trial: Any) -> Any:
+    """The trial's model without wrappers, if transformers or peft can save it; else None."""
+    model: Any = getattr(trial, "model", None)
+    model = unwrapped(model) if isinstance(model, torch.nn.Module) else None
+    if isinstance(model, transformers.PreTrainedModel) or (model and has_adapter(model)):
+        return model
+    return None
+
+
+def save_tokenizer(tokenizer: Any, folder: pathlib.Path) -> None:
+    """Saves a tokenizer, without the padding and truncation of its last call; None does nothing."""
+    if tokenizer is None:
+        return
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        backend.no_padding()
+        backend.no_truncation()
+    tokenizer.save_pretrained(folder)
+
+
 def export_trial(trial: pytorch.PyTorchTrial, folder: pathlib.Path) -> bool:
     """Writes the trial's model and tokenizer as transformers' ``from_pretrained`` reads them.
 
@@ -177,25 +198,25 @@ def export_trial(trial: pytorch.PyTorchTrial, folder: pathlib.Path) -> bool:
     Returns:
         False if the trial has no model that can be saved so.
     """
-    model: Any = getattr(trial, "model", None)
-    model = unwrapped(model) if isinstance(model, torch.nn.Module) else None
-    if model is not None and has_adapter(model):
-        model = merged(model)
-    if not (isinstance(model, transformers.PreTrainedModel) or (model and has_adapter(model))):
+    model = exportable_model(trial)
+    if model is None:
         logger.warning("The trial has no self.model that transformers can save; none is exported.")
         return False
+    with whole_folder(folder) as part:
+        merged(model).save_pretrained(part)
+        save_tokenizer(getattr(trial, "tokenizer", None), part)
+    return True
+
+
+@contextlib.contextmanager
+def whole_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A folder to write into, which takes the place of ``folder`` once all is written."""
     part = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    model.save_pretrained(part)
-    tokenizer = getattr(trial, "tokenizer", None)
-    if tokenizer is not None:
-        # Padding and truncation of the last call are not the tokenizer's; they would be saved too.
-        backend = getattr(tokenizer, "backend_tokenizer", None)
-        if backend is not None:
-            backend.no_padding()
-            backend.no_truncation()
-        tokenizer.save_pretrained(part)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(part, folder)
-    return True
+    try:
+        yield part
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
