@@ -1,0 +1,235 @@
+"""Sphinx directives that write what the code has: tables of all YAML keys, and help of commands.
+
+Names, types, defaults and descriptions come from the code at every build, so that the page cannot
+be out of date. Only the release in which a key came is written down here.
+"""
+
+import contextlib
+import dataclasses
+import importlib
+import inspect
+import io
+import os
+import pkgutil
+import re
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from model_hub import cli
+from model_hub.huggingface import _fields, tasks
+
+# Keys of Determined's own model-hub, whose last release was 0.36.0.
+OLD_LIBRARY = """
+model_mode use_pretrained_weights use_apex_amp global_batch_size config_name tokenizer_name
+model_name num_labels finetuning_task pretrained_model_name_or_path cache_dir revision
+use_auth_token do_lower_case use_fast weight_decay adafactor learning_rate max_grad_norm
+adam_beta1 adam_beta2 adam_epsilon scale_parameter relative_step num_training_steps
+lr_scheduler_type num_warmup_steps dataset_name dataset_config_name validation_split_percentage
+train_file validation_file max_seq_length doc_stride pad_to_max_length n_best_size
+max_answer_length version_2_with_negative null_score_diff_threshold output_dir
+preprocessing_num_workers overwrite_cache label_all_tokens language train_language mlm_probability
+line_by_line plm_probability max_span_length
+""".split()
+# By release, those that came with it. A key that stands nowhere here is newer than the last one.
+SINCE = {
+    "0.38.1": """
+num_train_epochs max_steps token attn_implementation dtype quantization_config optim optim_args
+optim_target_modules warmup_ratio lr_scheduler_kwargs dataset_revision
+""".split(),
+}
+
+HYPERPARAMETERS = {
+    "Training": (_fields.TrialKwargs,),
+    "Model, configuration and tokenizer": (
+        _fields.ModelKwargs,
+        _fields.ConfigKwargs,
+        _fields.TokenizerKwargs,
+    ),
+    "Optimizer": (_fields.OptimizerKwargs,),
+    "Learning-rate schedule": (_fields.LRSchedulerKwargs,),
+    "Precision, memory, adapters and stopping": (_fields.OptionKwargs,),
+}
+
+_WORDS = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    dict: "mapping",
+    type(None): "null",
+}
+
+
+class Row(typing.NamedTuple):
+    """One key, in words."""
+
+    name: str
+    type: str
+    default: str
+    description: str
+    since: str
+
+
+def data_types() -> dict[str, tuple[type, ...]]:
+    """Title of a table -> dataclasses of section ``data``; a table for each task that has one."""
+    found: dict[str, tuple[type, ...]] = {"Where the data is": (_fields.DatasetKwargs,)}
+    for module in pkgutil.iter_modules(tasks.__path__):
+        if module.name.startswith("_"):
+            continue
+        task = importlib.import_module(f"{tasks.__name__}.{module.name}")
+        for name in task.__all__:
+            value = getattr(task, name)
+            if dataclasses.is_dataclass(value) and getattr(value, "yaml_section", "") == "data":
+                found[_task_title(module.name, name, found)] = (value,)
+    return found
+
+
+def _task_title(module: str, name: str, taken: dict[str, Any]) -> str:
+    title = module.replace("_", " ").capitalize()
+    return f"{title}, {name}" if title in taken else title
+
+
+def rows(classes: tuple[type, ...]) -> Iterator[Row]:
+    """The keys of some dataclasses; one that several of them have comes once."""
+    seen = set()
+    for cls in classes:
+        hints = typing.get_type_hints(cls)
+        described = attributes_of(cls)
+        for field in dataclasses.fields(cls):
+            if field.name in seen or not field.init:
+                continue
+            seen.add(field.name)
+            yield Row(
+                field.name,
+                type_words(hints[field.name]),
+                _default(field),
+                described[field.name],
+                since(field.name),
+            )
+
+
+def attributes_of(cls: type) -> dict[str, str]:
+    """Section "Attributes" of a Google-style docstring, also of the bases'; Markdown."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        _, _, section = (inspect.cleandoc(base.__doc__ or "")).partition("\nAttributes:\n")
+        name = ""
+        for line in section.splitlines():
+            if line and not line.startswith(" "):
+                break  # The next section.
+            start = re.match(r"    (\w+): (.*)", line)
+            if start:
+                name = start[1]
+                found[name] = start[2]
+            elif name and line.strip():
+                found[name] += f" {line.strip()}"
+    return {name: _markdown(text) for name, text in found.items()}
+
+
+def _markdown(text: str) -> str:
+    text = re.sub(r":(\w+):`([^`]*)`", r"{py:\1}`\2`", text)
+    text = re.sub(r"\bNone\b", "null", text)
+    return text.replace("``", "`").replace("|", r"\|")
+
+
+def type_words(hint: Any) -> str:
+    """A type as a reader of YAML calls it."""
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        options = [o for o in typing.get_args(hint) if o is not type(None)]
+        if float in options and int in options:
+            options.remove(int)
+        return " or ".join(type_words(option) for option in options)
+    if typing.get_origin(hint) is list:
+        return f"list of {type_words(typing.get_args(hint)[0])}"
+    if typing.get_origin(hint) is typing.Literal:
+        return " or ".join(f"`{value}`" for value in typing.get_args(hint))
+    return _WORDS.get(typing.get_origin(hint) or hint, "any")
+
+
+def _default(field: "dataclasses.Field[Any]") -> str:
+    if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+        return "not set"
+    if field.default is dataclasses.MISSING:
+        return f"`{field.default_factory()}`"  # type: ignore[misc]
+    return f"`{in_yaml(field.default)}`"
+
+
+def in_yaml(value: Any) -> str:
+    """A default as YAML has it."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def since(name: str) -> str:
+    """The release in which a key came, as a remark; none for those of the old library."""
+    if name in OLD_LIBRARY:
+        return ""
+    for release, names in SINCE.items():
+        if name in names:
+            return f" *(since {release})*"
+    return f" *(after {list(SINCE)[-1]})*"
+
+
+def markdown(section: str) -> str:
+    """The tables of a section, as Markdown."""
+    tables = HYPERPARAMETERS if section == "hyperparameters" else data_types()
+    lines = []
+    for title, classes in tables.items():
+        lines += [f"### {title}", "", "| key | type, default | what it does |", "|---|---|---|"]
+        lines += [
+            f"| `{row.name}` | {row.type}, {row.default} | {row.description}{row.since} |"
+            for row in rows(classes)
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+class OptionsTable(SphinxDirective):
+    """``{options-table} hyperparameters`` or ``{options-table} data``."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        section = directives.choice(self.arguments[0], ("hyperparameters", "data"))
+        # Its Markdown is parsed as if it stood in the page, headings and references included.
+        return self.parse_text_to_nodes(markdown(section), allow_section_headings=True)
+
+
+class CommandHelp(SphinxDirective):
+    """``{command-help} train``: what ``model-hub train --help`` prints."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        text = command_help(self.arguments[0])
+        return [nodes.literal_block(text, text, language="text")]
+
+
+def command_help(command: str) -> str:
+    """What a command of ``model-hub`` prints with ``--help``."""
+    printed = io.StringIO()
+    # argparse makes lines as long as the terminal's, and on some Pythons coloured ones.
+    before = dict(os.environ)
+    os.environ.update(COLUMNS="80", NO_COLOR="1")
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+            cli.main([command, "--help"])
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    return printed.getvalue()
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Called by Sphinx."""
+    app.add_directive("options-table", OptionsTable)
+    app.add_directive("command-help", CommandHelp)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

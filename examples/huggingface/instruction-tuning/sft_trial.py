@@ -1,0 +1,62 @@
+"""Fine-tune a decoder on conversations: it learns to say what the assistant says in them."""
+
+from determined import pytorch
+
+import model_hub.huggingface as hf
+import model_hub.huggingface.tasks.instruction_tuning as sft
+
+
+class SFTTrial(hf.BaseTransformerTrial):
+    # The keys that this trial reads in section `data`; others are reported as misspelt.
+    data_types = (hf.DatasetKwargs, sft.InstructionTuningDataKwargs)
+    # What `model-hub check` holds the YAML and the first rows of local files against.
+    metric_names = ("perplexity", "validation_loss", "token_accuracy")
+
+    @classmethod
+    def check_data(cls, raw_datasets: dict, hparams: dict, data_config: dict) -> None:
+        column = data_config.get("messages_column") or "messages"
+        for split, rows in raw_datasets.items():
+            sft.check_conversations(rows, hf.split_sources(data_config)[split], column)
+
+    def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
+        # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.
+        super().__init__(context)
+        (self.data_kwargs,) = hf.parse_dict_to_dataclasses(
+            (sft.InstructionTuningDataKwargs,), self.data_config
+        )
+        # That no token sees a later one, nor, with packing, another conversation.
+        sft.check_model(self.model, self.config, self.data_kwargs)
+        self.raw_datasets = hf.default_load_dataset(self.data_config)
+        train, self.validation_dataset, self.train_dataset, length = self.build_datasets()
+        sft.log_unigram_baseline(train, self.validation_dataset, len(self.tokenizer))
+        self.collator = sft.build_collator(self.tokenizer, self.data_kwargs, self.config, length)
+        self.step = sft.TokenMeanStep(context, self.optimizer, self.grad_clip_fn)
+        self.reducer = context.wrap_reducer(sft.TokenReducer(), for_training=False)
+
+    def build_datasets(self) -> sft.InstructionTuningDatasets:
+        # One process of a machine tokenizes; the others then read its cache.
+        with hf.local_main_first(self.context):
+            return sft.build_datasets(
+                self.raw_datasets,
+                self.tokenizer,
+                self.data_kwargs,
+                self.config,
+                hf.split_sources(self.data_config),
+            )
+
+    def build_training_data_loader(self) -> pytorch.DataLoader:
+        return hf.training_data_loader(self.context, self.train_dataset, self.collator)
+
+    def build_validation_data_loader(self) -> pytorch.DataLoader:
+        return hf.validation_data_loader(self.context, self.validation_dataset, self.collator)
+
+    def train_batch(self, batch: pytorch.TorchData, epoch_idx: int, batch_idx: int):
+        logits, targets = sft.logits_and_targets(self.model, batch, next_token=True)
+        # The mean over all target tokens of an update, over slots and accumulated batches.
+        return self.step(logits, targets)
+
+    def evaluate_batch(self, batch: pytorch.TorchData, batch_idx: int) -> dict:
+        logits, targets = sft.logits_and_targets(self.model, batch, next_token=True)
+        # Only sums and counts of tokens are kept; the metrics come from them.
+        self.reducer.update(logits, targets)
+        return {}

@@ -1,0 +1,63 @@
+"""Fine-tune a model such as BERT to fill in masked tokens (masked language modeling)."""
+
+from determined import pytorch
+
+import model_hub.huggingface as hf
+import model_hub.huggingface.tasks.language_modeling as lm
+
+
+class MLMTrial(hf.BaseTransformerTrial):
+    # The keys that this trial reads in section `data`; others are reported as misspelt.
+    data_types = (hf.DatasetKwargs, lm.MaskedLanguageModelingDataKwargs)
+    # What `model-hub check` holds the YAML and the first rows of local files against.
+    metric_names = ("perplexity", "validation_loss", "token_accuracy")
+
+    @classmethod
+    def check_data(cls, raw_datasets: dict, hparams: dict, data_config: dict) -> None:
+        for split, rows in raw_datasets.items():
+            source = hf.split_sources(data_config)[split]
+            lm.text_column(rows, source, data_config.get("text_column"))
+
+    def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
+        # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.
+        super().__init__(context)
+        (self.data_kwargs,) = hf.parse_dict_to_dataclasses(
+            (lm.MaskedLanguageModelingDataKwargs,), self.data_config
+        )
+        self.raw_datasets = hf.default_load_dataset(self.data_config)
+        self.train_dataset, self.validation_dataset, length = self.build_datasets()
+        lm.log_unigram_baseline(self.train_dataset, self.validation_dataset, len(self.tokenizer))
+        # Training masks are drawn anew at every step, validation masks follow from the row.
+        self.collator = lm.MaskedCollator(
+            self.tokenizer, self.data_kwargs.mlm_probability, length=length
+        )
+        self.step = lm.TokenMeanStep(context, self.optimizer, self.grad_clip_fn)
+        self.reducer = context.wrap_reducer(lm.TokenReducer(), for_training=False)
+
+    def build_datasets(self) -> lm.LanguageModelingDatasets:
+        # One process of a machine tokenizes; the others then read its cache.
+        with hf.local_main_first(self.context):
+            return lm.build_datasets(
+                self.raw_datasets,
+                self.tokenizer,
+                self.data_kwargs,
+                self.config,
+                hf.split_sources(self.data_config),
+            )
+
+    def build_training_data_loader(self) -> pytorch.DataLoader:
+        return hf.training_data_loader(self.context, self.train_dataset, self.collator)
+
+    def build_validation_data_loader(self) -> pytorch.DataLoader:
+        return hf.validation_data_loader(self.context, self.validation_dataset, self.collator)
+
+    def train_batch(self, batch: pytorch.TorchData, epoch_idx: int, batch_idx: int):
+        logits, targets = lm.logits_and_targets(self.model, batch, next_token=False)
+        # Every masked token counts the same, on any number of slots.
+        return self.step(logits, targets)
+
+    def evaluate_batch(self, batch: pytorch.TorchData, batch_idx: int) -> dict:
+        logits, targets = lm.logits_and_targets(self.model, batch, next_token=False)
+        # Only sums and counts of tokens are kept; perplexity comes from them.
+        self.reducer.update(logits, targets)
+        return {}

@@ -1,0 +1,102 @@
+"""Training steps whose loss is the mean over all target tokens that they take part in."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from determined import pytorch
+
+from model_hub.huggingface._config import parse_dict_to_dataclasses
+from model_hub.huggingface._options import OptionKwargs
+from model_hub.huggingface.tasks._padding import NO_LABEL
+
+
+class TokenMeanStep:
+    """Takes steps whose loss is a mean over tokens, not a mean of means.
+
+    Rows have different numbers of target tokens. If each slot, and each batch whose gradients are
+    summed up for one update (``optimizations.aggregation_frequency``), took the mean over its own
+    tokens, tokens of short rows would count more, and the same update would be another one on
+    another number of slots or batches. Here the gradient of an update is that of
+
+        (sum of the losses of all target tokens) / (number of all target tokens)
+
+    over all slots and all batches of the update, as of one large batch.
+
+    How many tokens the later batches of an update have is not known when the first one's gradients
+    are computed. So losses are summed up and divided by a number that is the same throughout the
+    update, the tokens of its first batch (so that the gradients have their usual size, which
+    matters for float16). DistributedDataParallel divides gradients by the number of slots, which
+    each loss is multiplied with beforehand; Determined divides them by the number of batches
+    (``average_aggregated_gradients``). Right before gradients are clipped, where Determined calls a
+    function of ours, they are multiplied with what makes the denominator the number of all tokens.
+
+    Args:
+        context: the trial's context; of its hyperparameters, ``label_smoothing_factor`` counts.
+        optimizer: the wrapped optimizer.
+        clip_gradients: clips gradients in place; None for no clipping.
+    """
+
+    def __init__(
+        self,
+        context: pytorch.PyTorchTrialContext,
+        optimizer: torch.optim.Optimizer,
+        clip_gradients: Callable[[Iterable[torch.Tensor]], Any] | None = None,
+    ) -> None:
+        self._context = context
+        self._optimizer = optimizer
+        self._clip_gradients = clip_gradients
+        (options,) = parse_dict_to_dataclasses((OptionKwargs,), context.get_hparams())
+        self._label_smoothing_factor: float = options.label_smoothing_factor
+        # Of the update that is in progress: the number that losses are divided by, and the target
+        # tokens so far.
+        self._divisor: torch.Tensor | None = None
+        self._tokens: torch.Tensor | None = None
+
+    def __call__(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Backward pass, and an update of the weights where one is due.
+
+        Args:
+            logits: any float type, ``[batch, length, vocabulary]``, with their graph.
+            targets: int ``[batch, length]``; -100 marks what is no target. There may be none.
+
+        Returns:
+            The mean loss over the target tokens of this batch on all slots, a scalar; 0 if there
+            is none.
+        """
+        loss = torch.nn.functional.cross_entropy(
+            logits.float().flatten(0, -2),
+            targets.flatten(),
+            ignore_index=NO_LABEL,
+            reduction="sum",
+            label_smoothing=self._label_smoothing_factor,
+        )
+        count = (targets != NO_LABEL).sum()
+        totals = torch.stack([loss.detach().double(), count.double()])
+        slots = self._context.distributed.size
+        if slots > 1:
+            torch.distributed.all_reduce(totals)
+        total_loss, tokens = totals[0], totals[1]
+        if self._divisor is None or self._tokens is None:
+            self._divisor = tokens.clamp(min=1)
+            self._tokens = torch.zeros_like(tokens)
+        self._tokens = self._tokens + tokens
+        self._context.backward(loss * (slots / self._divisor).float())
+        self._context.step_optimizer(self._optimizer, self._weigh_and_clip)
+        return (total_loss / tokens.clamp(min=1)).float()
+
+    def _weigh_and_clip(self, parameters: Iterable[torch.Tensor]) -> None:
+        """Called by Determined when the gradients of an update are complete."""
+        assert self._divisor is not None and self._tokens is not None
+        weight = self._divisor / self._tokens.clamp(min=1)
+        if self._context._optimizer_configs[self._optimizer]["average_aggregated_gradients"]:
+            weight = weight * self._context._aggregation_frequency
+        parameters = list(parameters)
+        # With one batch an update the weight is 1.
+        if self._context._aggregation_frequency > 1:
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    parameter.grad.mul_(weight.to(parameter.grad.dtype))
+        self._divisor = self._tokens = None
+        if self._clip_gradients is not None:
+            self._clip_gradients(parameters)

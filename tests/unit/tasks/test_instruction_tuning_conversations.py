@@ -1,0 +1,206 @@
+"""Which tokens are the assistant's, what is cut and left out, what is said of bad data."""
+
+import pathlib
+from typing import Any
+
+import datasets
+import pytest
+import text_models
+import transformers
+from task_runs import starts, write_rows
+
+from model_hub.errors import UserError
+from model_hub.huggingface.tasks import instruction_tuning as sft
+
+Tokenizer = transformers.PreTrainedTokenizerFast
+# ChatML; the second one tells by itself what the assistant says.
+PLAIN = (
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+MARKED = (
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}{% if m.role == 'assistant' %}"
+    "{% generation %}{{ m.content + '<|im_end|>' }}{% endgeneration %}{% else %}"
+    "{{ m.content + '<|im_end|>' }}{% endif %}{{ '\\n' }}{% endfor %}"
+)
+TALK = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "Name a river, ü.\n"},
+    {"role": "assistant", "content": "The Rhine"},
+    {"role": "user", "content": "A sea?"},
+    {"role": "assistant", "content": "\nThe North Sea "},
+]
+ANSWERS = "The Rhine<|im_end|>\nThe North Sea <|im_end|>"
+
+
+def chat_tokenizer(template: str | None = PLAIN) -> Tokenizer:
+    texts = [message["content"] for message in TALK] * 3
+    special = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+    tokenizer = text_models.byte_level_tokenizer(texts, 300, special)
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def prepared(
+    talks: list[Any], tokenizer: Tokenizer, max_seq_length: int = 200
+) -> dict[str, list[Any]]:
+    return sft.tokenize_conversations(
+        {"messages": talks}, tokenizer=tokenizer, column="messages", max_seq_length=max_seq_length
+    )
+
+
+def learned(tokenizer: Tokenizer, labels: list[int]) -> str:
+    return tokenizer.decode([label for label in labels if label != -100])
+
+
+@pytest.mark.parametrize("template", [PLAIN, MARKED])
+def test_the_assistants_tokens_are_the_labels(template: str) -> None:
+    tokenizer = chat_tokenizer(template)
+    assert sft.marks_answers(tokenizer) is (template == MARKED)
+    rows = prepared([TALK], tokenizer)
+    (ids,), (labels,) = rows["input_ids"], rows["labels"]
+    assert ids == tokenizer.apply_chat_template(TALK, return_dict=True)["input_ids"]
+    assert all(label in (-100, token) for token, label in zip(ids, labels, strict=True))
+    assert learned(tokenizer, labels) == ANSWERS
+    assert rows["whole_length"] == [len(ids)]
+
+
+def test_cut_and_left_out() -> None:
+    tokenizer = chat_tokenizer()
+    whole = prepared([TALK], tokenizer)
+    first = next(n for n, label in enumerate(whole["labels"][0]) if label != -100)
+    cut = prepared([TALK], tokenizer, first + 2)
+    assert cut["input_ids"] == [whole["input_ids"][0][: first + 2]]
+    assert cut["labels"] == [whole["labels"][0][: first + 2]]
+    assert cut["whole_length"] == whole["whole_length"]
+    assert prepared([TALK, TALK[:2]], tokenizer, first)["input_ids"] == []
+
+
+def test_nothing_can_be_learned_of_the_first_token() -> None:
+    tokenizer = chat_tokenizer("{% for m in messages %}{{ m.content }}{% endfor %}")
+    rows = prepared([[{"role": "assistant", "content": "The Rhine"}]], tokenizer)
+    assert rows["labels"][0] == [-100, *rows["input_ids"][0][1:]]
+
+
+def test_how_many_were_cut_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    rows = datasets.Dataset.from_dict({"messages": [TALK, TALK[:3], TALK[:2], TALK]})
+    tokenizer = chat_tokenizer()
+    length = len(prepared([TALK[:3]], tokenizer)["input_ids"][0])
+    kwargs = sft.InstructionTuningDataKwargs(max_seq_length=length)
+    raw = {"train": rows, "validation": rows.select([1])}
+    built = sft.build_datasets(raw, tokenizer, kwargs)
+    assert f"train: of 4 conversations 2 are longer than {length} tokens and cut, and 1" in (
+        caplog.text
+    )
+    assert len(built.train) == 3 and built.sequences is built.train
+    assert set(built.train.column_names) == {"input_ids", "labels"}
+    with pytest.raises(UserError, match="never a token of the assistant"):
+        sft.build_datasets(raw, tokenizer, sft.InstructionTuningDataKwargs(max_seq_length=2))
+
+
+def test_template_that_rewrites_the_beginning() -> None:
+    # As of models that forget what they thought in earlier answers.
+    template = (
+        "{% for m in messages %}{% if m.role == 'assistant' and not loop.last %}(said){% else %}"
+        "{{ m.content }}{% endif %}{{ '\\n' }}{% endfor %}"
+    )
+    with pytest.raises(UserError, match=r"message 3.*generation %"):
+        prepared([TALK], chat_tokenizer(template))
+
+
+def test_template_that_refuses_a_conversation() -> None:
+    template = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    with pytest.raises(UserError, match=r"begins with 'Be brief\.'.*no system"):
+        prepared([TALK], chat_tokenizer(template))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "the tokenizer has no chat template"),
+        ({"chat_template_file": "nowhere.jinja"}, r"data\.chat_template_file: cannot read"),
+        ({"chat_template": "{% for %}"}, r"data\.chat_template is no Jinja template: line 1"),
+    ],
+)
+def test_no_template_or_a_broken_one(settings: dict[str, str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        sft.set_chat_template(chat_tokenizer(None), sft.InstructionTuningDataKwargs(**settings))
+
+
+def test_template_of_a_file(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "chat.jinja").write_text(PLAIN, encoding="utf-8")
+    tokenizer = chat_tokenizer(MARKED)
+    kwargs = sft.InstructionTuningDataKwargs(chat_template_file=str(tmp_path / "chat.jinja"))
+    sft.set_chat_template(tokenizer, kwargs)
+    assert tokenizer.chat_template == PLAIN
+    with pytest.raises(UserError, match="both set"):
+        sft.InstructionTuningDataKwargs(chat_template=PLAIN, chat_template_file="x")
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ({"talk": [TALK]}, r"the columns are 'talk'.*data\.messages_column"),
+        ({"messages": ["hello"]}, "row 1.*found 'hello'"),
+        ({"messages": [TALK, []]}, r"row 2.*found \[\]"),
+        ({"messages": [[{"role": "user", "content": None}]]}, "its content should be text"),
+        ({"messages": [[{"from": "human", "value": "Hi"}]]}, "its role should be text"),
+        ({"messages": [TALK[:2]]}, "no conversation has a message of the role 'assistant'"),
+    ],
+)
+def test_wrong_rows(rows: dict[str, list[Any]], said: str) -> None:
+    with pytest.raises(UserError, match=f"data.train_file 'a.jsonl'.*{said}"):
+        sft.check_conversations(
+            datasets.Dataset.from_dict(rows), "data.train_file 'a.jsonl'", "messages"
+        )
+
+
+def test_messages_with_keys_of_their_own(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "talks.jsonl").write_text(
+        '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "A"}]}\n'
+        '{"messages": [{"role": "user", "content": "Hi", "name": "Nora", "tags": [1]},'
+        ' {"role": "assistant", "content": "B"}]}\n'
+    )
+    rows = datasets.load_dataset("json", data_files=str(tmp_path / "talks.jsonl"))["train"]
+    sft.check_conversations(rows, "file", "messages")
+    tokenizer = chat_tokenizer()
+    found = prepared(rows["messages"][:], tokenizer)
+    texts = [learned(tokenizer, labels) for labels in found["labels"]]
+    assert texts == ["A<|im_end|>", "B<|im_end|>"]
+    # As a csv file has them.
+    assert sft.messages_of('[{"role": "user", "content": "Hi", "name": null}]') == [
+        {"role": "user", "content": "Hi"}
+    ]
+
+
+def test_tokenizer_in_pure_python() -> None:
+    class Slow:
+        is_fast = False
+        model_max_length = 100
+
+    rows = datasets.Dataset.from_dict({"messages": [TALK]})
+    with pytest.raises(UserError, match="tokenizer in pure Python"):
+        sft.build_datasets(
+            {"train": rows, "validation": rows},
+            Slow(),  # type: ignore[arg-type]
+            sft.InstructionTuningDataKwargs(),
+        )
+
+
+BUILD = """
+from model_hub.huggingface.tasks import instruction_tuning as sft
+kwargs = sft.InstructionTuningDataKwargs(max_seq_length=100)
+prepared = sft.build_datasets(raw_datasets, tokenizer, kwargs)[:2]
+"""
+
+
+def test_second_start_elsewhere_reads_the_cache(tmp_path: pathlib.Path) -> None:
+    rows = [{"messages": TALK}, {"messages": TALK[1:3]}]
+    files = [write_rows(tmp_path / name, rows) for name in ("train.jsonl", "validation.jsonl")]
+    chat_tokenizer().save_pretrained(tmp_path / "tokenizer")
+    folders = [tmp_path / "here", tmp_path / "there"]
+    first, second = starts(
+        BUILD, [*files, str(tmp_path / "tokenizer")], folders, tmp_path / "cache"
+    )
+    assert int(first[0]) > 0 and int(second[0]) == 0
+    assert first[1:] == second[1:] and len(first) == 3
