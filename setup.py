@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 PACKAGE_INIT = ROOT / "model_hub" / "__init__.py"
@@ -22,6 +23,31 @@ def read_version(path: Path) -> str:
     if match is None:
         raise RuntimeError(f'{path} has no line of the form: __version__ = "X.Y.Z"')
     return match.group(1)
+
+
+class BuildWithTrials(build_py):
+    """Packs the trials of examples/ too, which `model-hub new` hands out.
+
+    An editable install reads them where they are.
+    """
+
+    def run(self) -> None:
+        """As usual, and then copies them."""
+        super().run()
+        if not self.editable_mode:
+            folder = Path(self.build_lib) / "model_hub" / "_new" / "trials"
+            self.mkpath(str(folder))
+            for source in self.trials():
+                self.copy_file(source, str(folder / Path(source).name))
+
+    def get_source_files(self) -> list[str]:
+        """What an sdist needs."""
+        return [*super().get_source_files(), *self.trials()]
+
+    @staticmethod
+    def trials() -> list[str]:
+        """Paths relative to this file's folder, in which setuptools runs it."""
+        return sorted(p.as_posix() for p in Path("examples").glob("huggingface/*/*_trial.py"))
 
 
 # Ranges say what should work; constraints.txt says what was tested. An upper bound stands where
@@ -47,6 +73,11 @@ INSTALL_REQUIRES = [
     # YAML 1.2, as `det` reads it: 3e-5 is a number.
     "ruamel.yaml>=0.17.21,<1",
     "filelock>=3.12",
+    "huggingface_hub>=1.0",
+    # Chat templates.
+    "jinja2>=3.1",
+    # Completion in a shell.
+    "argcomplete>=2",
     "safetensors>=0.4.3",
     "tqdm>=4.66",
 ]
@@ -105,5 +136,6 @@ setup(
         "dev": sorted({*TEST_REQUIRES, *DOCS_REQUIRES, *LINT_REQUIRES}),
     },
     entry_points={"console_scripts": ["model-hub = model_hub.cli:main"]},
+    cmdclass={"build_py": BuildWithTrials},
     zip_safe=False,
 )

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK: the shell may ask this program what can be completed.
 """The `model-hub` command: reads arguments and prints."""
 
 import argparse
@@ -9,6 +10,8 @@ import time
 from collections.abc import Sequence
 
 import model_hub
+from model_hub import _model_commands
+from model_hub._new import command
 from model_hub.errors import UserError
 
 
@@ -18,7 +21,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 is success, 1 errors that a check has found, 2 an error in configuration or data, 128 plus the
     number of a signal a training that was stopped by it and can be continued.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:
+        # Put off: only a shell that completes a command line needs it. It ends the process.
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    options = parser.parse_args(arguments)
     try:
         code: int = options.run(options)
         return code
@@ -42,7 +51,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="model-hub",
         description="Fine-tune Hugging Face transformers from one YAML file.",
-        epilog="example: model-hub train squad.yaml --config hyperparameters.learning_rate=1e-4",
+        epilog="example: model-hub train squad.yaml --config hyperparameters.learning_rate=1e-4\n"
+        "completion with TAB, in bash and zsh, for this session: "
+        'eval "$(register-python-argcomplete model-hub)"',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"model-hub {model_hub.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -85,6 +97,9 @@ def _parser() -> argparse.ArgumentParser:
         "--verbose", action="store_true", help="show what happens inside, and tracebacks"
     )
     _add_check(commands)
+    command.add_new(commands)
+    _model_commands.add_export(commands)
+    _model_commands.add_predict(commands)
     return parser
 
 

@@ -185,6 +185,10 @@ def save_tokenizer(tokenizer: Any, folder: pathlib.Path) -> None:
     if backend is not None:
         backend.no_padding()
         backend.no_truncation()
+    names = getattr(tokenizer, "model_input_names", None)
+    if names != getattr(type(tokenizer), "model_input_names", None):
+        # What the model was trained with (see `_build._tell_segments_apart`); it would be lost.
+        tokenizer.init_kwargs["model_input_names"] = list(names or ())
     tokenizer.save_pretrained(folder)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from determined import pytorch, util
 
-from model_hub.huggingface import _checkpoint, _data
+from model_hub.huggingface import _checkpoint, _data, _description
 from model_hub.huggingface._exact_loader import (
     FETCH,
     NO_BATCH,
@@ -40,6 +40,13 @@ class _ExactCallback(pytorch.PyTorchCallback):
         self._trial = trial
         self._context: pytorch.PyTorchTrialContext = trial.context
         self._replay_loader = replay_loader
+        self._validation: dict[str, Any] = {}
+
+    def on_validation_end(self, metrics: dict[str, Any]) -> None:
+        """Keeps the results, which the next checkpoints tell of the model."""
+        last = self._context._current_batch_idx
+        steps = self._context.get_initial_batch() if last is None else last + 1
+        self._validation = {"steps_completed": steps, "metrics": metrics}
 
     def on_checkpoint_save_start(self, checkpoint: dict[str, Any]) -> None:
         """Names weights as the model does, without the prefix of the wrapper for several slots.
@@ -68,8 +75,10 @@ class _ExactCallback(pytorch.PyTorchCallback):
             ]
 
     def on_checkpoint_write_end(self, checkpoint_dir: str) -> None:
-        """Keeps access tokens out of the checkpoint, which others may be given."""
-        _checkpoint.forget_tokens(pathlib.Path(checkpoint_dir))
+        """Describes the model in the checkpoint, and keeps access tokens out of it."""
+        folder = pathlib.Path(checkpoint_dir)
+        _checkpoint.forget_tokens(folder)
+        _description.write(self._trial, folder, self._validation)
 
     def on_training_start(self) -> None:
         """Computes the gradients again that had been summed up for the next update at the stop.

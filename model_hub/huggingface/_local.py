@@ -16,7 +16,7 @@ from determined import core, pytorch
 from determined.common import storage
 
 from model_hub.errors import UserError
-from model_hub.huggingface import _checkpoint, _run
+from model_hub.huggingface import _checkpoint, _description, _run
 from model_hub.huggingface._console import Console
 from model_hub.huggingface._recorder import Recorder
 from model_hub.huggingface._run_folder import RunFolder
@@ -110,8 +110,8 @@ def train_experiment(
         # Nobody but the trial itself has asked for it: early stopping is an end.
         stopped_by_itself = context.get_stop_requested() and stop.received is None
         finished = complete or stopped_by_itself
-        if finished and recorder.writes:
-            _checkpoint.export_trial(trial, folder.model)
+        if finished and recorder.writes and _checkpoint.export_trial(trial, folder.model):
+            _description.complete_export(trial, folder.model)
         trained = controller.state.batches_trained if controller.state else steps
     return _run.RunResult(trained, finished, stop.received, recorder.last_validation)
 

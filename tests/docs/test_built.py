@@ -55,7 +55,7 @@ def name_in_diagram(module: str) -> str:
     """As the page writes it: ``_data``, ``tasks/seq2seq``, ``_check/engine``."""
     name = module.removeprefix("model_hub").removeprefix(".")
     short = name.removeprefix("huggingface").removeprefix(".") or "__init__"
-    return re.sub(r"^(tasks|_check)(\.|$)", r"\1/", short)
+    return re.sub(r"^(tasks|_check|_new)(\.|$)", r"\1/", short)
 
 
 def box_of(module: str) -> str:

@@ -1,0 +1,210 @@
+"""A checkpoint becomes a folder of the Hugging Face layout, and goes to the Hub if it is wanted."""
+
+import dataclasses
+import logging
+import pathlib
+import shutil
+from typing import Any
+
+import huggingface_hub
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+from model_hub.errors import UserError
+from model_hub.huggingface import (
+    _checkpoint,
+    _description,
+    _found_checkpoint,
+    _model_card,
+    _rebuild,
+)
+from model_hub.huggingface._found_checkpoint import FoundCheckpoint
+
+logger = logging.getLogger("model_hub")
+
+# What marks a folder as an exported model, which --overwrite may delete.
+_MODEL_FILES = ("config.json", "adapter_config.json")
+# Files of a description that `save_pretrained` writes itself.
+_WRITTEN_WITH_WEIGHTS = ("config.json", "generation_config.json", "adapter_config.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """What was exported.
+
+    Attributes:
+        folder: where to.
+        steps_completed: batches that the model was trained; None if it is not known.
+        architecture: its class.
+        is_adapter: whether the folder holds an adapter alone.
+        metrics: results of its validation.
+    """
+
+    folder: pathlib.Path
+    steps_completed: int | None
+    architecture: str
+    is_adapter: bool
+    metrics: dict[str, Any]
+
+    def summary(self, shown: pathlib.Path) -> str:
+        """What to tell; ``shown`` is the folder as the user has written it."""
+        what = f"the adapter of a {self.architecture}" if self.is_adapter else self.architecture
+        steps = "" if self.steps_completed is None else f", after {self.steps_completed} batches"
+        numbers = _model_card.numbers(self.metrics)
+        lines = [f"{shown}: {what}{steps}"]
+        lines += [f"  {name}  {value:g}" for name, value in numbers.items()]
+        return "\n".join(lines)
+
+
+def export(
+    name: str,
+    folder: pathlib.Path,
+    *,
+    which: str = "best",
+    master: str | None = None,
+    merge: bool = True,
+    overwrite: bool = False,
+    base_model: str | None = None,
+    run_trial_code: bool = False,
+) -> Exported:
+    """Writes the model of a checkpoint as ``from_pretrained`` reads it, with a model card.
+
+    Args:
+        name: a run's folder, a checkpoint's folder or the UUID of one on a cluster.
+        folder: where to; it must not be there, or be empty.
+        which: of a run, the ``best`` or the ``latest`` checkpoint.
+        master: address of the cluster's master.
+        merge: add an adapter's weights to those of the model; else write the adapter alone.
+        overwrite: delete an exported model that is there.
+        base_model: where the weights are that an adapter was put on; None is where they were at the
+            training.
+        run_trial_code: let the code in the checkpoint build the model.
+
+    Raises:
+        UserError: when there is no such checkpoint, its model cannot be built, or the folder is in
+            use.
+    """
+    folder = folder.expanduser().resolve()
+    _check_folder(folder, overwrite)
+    with _found_checkpoint.find(name, which=which, master=master) as found:
+        if found.folder.is_relative_to(folder):
+            raise UserError(f"{str(folder)!r} holds the checkpoint itself. Write another folder.")
+        with _checkpoint.whole_folder(folder) as part:
+            model = (_write_trial if run_trial_code else _write_rebuilt)(
+                found, part, merge, base_model
+            )
+            settings = _description.read_settings(part)
+            _model_card.write(found, model, settings, part, name=folder.name)
+    return Exported(
+        folder,
+        found.steps_completed,
+        type(_checkpoint.without_adapter(model)).__name__,
+        _checkpoint.has_adapter(model),
+        found.metrics,
+    )
+
+
+def _check_folder(folder: pathlib.Path, overwrite: bool) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UserError(f"{str(folder)!r} is a file. Write the name of a new folder.")
+    if not any(folder.iterdir()):
+        return
+    is_model = any((folder / file).exists() for file in _MODEL_FILES)
+    if not overwrite:
+        hint = ", or --overwrite" if is_model else ""
+        raise UserError(f"{str(folder)!r} is not empty. Write another folder{hint}.")
+    if not is_model:
+        raise UserError(
+            f"--overwrite: {str(folder)!r} holds no exported model ({' or '.join(_MODEL_FILES)}), "
+            "so it is not deleted. Write another folder."
+        )
+
+
+def _write_rebuilt(
+    found: FoundCheckpoint, folder: pathlib.Path, merge: bool, base_model: str | None
+) -> Any:
+    model, tokenizer = _rebuild.rebuild(found, base_model)
+    model = _save(model, folder, merge)
+    if tokenizer is not None:
+        _checkpoint.save_tokenizer(tokenizer, folder)
+        # No trial is there to be asked.
+        hparams, data = found.hparams, found.config.get("data")
+        settings = _description.settings_from(hparams, data if isinstance(data, dict) else {})
+        _description.write_settings(settings, folder)
+        return model
+    for file in (found.folder / _description.FOLDER).iterdir():
+        if file.name not in _WRITTEN_WITH_WEIGHTS:
+            shutil.copy(file, folder)
+    return model
+
+
+def _write_trial(
+    found: FoundCheckpoint, folder: pathlib.Path, merge: bool, base_model: str | None
+) -> Any:
+    trial = _rebuild.run_trial(found.folder)
+    model = _checkpoint.exportable_model(trial)
+    if model is None:
+        raise UserError("the trial has no self.model that transformers can save.")
+    model = _save(model, folder, merge)
+    _checkpoint.save_tokenizer(getattr(trial, "tokenizer", None), folder)
+    _description.write_settings(_description.settings_of(trial), folder)
+    return model
+
+
+def _save(model: Any, folder: pathlib.Path, merge: bool) -> Any:
+    if merge:
+        model = _checkpoint.merged(model)
+    model.save_pretrained(folder)
+    if _checkpoint.has_adapter(model):
+        _description.write_config(model, folder / _description.BASE_CONFIG)
+    return model
+
+
+def check_repository(repository: str) -> None:
+    """Checks a name on the Hub, before anything is exported.
+
+    Raises:
+        UserError: when it is none.
+    """
+    try:
+        validate_repo_id(repository)
+    except HFValidationError as error:
+        raise UserError(f"--push-to-hub {repository!r}: {error}") from error
+    if repository.count("/") != 1:
+        raise UserError(f"--push-to-hub is {repository!r}; write OWNER/NAME.")
+
+
+def push(folder: pathlib.Path, repository: str, *, private: bool = False) -> str:
+    """Uploads an exported folder to the Hugging Face Hub; the repository is made if need be.
+
+    Args:
+        folder: what to upload.
+        repository: ``owner/name``.
+        private: make it a private one, if it is made.
+
+    Returns:
+        The address of the repository.
+
+    Raises:
+        UserError: when the Hub cannot be reached, or does not allow it.
+    """
+    hub = huggingface_hub.HfApi()
+    kept = f"The model stays in {str(folder)!r}"
+    try:
+        address = str(hub.create_repo(repository, private=private, exist_ok=True))
+        hub.upload_folder(
+            repo_id=repository, folder_path=folder, commit_message="Upload with model-hub"
+        )
+    except (HfHubHTTPError, LocalTokenNotFoundError) as error:
+        raise UserError(
+            f"--push-to-hub: the Hub does not take {repository!r}: {str(error).splitlines()[0]} "
+            f"{kept}. Log in with 'hf auth login', with a token that may write there."
+        ) from error
+    except Exception as error:  # Of the library that the Hub's client speaks HTTP with.
+        raise UserError(
+            f"--push-to-hub: the Hugging Face Hub cannot be reached: {str(error).splitlines()[0]} "
+            f"{kept}; later, 'hf upload {repository} {folder}' does the rest."
+        ) from error
+    return address

@@ -1,0 +1,97 @@
+"""Every project that `model-hub new` writes trains at once, as its README.md says."""
+
+import pathlib
+import re
+import shlex
+
+import pytest
+from task_runs import validations_of
+from workspaces import RunCommand, no_traceback
+
+from model_hub import cli
+from model_hub._new.task import Task
+from model_hub._new.tasks import TASKS
+
+
+def commands_of(folder: pathlib.Path) -> list[str]:
+    """Lines of the README's shell block, without comments."""
+    (block,) = re.findall(r"```shell\n(.*?)```", (folder / "README.md").read_text("utf-8"), re.S)
+    return [line for line in block.splitlines() if not line.startswith("#")]
+
+
+def run_here(line: str) -> None:
+    """A line of the README, in this process; importing torch takes longer than the trainings."""
+    words = shlex.split(line)
+    if words[0] == "echo":
+        text, redirection, file = words[1:]
+        assert redirection == ">"
+        pathlib.Path(file).write_text(text + "\n", encoding="utf-8")
+    else:
+        assert words[0] == "model-hub"
+        assert cli.main(words[1:]) == 0, line
+
+
+def baseline(task: Task, said: str, run: pathlib.Path) -> float:
+    """The best score that needs no training, as the run tells it."""
+    if task.first_validation:
+        first = validations_of(run)[0]
+        assert first["steps_completed"] == 0
+        return float(first[task.metric])
+    lines = [line for line in said.splitlines() if line.startswith("baseline (")]
+    scores = [float(re.findall(rf"\b{task.metric} ([0-9.]+)", line)[0]) for line in lines]
+    return min(scores) if task.smaller_is_better else max(scores)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_trains_as_it_is(
+    name: str,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    task = TASKS[name]
+    assert cli.main(["new", name, "mine"]) == 0
+    monkeypatch.chdir("mine")
+    folder = pathlib.Path.cwd()
+    lines = commands_of(folder)
+    assert lines.pop() == f"det experiment create {task.short_name}.yaml ."
+    if task.packages:
+        assert lines.pop(0) == f"pip install {task.packages}"
+
+    capsys.readouterr()
+    run_here(lines.pop(0))
+    assert capsys.readouterr().out == f"{task.short_name}.yaml: nothing found\n"
+
+    run_here(lines.pop(0))
+    output, errors = capsys.readouterr()
+    assert "warning" not in (output + errors).lower()
+    score = validations_of(folder / "runs" / "first")[-1][task.metric]
+    start = baseline(task, errors + output, folder / "runs" / "first")
+    if task.smaller_is_better:
+        assert score < task.reaches < start / 3
+    else:
+        full = 1 if task.reaches < 1 else 100
+        assert score > task.reaches > start + full / 5
+
+    for line in lines:
+        run_here(line)
+    assert bool(lines) == task.predicts == (folder / "answers.jsonl").is_file()
+    capsys.readouterr()
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["new", name, "mine"]) == 2
+    assert "'mine' is not empty" in capsys.readouterr().err
+
+
+def test_from_the_shell(command: RunCommand, tmp_path: pathlib.Path) -> None:
+    """New processes, a run folder without a name, and a home without any cache."""
+    work = tmp_path / "work"
+    done = command("model-hub", "new", "token-classification", "my-ner", cwd=work)
+    assert done.code == 0, done.errors
+    trained = command("model-hub", "train", "ner.yaml", cwd=work / "my-ner")
+    assert trained.code == 0, trained.errors
+    no_traceback(trained)
+    (run,) = (work / "my-ner" / "runs").iterdir()
+    assert run.name.startswith("ner-")
+    assert validations_of(run)[-1]["f1"] > TASKS["token-classification"].reaches
