@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import inspect
+import logging
 import math
 import pathlib
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -20,6 +21,8 @@ from model_hub.errors import UserError
 from model_hub.huggingface import _files, _fingerprint, _sampling
 from model_hub.huggingface._config import DatasetKwargs, parse_dict_to_dataclasses
 from model_hub.huggingface._options import OptionKwargs
+
+logger = logging.getLogger("model_hub")
 
 
 def default_load_dataset(data_config: Mapping[str, Any]) -> datasets.DatasetDict:
@@ -95,8 +98,15 @@ def _check_percentage(percentage: float | None) -> None:
         )
 
 
+# Names of old YAMLs whose data set is a script, and the same data under a name that loads.
+_MOVED = {"conll2003": "tomaarsen/conll2003"}
+
+
 def _load_named(kwargs: DatasetKwargs) -> datasets.DatasetDict:
     name = str(kwargs.dataset_name)
+    if name in _MOVED and not pathlib.Path(name).exists():
+        logger.info("data.dataset_name: %s is a script; loading %s instead.", name, _MOVED[name])
+        name = _MOVED[name]
     folder = pathlib.Path(name).expanduser()
     try:
         if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():

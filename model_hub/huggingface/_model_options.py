@@ -1,10 +1,12 @@
 """What the switches do to a model before it is wrapped: adapters, frozen weights, memory, speed."""
 
+import dataclasses
 import fnmatch
 import logging
 from typing import Any
 
 import torch
+import transformers
 from determined import pytorch
 
 from model_hub.errors import UserError
@@ -127,7 +129,10 @@ def compile_in_place(model: torch.nn.Module, options: OptionKwargs) -> None:
 
 
 def with_adapter(model: torch.nn.Module, settings: dict[str, Any]) -> torch.nn.Module:
-    """The model with an adapter of the library peft; only the adapter is trained.
+    """The model with an adapter of the library peft; only the adapter and a new head are trained.
+
+    The head of a classifier is new: no pretrained weights are there for it. It is trained as a
+    whole and saved with the adapter, unless ``modules_to_save`` or ``task_type`` says otherwise.
 
     Args:
         model: a transformers model.
@@ -151,8 +156,28 @@ def with_adapter(model: torch.nn.Module, settings: dict[str, Any]) -> torch.nn.M
             f"hyperparameters.peft.peft_type is {kind!r}, but should be one of "
             f"{', '.join(sorted(str(name.value) for name in classes))}."
         )
+    takes_modules = "modules_to_save" in {f.name for f in dataclasses.fields(classes[kind])}
+    if takes_modules and not {"modules_to_save", "task_type"} & arguments.keys():
+        arguments["modules_to_save"] = new_head(model) or None
     try:
         adapted: torch.nn.Module = peft.get_peft_model(model, classes[kind](**arguments))
     except (TypeError, ValueError, AttributeError) as error:
         raise UserError(f"hyperparameters.peft: {kind} does not take this: {error}") from error
     return adapted
+
+
+def new_head(model: torch.nn.Module) -> list[str]:
+    """Names of the modules that a task puts on the pretrained model; none for a language model.
+
+    A language model's head is pretrained with the rest.
+    """
+    base = getattr(model, "base_model_prefix", "")
+    if not base or not hasattr(model, base) or not isinstance(model, transformers.PreTrainedModel):
+        return []
+    if model.get_output_embeddings() is not None:
+        return []
+    return [
+        name
+        for name, module in model.named_children()
+        if name != base and any(True for _ in module.parameters())
+    ]

@@ -32,7 +32,8 @@ class OptionKwargs:
         freeze: names of weights that are not trained: patterns with ``*``, such as
             ``bert.embeddings.*``. Costs: what is frozen does not learn.
         peft: an adapter of the library peft: ``peft_type`` and the fields of its configuration.
-            Costs: only the adapter learns.
+            The head of a classifier, which is new, is trained as a whole. Costs: nothing else
+            learns.
         early_stopping_patience: stop after this many validations in a row without a better
             ``searcher.metric``.
         early_stopping_threshold: a metric is better only if it is so by more than this.

@@ -173,12 +173,15 @@ def test_only_the_adapter_is_trained_and_saved(train: Train, workspace: Workspac
     assert trained and all("lora_" in name or "qa_outputs" in name for name in trained)
     (checkpoint, *_) = sorted((run / "checkpoints").glob("*/state_dict.pth"))
     state = torch.load(checkpoint)["models_state_dict"][0]
+    assert any("qa_outputs" in name for name in trained)
     assert trained <= set(state) and not any("word_embeddings" in name for name in state)
     # The exported model is an ordinary one: the adapter is in its weights.
     exported, before = weights(run), weights(plain)
     assert exported.keys() == before.keys()
     changed_names = {n for n in before if not torch.equal(before[n], exported[n])}
     assert any("query.weight" in n for n in changed_names)
+    # No pretrained weights are there for it: left as it is, it would answer at random.
+    assert "qa_outputs.weight" in changed_names
     assert all("query" in n or "value" in n or "qa_outputs" in n for n in changed_names)
 
 

@@ -82,6 +82,18 @@ class TestLoadDataset:
         with pytest.raises(UserError, match=r"validation_file.*validation_split_percentage"):
             hf.default_load_dataset({"train_file": train_file})
 
+    def test_name_of_a_script_becomes_one_that_loads(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked = []
+
+        def load(name: str, *_: object, **__: object) -> datasets.DatasetDict:
+            asked.append(name)
+            rows = datasets.Dataset.from_dict({"tokens": [["a"]]})
+            return datasets.DatasetDict({"train": rows, "validation": rows})
+
+        monkeypatch.setattr(datasets, "load_dataset", load)
+        hf.default_load_dataset({"dataset_name": "conll2003"})
+        assert asked == ["tomaarsen/conll2003"]
+
     @pytest.mark.parametrize("config", [{}, {"dataset_name": None}, {"validation_file": "x.csv"}])
     def test_nothing_named(self, config: dict[str, Any]) -> None:
         with pytest.raises(UserError, match=r"data\.dataset_name.*data\.train_file"):

@@ -54,7 +54,8 @@ class SWAGTrial(hf.BaseTransformerTrial):
         # The inherited step, but endings that a row does not have are left out of the loss.
         choice_mask = batch.pop("choice_mask")
         outputs = self.model(**batch)
-        loss = mc.choice_loss(outputs.logits, batch["labels"], choice_mask)
+        smoothing = self.hparams.get("label_smoothing_factor") or 0.0
+        loss = mc.choice_loss(outputs.logits, batch["labels"], choice_mask, smoothing)
         self.context.backward(loss)
         self.context.step_optimizer(self.optimizer, self.grad_clip_fn)
         return loss

@@ -10,6 +10,18 @@ import transformers
 NO_LABEL = -100
 
 
+def side_to_pad(tokenizer: transformers.PreTrainedTokenizerBase) -> str:
+    """Where batches are padded: ``right``, for XLNet's tokenizers and their like ``left``.
+
+    Most models count positions from the left, padding included: padded there, the same row would
+    get other positions in another batch, and with them other predictions. Models whose tokenizer
+    puts the CLS token last, as XLNet's does, count positions relatively, and read what stands last.
+    """
+    last = tokenizer("a")["input_ids"][-1:]
+    cls_is_last = tokenizer.cls_token_id is not None and last == [tokenizer.cls_token_id]
+    return "left" if cls_is_last and tokenizer.padding_side == "left" else "right"
+
+
 def pad_rows(
     rows: Sequence[Mapping[str, Sequence[int]]],
     tokenizer: transformers.PreTrainedTokenizerBase,
@@ -17,19 +29,19 @@ def pad_rows(
     length: int | None = None,
     padding_side: str | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Pads every column to the longest of the rows, on the tokenizer's side.
+    """Pads every column to the longest of the rows.
 
     Args:
         rows: lists of int, of the same length within a row; all rows have the columns of the first.
-        tokenizer: tells padding side and padding values.
+        tokenizer: tells padding values.
         length: pad to this length instead; it is not less than the longest row's.
-        padding_side: ``left`` or ``right``; None takes the tokenizer's.
+        padding_side: ``left`` or ``right``; None takes what :func:`side_to_pad` says.
 
     Returns:
         int64 tensors, ``[rows, longest]``. Padding is 0 in ``attention_mask``, -100 in ``labels``.
     """
     longest = length or max(len(next(iter(row.values()))) for row in rows)
-    on_the_left = (padding_side or tokenizer.padding_side) == "left"
+    on_the_left = (padding_side or side_to_pad(tokenizer)) == "left"
     padded = {}
     for name in rows[0]:
         values = np.full((len(rows), longest), _padding_value(name, tokenizer), dtype=np.int64)

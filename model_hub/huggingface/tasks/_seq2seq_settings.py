@@ -123,6 +123,11 @@ def source_length(
     limit = model_max_length(config)
     for name in ("max_target_length", "val_max_target_length"):
         length = getattr(data_kwargs, name)
+        if length is not None and length < 2:
+            raise UserError(
+                f"data.{name} is {length}, but should be at least 2: what is generated begins with "
+                "a token that says so, and ends with another."
+            )
         if limit is not None and length is not None and length > limit:
             raise UserError(
                 f"data.{name} is {length}, but the model takes at most {limit} tokens. Write "

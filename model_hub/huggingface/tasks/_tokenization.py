@@ -1,5 +1,6 @@
 """Keys of section ``data`` that all tasks share: how texts become batches of tokens."""
 
+import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -8,6 +9,7 @@ import torch
 import transformers
 
 from model_hub.errors import UserError
+from model_hub.huggingface.tasks._padding import side_to_pad
 
 
 @dataclasses.dataclass
@@ -55,11 +57,23 @@ class PlainBatches:
         return dict(self.collator(list(rows)))
 
 
+def padding_batches(
+    tokenizer: transformers.PreTrainedTokenizerBase,
+) -> transformers.PreTrainedTokenizerBase:
+    """The tokenizer, or a copy of it that pads on the side that batches want."""
+    side = side_to_pad(tokenizer)
+    if tokenizer.padding_side == side:
+        return tokenizer
+    tokenizer = copy.copy(tokenizer)
+    tokenizer.padding_side = side
+    return tokenizer
+
+
 def padding_collator(tokenizer: transformers.PreTrainedTokenizerBase) -> PlainBatches:
     """A collator that pads the tokenizer's columns and passes numbers such as ``label`` on.
 
     Args:
-        tokenizer: tells padding side and padding values.
+        tokenizer: tells padding values; for the side see ``side_to_pad``.
 
     Raises:
         UserError: when the tokenizer has no padding token.
@@ -70,4 +84,4 @@ def padding_collator(tokenizer: transformers.PreTrainedTokenizerBase) -> PlainBa
             "one batch. Write hyperparameters.tokenizer_name with the folder of a tokenizer that "
             "has one."
         )
-    return PlainBatches(transformers.DataCollatorWithPadding(tokenizer))
+    return PlainBatches(transformers.DataCollatorWithPadding(padding_batches(tokenizer)))

@@ -102,7 +102,10 @@ def mask_choices(logits: torch.Tensor, choice_mask: torch.Tensor) -> torch.Tenso
 
 
 def choice_loss(
-    logits: torch.Tensor, labels: torch.Tensor, choice_mask: torch.Tensor
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    choice_mask: torch.Tensor,
+    label_smoothing_factor: float = 0.0,
 ) -> torch.Tensor:
     """Cross-entropy over the endings that are there, the mean of the rows.
 
@@ -112,8 +115,16 @@ def choice_loss(
         logits: any float type, ``[batch, choices]``.
         labels: number of the right ending, int64 ``[batch]``.
         choice_mask: bool, ``[batch, choices]``.
+        label_smoothing_factor: share of the target that is spread over the endings of a row.
     """
-    return torch.nn.functional.cross_entropy(mask_choices(logits, choice_mask), labels)
+    masked = mask_choices(logits, choice_mask)
+    loss = torch.nn.functional.cross_entropy(masked, labels)
+    if not label_smoothing_factor:
+        return loss
+    # torch's own smoothing would count the endings that are not there, with a loss of infinity.
+    losses = -masked.log_softmax(dim=-1).masked_fill(~choice_mask, 0.0)
+    uniform = (losses.sum(dim=-1) / choice_mask.sum(dim=-1)).mean()
+    return (1 - label_smoothing_factor) * loss + label_smoothing_factor * uniform
 
 
 class MultipleChoiceReducer(CountReducer):

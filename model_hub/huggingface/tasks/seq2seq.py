@@ -31,7 +31,7 @@ from model_hub.huggingface.tasks._seq2seq_settings import (
     source_length,
 )
 from model_hub.huggingface.tasks._text_scores import split_sentences
-from model_hub.huggingface.tasks._tokenization import PlainBatches
+from model_hub.huggingface.tasks._tokenization import PlainBatches, padding_batches
 
 __all__ = [
     "ROW_COLUMN",
@@ -146,8 +146,10 @@ def seq2seq_collator(
     """A collator that pads sources, and labels with -100, and shifts the labels for the decoder.
 
     Args:
-        tokenizer: tells padding side and padding values.
+        tokenizer: tells padding values.
         model: knows how its decoder's input begins; wrapped or not.
     """
     inner: Any = _checkpoint.unwrapped(model)
-    return PlainBatches(transformers.DataCollatorForSeq2Seq(tokenizer, model=inner))
+    return PlainBatches(
+        transformers.DataCollatorForSeq2Seq(padding_batches(tokenizer), model=inner)
+    )

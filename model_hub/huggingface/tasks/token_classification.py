@@ -93,7 +93,7 @@ def build_datasets(
         model_config: tells how many tokens the model takes.
 
     Raises:
-        UserError: when tokenizer and settings do not go together.
+        UserError: when tokenizer and settings do not go together, or no row is left.
     """
     if not tokenizer.is_fast:
         raise UserError(
@@ -125,6 +125,13 @@ def build_datasets(
             labels=tagging.labels,
             names=tagging.names,
         )
+        if "words" not in features.column_names:
+            # Rows of which nothing is left are dropped; then the columns are still the raw ones.
+            raise UserError(
+                f"{split} data: no row has a word that fits into {length} tokens, special tokens "
+                "included. Write a larger data.max_seq_length, or look at the words in column "
+                f"{tagging.tokens_column}."
+            )
         words = rows.with_format("arrow", columns=[tagging.tags_column])[:].column(0)
         total = pc.sum(pc.list_value_length(words)).as_py() or 0
         seen = pc.sum(features.with_format("arrow", columns=["words"])[:].column(0)).as_py() or 0

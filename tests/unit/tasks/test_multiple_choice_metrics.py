@@ -164,3 +164,16 @@ def test_baselines(caplog: pytest.LogCaptureFixture) -> None:
         "accuracy 0.2500",
     ]
     assert "always ending2" in caplog.messages[1]
+
+
+def test_label_smoothing_spreads_over_the_endings_that_are_there() -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(3, 4), torch.tensor([0, 2, 1])
+    whole = torch.ones(3, 4, dtype=torch.bool)
+    expected = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=0.1)
+    torch.testing.assert_close(mc.choice_loss(logits, labels, whole, 0.1), expected)
+    # An ending that is not there changes nothing: as if the row had three.
+    without_last = whole.clone()
+    without_last[:, 3] = False
+    expected = torch.nn.functional.cross_entropy(logits[:, :3], labels, label_smoothing=0.1)
+    torch.testing.assert_close(mc.choice_loss(logits, labels, without_last, 0.1), expected)
