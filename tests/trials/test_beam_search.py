@@ -85,6 +85,30 @@ def test_learns_real_rows_by_heart(tmp_path: pathlib.Path, command: RunCommand) 
         assert (text == "") == (odds[name] > 0)
 
 
+@pytest.mark.skipif(not DATA.is_dir(), reason="the folder with the small public datasets is absent")
+def test_gets_better_on_questions_that_it_has_not_seen(
+    tmp_path: pathlib.Path, command: RunCommand
+) -> None:
+    """All of the small SQuAD files, with a model from scratch: there is no small trained XLNet."""
+    squad = DATA / "squad"
+    lines = (squad / "train.json").read_text("utf-8").splitlines()
+    validation = str(squad / "validation.json")
+    config = written(tmp_path, list(map(json.loads, lines)), validation_file=validation)
+    sizes = {"d_model": 96, "n_layer": 2, "d_inner": 256, "n_head": 4}
+    texts = [row[name] for row in map(json.loads, lines) for name in ("context", "question")]
+    tiny_xlnet.save(tmp_path / "model", texts, **sizes)
+    config["hyperparameters"] |= {
+        "global_batch_size": 16,
+        "max_steps": 350,
+        "learning_rate": 1e-3,
+        "warmup_ratio": 0.1,
+    }
+    config["data"] |= {"max_seq_length": 192, "doc_stride": 64, "max_answer_length": 10}
+    config["min_validation_period"] = {"batches": 350}
+    first, last = train(config, tmp_path, command)
+    assert last["f1"] > first["f1"] + 2 and last["exact_match"] > first["exact_match"]
+
+
 def test_wrong_model_is_told(
     corpus: pathlib.Path, tmp_path: pathlib.Path, command: RunCommand
 ) -> None:
