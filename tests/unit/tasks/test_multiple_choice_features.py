@@ -91,8 +91,8 @@ class TestCollator:
                 for row, sequences in enumerate(made[name]):
                     for choice, sequence in enumerate(sequences[:3]):
                         sequence = sequence or sequences[0]
-                        zeros = [0] * (longest - len(sequence))
-                        padded = zeros + sequence if tokenizer is left else sequence + zeros
+                        # On the right, whatever the tokenizer says.
+                        padded = sequence + [0] * (longest - len(sequence))
                         assert batch[name][row, choice].tolist() == padded
 
     def test_as_many_choices_as_the_batch_needs(self, bert: Tokenizer) -> None:
