@@ -71,10 +71,13 @@ RUN python3 -m pip install --no-cache-dir --no-build-isolation -c /opt/model-hub
 COPY setup.py pyproject.toml README.md LICENSE /tmp/model-hub/
 COPY model_hub /tmp/model-hub/model_hub
 COPY examples /opt/model-hub/examples
-RUN python3 -m pip install --no-cache-dir --no-build-isolation --no-deps /tmp/model-hub \
+# The build packs the examples' trials, which `model-hub new` hands out.
+RUN ln -s /opt/model-hub/examples /tmp/model-hub/examples \
+    && python3 -m pip install --no-cache-dir --no-build-isolation --no-deps /tmp/model-hub \
     && rm -r /tmp/model-hub \
     && chmod -R a+rX /opt/model-hub \
     && python3 -m pip check \
-    && model-hub --help > /dev/null
+    && model-hub new text-classification /tmp/new > /dev/null \
+    && rm -r /tmp/new
 
 CMD ["bash"]

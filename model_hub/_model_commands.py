@@ -4,6 +4,8 @@ import argparse
 import pathlib
 from typing import TypeAlias
 
+from model_hub import _help
+
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -15,9 +17,12 @@ def add_export(commands: Commands) -> None:
         description="Write the model of a checkpoint as from_pretrained of transformers reads it: "
         "weights (safetensors), configuration, tokenizer, and a model card. Neither the trial's "
         "code nor its data is needed.",
-        epilog="examples: model-hub export runs/squad-20260102-030405 squad-model; "
-        "model-hub export 8d45f621-8652-4268-8445-6ae9a735e453 squad-model --master "
-        "https://cluster:8080 --push-to-hub me/squad-model",
+        epilog=_help.examples(
+            "model-hub export runs/squad-20260102-030405 squad-model",
+            "model-hub export 8d45f621-8652-4268-8445-6ae9a735e453 squad-model \\",
+            "  --master https://cluster:8080 --push-to-hub me/squad-model",
+        ),
+        formatter_class=_help.HelpFormatter,
     )
     export.set_defaults(run=_run_export)
     _name_checkpoint(export, "CHECKPOINT")
@@ -60,8 +65,12 @@ def add_predict(commands: Commands) -> None:
         description="Answer the rows of a file with a trained model, one row of output for each "
         "row of input, in the same order. The columns are those of the training data, labels are "
         "not needed. What is computed follows from the model's class.",
-        epilog="example: model-hub predict runs/squad-20260102-030405 --input questions.jsonl "
-        "--output answers.jsonl",
+        epilog=_help.examples(
+            "model-hub predict squad-model --input questions.jsonl --output answers.jsonl",
+            "model-hub predict runs/squad-20260102-030405 --input questions.csv "
+            "--output answers.csv",
+        ),
+        formatter_class=_help.HelpFormatter,
     )
     predict.set_defaults(run=_run_predict)
     _name_checkpoint(predict, "MODEL", "an exported model, ")

@@ -39,7 +39,11 @@ def place_and_reason(error: ruamel.yaml.error.YAMLError) -> tuple[int | None, st
     if not isinstance(error, ruamel.yaml.error.MarkedYAMLError):
         return None, str(error)
     mark = error.problem_mark or error.context_mark
-    return (mark.line + 1 if mark else None), str(error.problem or error.context)
+    reason = str(error.problem or error.context)
+    began = error.context_mark
+    if error.problem and mark and began and began.line < mark.line:
+        reason += f", {error.context} that begins in line {began.line + 1}"
+    return (mark.line + 1 if mark else None), reason
 
 
 def plain(value: Any) -> Any:

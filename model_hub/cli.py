@@ -6,11 +6,10 @@ import os
 import pathlib
 import signal
 import sys
-import time
 from collections.abc import Sequence
 
 import model_hub
-from model_hub import _model_commands
+from model_hub import _failure, _help, _model_commands, _train_command
 from model_hub._new import command
 from model_hub.errors import UserError
 
@@ -28,22 +27,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         argcomplete.autocomplete(parser)
     options = parser.parse_args(arguments)
+    if options.run is None:
+        parser.print_help(sys.stderr)
+        return 2
     try:
         code: int = options.run(options)
         return code
     except UserError as error:
         if options.verbose:
             raise
-        rank = int(os.environ.get("RANK", "0"))
-        prefix = f"[rank {rank}] " if rank else ""
-        print(f"{prefix}model-hub: error: {error}", file=sys.stderr)
+        _failure.tell(error)
         return 2
     except BrokenPipeError:
         # Who read our output has gone (`model-hub train ... | head`); Python cannot write the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
-        print("model-hub: stopped at once; what was not saved is lost", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":
+            print("\nmodel-hub: stopped", file=sys.stderr)
         return 128 + signal.SIGINT
 
 
@@ -51,51 +52,19 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="model-hub",
         description="Fine-tune Hugging Face transformers from one YAML file.",
-        epilog="example: model-hub train squad.yaml --config hyperparameters.learning_rate=1e-4\n"
-        "completion with TAB, in bash and zsh, for this session: "
-        'eval "$(register-python-argcomplete model-hub)"',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_help.examples(
+            "model-hub check squad.yaml",
+            "model-hub train squad.yaml --config hyperparameters.learning_rate=1e-4",
+            "model-hub COMMAND --help",
+        )
+        + "\ncompletion with TAB, in bash and zsh, for this session:\n"
+        '  eval "$(register-python-argcomplete model-hub)"',
+        formatter_class=_help.HelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"model-hub {model_hub.__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    train = commands.add_parser(
-        "train",
-        help="train on this machine",
-        description="Train on this machine from the YAML that Determined reads. To train with "
-        "several processes: torchrun --nproc_per_node=2 -m model_hub train CONFIG.yaml",
-        epilog="example: model-hub train squad.yaml --config hyperparameters.learning_rate=1e-4",
-    )
-    train.set_defaults(run=_train)
-    train.add_argument("config_file", nargs="?", metavar="CONFIG.yaml", type=pathlib.Path)
-    train.add_argument(
-        "context_dir",
-        nargs="?",
-        metavar="FOLDER",
-        type=pathlib.Path,
-        help="folder with the trial's code, the working directory of the training; relative paths "
-        "in the YAML start there (default: the folder of CONFIG.yaml)",
-    )
-    train.add_argument(
-        "--config",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="set or change a key of the YAML, for instance hyperparameters.learning_rate=1e-4; "
-        "may be repeated",
-    )
-    train.add_argument(
-        "--output-dir",
-        type=pathlib.Path,
-        metavar="FOLDER",
-        help="folder of the run (default: runs/NAME-DATE-TIME)",
-    )
-    train.add_argument(
-        "--resume", type=pathlib.Path, metavar="FOLDER", help="continue the run in this folder"
-    )
-    train.add_argument("--strict", action="store_true", help="keys that nobody reads are errors")
-    train.add_argument(
-        "--verbose", action="store_true", help="show what happens inside, and tracebacks"
-    )
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(metavar="COMMAND")
+    _train_command.add_train(commands)
     _add_check(commands)
     command.add_new(commands)
     _model_commands.add_export(commands)
@@ -111,10 +80,13 @@ def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "misspelt keys, wrong values, missing files and columns, what a Determined master would "
         "refuse. Every finding is one line, FILE:LINE: error|warning: KEY ...; the exit code is 1 "
         "if there are errors, 2 if the file cannot be read.",
-        epilog="example: model-hub check squad.yaml --fix",
+        epilog=_help.examples("model-hub check squad.yaml", "model-hub check squad.yaml --fix"),
+        formatter_class=_help.HelpFormatter,
     )
     check.set_defaults(run=_check, verbose=False)
-    check.add_argument("config_file", metavar="CONFIG.yaml", type=pathlib.Path)
+    check.add_argument(
+        "config_file", metavar="CONFIG.yaml", type=pathlib.Path, help="the experiment"
+    )
     check.add_argument(
         "context_dir",
         nargs="?",
@@ -158,81 +130,6 @@ def _check(options: argparse.Namespace) -> int:
         print(finding.shown(str(file)))
     print(f"{file}: {report.summary()}")
     return 1 if report.count("error") else 0
-
-
-def _train(options: argparse.Namespace) -> int:
-    # Put off: importing torch and transformers takes seconds, which --help need not wait for.
-    from model_hub.huggingface import (
-        _console,
-        _experiment,
-        _local,
-        _run,
-        _run_folder,
-        _settings,
-    )
-
-    _console.set_up_logging(verbose=options.verbose, rank=int(os.environ.get("RANK", "0")))
-    slots = _run.slots_of_this_run()
-    resumed = _run_folder.RunFolder(options.resume, slots) if options.resume else None
-    if (resumed is None) == (options.config_file is None):
-        raise UserError("name either a CONFIG.yaml, or with --resume the folder of a run.")
-    if resumed is not None:
-        if options.output_dir is not None:
-            raise UserError(
-                "--output-dir and --resume exclude each other: a run stays in its folder."
-            )
-        config, spec, context_dir = resumed.read_run()
-    else:
-        config = _experiment.read_config(options.config_file)
-        context_dir = options.context_dir or options.config_file.parent
-        spec = ""
-    config = _experiment.with_defaults(_experiment.override(config, options.config))
-    spec = spec or _experiment.trial_spec(config.get("entrypoint"))
-    seed = _experiment.experiment_seed(config)
-    config["hyperparameters"], picked = _experiment.pick_hyperparameters(
-        config["hyperparameters"], seed
-    )
-    trial_class = _experiment.import_trial(spec, context_dir)
-    _settings.check_settings(
-        trial_class,
-        config["hyperparameters"],
-        config["data"],
-        slots=slots,
-        strict=options.strict,
-    )
-    name = str(config.get("name") or (options.config_file or options.resume).stem)
-    with _local.distributed_processes() as distributed:
-        folder = resumed or _run_folder.RunFolder(
-            distributed.broadcast(options.output_dir or _default_folder(name)), slots
-        )
-        if distributed.rank == 0 and resumed is None:
-            folder.create(config, trial=spec, context_dir=context_dir)
-        elif distributed.rank == 0:
-            folder.write_config(config)
-        searcher = config["searcher"]
-        console = _console.Console(
-            enabled=distributed.rank == 0,
-            searcher_metric=searcher.get("metric"),
-            smaller_is_better=bool(searcher["smaller_is_better"]),
-        )
-        console.say(_console.introduction(spec, distributed.size, seed, picked, folder))
-        began = time.monotonic()
-        try:
-            with _local.working_directory(context_dir):
-                result = _local.train_experiment(
-                    _local.Experiment(trial_class, config, seed), folder, distributed, console
-                )
-        except BaseException:
-            if distributed.rank == 0:
-                folder.discard_if_empty()
-            raise
-        console.say(_console.summary(result, folder, time.monotonic() - began))
-    return 0 if result.stop_signal is None or result.finished else 128 + result.stop_signal
-
-
-def _default_folder(name: str) -> pathlib.Path:
-    safe = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)
-    return pathlib.Path("runs") / f"{safe}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 if __name__ == "__main__":

@@ -75,10 +75,8 @@ class OwnModelTrial(QATrial):
         self.optimizer = context.wrap_optimizer(
             hf.build_default_optimizer(self.model, optimizer_kwargs)
         )
-        self.lr_scheduler = context.wrap_lr_scheduler(
-            hf.build_default_lr_scheduler(self.optimizer, scheduler_kwargs),
-            pytorch.LRScheduler.StepMode.STEP_EVERY_BATCH,
-        )
+        self.lr_scheduler = hf.build_default_lr_scheduler(self.optimizer, scheduler_kwargs)
+        context.wrap_lr_scheduler(self.lr_scheduler, hf.step_mode(self.lr_scheduler))
         self.grad_clip_fn = functools.partial(
             torch.nn.utils.clip_grad_norm_, max_norm=optimizer_kwargs.max_grad_norm
         )

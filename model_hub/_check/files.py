@@ -1,17 +1,19 @@
 """Local files that the YAML names: data, and folders with models."""
 
 import pathlib
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import datasets
 
+from model_hub import _hub
+from model_hub._check import labels, models
 from model_hub._check.document import Document, problem_of
 from model_hub._check.findings import ERROR, WARNING, Path, Problem, dotted
 from model_hub._check.old_style import get
 from model_hub._check.ranges import possible_values
 from model_hub._check.trial import TrialClass, is_ours
+from model_hub._values import is_whole
 from model_hub.errors import UserError
 from model_hub.huggingface import BaseTransformerTrial, _config, _data, _file_head
 from model_hub.utils import AttrDict
@@ -19,7 +21,6 @@ from model_hub.utils import AttrDict
 Config = Mapping[str, Any]
 
 _ROWS = 100
-_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _MODEL_KEYS = ("pretrained_model_name_or_path", "config_name", "model_name", "tokenizer_name")
 _TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model",
@@ -53,7 +54,7 @@ def hub_names(config: Config) -> list[str]:
         for _, value in possible_values(hparams.get(key), ("hyperparameters", key))
     ]
     found.append(data.get("dataset_name"))
-    names = [name for name in found if isinstance(name, str) and _HUB_NAME.fullmatch(name)]
+    names = [name for name in found if isinstance(name, str) and _hub.is_name(name)]
     return [name for name in dict.fromkeys(names) if not pathlib.Path(name).exists()]
 
 
@@ -72,7 +73,7 @@ def _models(config: Config) -> Iterator[Problem]:
                         f"{dotted(path)}: the folder {value!r} has no {needed[0]}; write a folder "
                         "that save_pretrained has written",
                     )
-            elif not _HUB_NAME.fullmatch(value) and not _is_mounted(value, config):
+            elif not _hub.is_name(value) and not _is_mounted(value, config):
                 yield Problem(
                     where,
                     f"{dotted(path)}: there is no folder {value!r} (looked in {pathlib.Path.cwd()})"
@@ -124,12 +125,19 @@ def _data_files(
         if rows is not None:
             splits[split] = rows
     yield from _named_folder(kwargs, config)
+    local = dict(splits)
     if "train" in splits:
         yield from _records(config, kwargs.train_file)
         if not kwargs.validation_file:
             splits["validation"] = splits["train"]
+    wrong = []
     if splits and trial_class is not None and hasattr(trial_class, "check_data"):
-        yield from _columns(document, config, trial_class, splits)
+        wrong = list(_columns(document, config, trial_class, splits))
+    yield from wrong
+    if not wrong:
+        # These take the first rows for what they should be.
+        yield from labels.problems(config, local)
+        yield from models.problems(document, config, trial_class, splits)
 
 
 def _columns(
@@ -155,7 +163,7 @@ def _columns(
 def _named_folder(kwargs: Any, config: Config) -> Iterator[Problem]:
     name = kwargs.dataset_name
     path: Path = ("data", "dataset_name")
-    if not name or pathlib.Path(name).expanduser().exists() or _HUB_NAME.fullmatch(name):
+    if not name or pathlib.Path(name).expanduser().exists() or _hub.is_name(name):
         return
     if not _is_mounted(name, config):
         yield Problem(
@@ -173,6 +181,9 @@ def _records(config: Config, file: str) -> Iterator[Problem]:
     rows = _file_head.row_count("data.train_file", file)
     if rows is None:
         return
+    for section in ("hyperparameters", "data"):
+        limit = config[section].get("max_train_samples")
+        rows = min(rows, limit) if is_whole(limit, 1) else rows
     if not records:
         yield Problem(
             ("searcher", "max_length"),

@@ -14,7 +14,7 @@ from model_hub._check.trial import TrialClass, is_ours
 from model_hub._secrets import is_secret
 from model_hub._values import in_yaml, is_whole
 from model_hub.errors import UserError
-from model_hub.huggingface import BaseTransformerTrial, _config, _names, _settings
+from model_hub.huggingface import BaseTransformerTrial, _config, _names, _samples, _settings
 from model_hub.huggingface._experiment import pick_hyperparameters
 
 Config = Mapping[str, Any]
@@ -57,6 +57,8 @@ def problems_of_the_whole(
         return
     yield from _batch(config)
     yield from _lengths(document, config)
+    for message in _samples.contradictions(config["hyperparameters"], config["data"]):
+        yield problem_of(document, message)
     if trial_class is not None:
         yield from _metric(config, trial_class)
 
@@ -174,26 +176,13 @@ def _lengths(document: Document, config: Config) -> Iterator[Problem]:
         yield problem_of(document, str(error))
         return
     searcher = config["searcher"]
-    lengths: dict[Path, Any] = {
-        path: get(config, *path)
-        for path in (
-            ("hyperparameters", "max_steps"),
-            ("hyperparameters", "num_train_epochs"),
-            ("searcher", "max_length"),
-        )
-    }
-    said_at = [path for path, value in lengths.items() if value is not None]
-    for path in said_at[1:]:
-        yield Problem(
-            path,
-            f"{dotted(path)} is not read, as {dotted(said_at[0])} says the length already; remove "
-            "one of them",
-            WARNING,
-        )
+    for message in _settings.lengths_not_read(config):
+        yield problem_of(document, message, WARNING)
     end, unit = searcher.get("max_time"), searcher.get("time_metric")
     own = {"batches": "max_steps", "epochs": "num_train_epochs"}.get(str(unit), "")
     said = hparams.get(own)
-    if said_at and said_at[0][-1] == own and is_whole(end, 1) and said != end:
+    decides = own == "max_steps" or hparams.get("max_steps") is None
+    if said is not None and decides and is_whole(end, 1) and said != end:
         yield Problem(
             ("searcher", "max_time"),
             f"searcher.max_time is {end}, but hyperparameters.{own} is {said}; write the same "
@@ -206,14 +195,8 @@ def _metric(config: Config, trial_class: TrialClass) -> Iterator[Problem]:
     metric = config["searcher"].get("metric")
     if not isinstance(metric, str):
         return
-    names = getattr(trial_class, "metric_names", ())
-    if names and not any(fnmatch.fnmatchcase(metric, name) for name in names):
-        advice = words.meant(metric, [name for name in names if "*" not in name])
-        yield Problem(
-            ("searcher", "metric"),
-            f"searcher.metric is {metric!r}, which {trial_class.__name__} does not report"
-            f"{advice or ';'} {'it' if not advice else 'It'} reports {', '.join(names)}",
-        )
+    for message in _settings.metric_problems(trial_class, metric):
+        yield Problem(("searcher", "metric"), message)
         return
     smaller = config["searcher"].get("smaller_is_better")
     said = smaller if isinstance(smaller, bool) else True

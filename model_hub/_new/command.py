@@ -5,6 +5,7 @@ import pathlib
 import shlex
 from typing import TypeAlias
 
+from model_hub import _help
 from model_hub.errors import UserError
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -18,8 +19,11 @@ def add_new(commands: Commands) -> None:
         description="Write a folder to start from: the trial of an example, a YAML with comments, "
         "made-up sample data, and a small model without weights. It trains at once, in seconds, "
         "without network or GPU.",
-        epilog="example: model-hub new token-classification my-ner && cd my-ner && model-hub train "
-        "ner.yaml",
+        epilog=_help.examples(
+            "model-hub new",
+            "model-hub new token-classification my-ner && cd my-ner && model-hub train ner.yaml",
+        ),
+        formatter_class=_help.HelpFormatter,
     )
     new.set_defaults(run=_run_new, verbose=False)
     task = new.add_argument(

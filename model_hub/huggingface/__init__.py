@@ -26,7 +26,7 @@ from model_hub.huggingface._data import (
 )
 from model_hub.huggingface._files import split_sources
 from model_hub.huggingface._names import MODEL_MODES, auto_model_class
-from model_hub.huggingface._schedule import build_default_lr_scheduler
+from model_hub.huggingface._schedule import build_default_lr_scheduler, step_mode
 from model_hub.huggingface._trial import BaseTransformerTrial
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "prepare_dataset",
     "remove_unused_columns",
     "split_sources",
+    "step_mode",
     "training_data_loader",
     "trial_seed",
     "validation_data_loader",

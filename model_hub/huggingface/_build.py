@@ -10,7 +10,9 @@ import transformers
 from safetensors import SafetensorError
 from transformers.training_args import OptimizerNames
 
+from model_hub import _hub
 from model_hub.errors import UserError
+from model_hub.huggingface._embeddings import grow_embeddings
 from model_hub.huggingface._fields import FlexibleKwargs, OptimizerKwargs
 from model_hub.huggingface._names import auto_model_class, optimizer_name
 
@@ -49,11 +51,10 @@ def _from_pretrained(what: str, load: Callable[..., _T], kwargs: dict[str, Any])
                 "the number of labels that the weights were trained for: write that number, or "
                 "take weights without a trained head."
             ) from error
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise UserError(
-            f"{key}: cannot load the {what} of {name!r}: {reason}. Write a folder that holds it, "
-            "or the name of a model on the Hugging Face Hub that this machine can reach or has in "
-            "its cache."
+            f"{key}: cannot load the {what} of {name!r}: {_hub.why_not_loaded(name, error)}. "
+            "Write a folder that holds it, or the name of a model on the Hugging Face Hub that "
+            "this machine can reach or has in its cache."
         ) from error
 
 
@@ -124,6 +125,8 @@ def build_using_auto(
 ) -> tuple[transformers.PretrainedConfig, transformers.PreTrainedTokenizerBase, Any]:
     """Builds config, tokenizer and model through the Auto classes of transformers.
 
+    A model with fewer embeddings than the tokenizer has tokens gets the missing ones.
+
     Args:
         config_kwargs: arguments of ``AutoConfig.from_pretrained``.
         tokenizer_kwargs: arguments of ``AutoTokenizer.from_pretrained``.
@@ -173,6 +176,7 @@ def build_using_auto(
             f"hyperparameters.model_mode: a model of type {config.model_type!r} cannot be built "
             f"for {model_mode!r}: transformers has no such head for it."
         ) from error
+    grow_embeddings(model, tokenizer)
     return config, tokenizer, model
 
 

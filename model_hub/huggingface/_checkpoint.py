@@ -220,6 +220,10 @@ def whole_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     part.mkdir(parents=True)
     try:
         yield part
+        for file in part.rglob("*"):
+            if file.is_file():
+                # safetensors lets nobody but the owner read its files; others may read these.
+                file.chmod(file.stat().st_mode | (0o044 & part.stat().st_mode))
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(part, folder)
     finally:

@@ -21,10 +21,9 @@ from model_hub.huggingface._fields import (
     OptimizerKwargs,
     TokenizerKwargs,
     TrialKwargs,
-    key_in,
-    typed_values,
 )
 from model_hub.huggingface._options import OptionKwargs
+from model_hub.huggingface._types import key_in, typed_values
 
 __all__ = [
     "HYPERPARAMETER_TYPES",
@@ -334,7 +333,10 @@ def check_hparams(hparams: MutableMapping[str, Any], experiment_config: Mapping[
         else:
             records = utils.records_per_epoch(experiment_config)
             steps = 0
-            if records and hparams.get("num_train_epochs") is None:
+            # It counts the samples of all rows, the loader will count those of the first few.
+            sections = (hparams, experiment_config.get("data") or {})
+            limited = any(section.get("max_train_samples") for section in sections)
+            if records and hparams.get("num_train_epochs") is None and not limited:
                 steps = count * int(records / int(hparams.get("global_batch_size") or 1))
             # A batch larger than an epoch gives 0, and with it a learning rate of 0.
             hparams["num_training_steps"] = steps or None

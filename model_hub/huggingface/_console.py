@@ -2,8 +2,10 @@
 
 import logging
 import os
+import re
 import signal
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,12 +17,18 @@ from tqdm.auto import tqdm
 from model_hub.huggingface._run import RunResult
 from model_hub.huggingface._run_folder import RunFolder
 
+logger = logging.getLogger("model_hub")
+
 
 class _BarHandler(logging.Handler):
     """Writes log lines to stderr above a progress bar, without breaking it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         tqdm.write(self.format(record), file=sys.stderr)
+
+
+# Libraries that print their own messages, and hand them on to be printed a second time.
+_LIBRARIES = ("transformers", "datasets", "huggingface_hub")
 
 
 def set_up_logging(*, verbose: bool, rank: int) -> None:
@@ -39,17 +47,63 @@ def set_up_logging(*, verbose: bool, rank: int) -> None:
     root.setLevel(logging.INFO if verbose else logging.WARNING)
     ours = logging.getLogger("model_hub")
     ours.setLevel(logging.DEBUG if verbose else logging.INFO)
+    for name in _LIBRARIES:
+        library = logging.getLogger(name)
+        library.handlers[:] = []
+        library.propagate = True
+        if verbose:
+            library.setLevel(logging.INFO)
+    if not verbose:
+        handler.addFilter(_Once())
+        # They are meant for those who write the code, which here is that of libraries.
+        for category in (DeprecationWarning, FutureWarning):
+            warnings.filterwarnings("ignore", category=category)
+    logging.captureWarnings(True)
     if rank > 0:
-        root.setLevel(logging.ERROR)
-        ours.setLevel(logging.ERROR)
+        # The handler too: messages of the libraries' loggers pass by the level of the root.
+        for silent in (root, ours, handler):
+            silent.setLevel(logging.ERROR)
     if rank > 0 or not sys.stderr.isatty():
         datasets.disable_progress_bars()
         transformers.utils.logging.disable_progress_bar()
 
 
+class _Once(logging.Filter):
+    """Lets a warning through once, and of a Hub that cannot be reached the first attempt alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING:
+            return True
+        message = record.getMessage()
+        if record.name.startswith("huggingface_hub"):
+            if message.startswith("Retrying in "):
+                return False
+            attempt = _ATTEMPT.match(message)
+            if attempt:
+                message = (
+                    f"{attempt['host']} cannot be reached ({attempt['reason']}); trying for half a "
+                    "minute. Without a network, set the environment variable HF_HUB_OFFLINE=1."
+                )
+                record.msg, record.args = message, ()
+        if message in self._said:
+            return False
+        self._said.add(message)
+        return True
+
+
+_ATTEMPT = re.compile(r"'(?P<reason>.*)' thrown while requesting \w+ (?P<host>https?://[^/]+)/")
+
+
 class _ShortFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         message = record.getMessage()
+        if record.name == "py.warnings":
+            # Without the file, line and code of the library that warns.
+            message = message.partition("Warning: ")[2].partition("\n")[0] or message
         return (
             message if record.levelno <= logging.INFO else f"{record.levelname.lower()}: {message}"
         )
@@ -78,6 +132,11 @@ class Console:
             tqdm.write(text, file=sys.stdout)
             sys.stdout.flush()
 
+    def warn(self, text: str) -> None:
+        """One warning, on standard error."""
+        if self._enabled:
+            logger.warning("%s", text)
+
     def start(self, total: int, done: int) -> None:
         """Begins the progress bar of ``total`` batches; quiet when there is no terminal."""
         if self._enabled and sys.stderr.isatty():
@@ -100,10 +159,13 @@ class Console:
         """Whether there is a progress bar."""
         return self._bar is not None
 
-    def advance(self, *, epoch: float, loss: float, learning_rate: float, speed: float) -> None:
-        """One batch more.
+    def advance(
+        self, *, batches: int, epoch: float, loss: float, learning_rate: float, speed: float
+    ) -> None:
+        """Some batches more.
 
         Args:
+            batches: how many.
             epoch: epochs trained, with a fraction.
             loss: smoothed loss.
             learning_rate: of the first parameter group.
@@ -115,7 +177,7 @@ class Console:
                 f"{speed:.1f} samples/s",
                 refresh=False,
             )
-            self._bar.update()
+            self._bar.update(batches)
 
     def status(self, status: str) -> None:
         """What the run is doing: ``training``, ``validating``, ``checkpointing``."""
@@ -133,7 +195,8 @@ class Console:
                 better = best_before is None or self._is_better(value, best_before)
                 remark = "  best so far" if better else f"  (best: {_shown(best_before)})"
             rows.append((name, _shown(value), remark))
-        self.say(table(f"validation after {steps} batches, {epochs:.3g} epochs", rows))
+        unit = "epoch" if epochs == 1 else "epochs"
+        self.say(table(f"validation after {steps} batches, {epochs:.3g} {unit}", rows))
 
     def _is_better(self, value: float, before: float) -> bool:
         return value < before if self._smaller_is_better else value > before
@@ -159,18 +222,23 @@ def introduction(
     seed: int,
     picked: Mapping[str, Any],
     folder: RunFolder,
+    *,
+    trained: int = 0,
 ) -> str:
-    """What is said before the training."""
+    """What is said before the training; ``trained`` are the batches of the run that goes on."""
     kind = "GPU" if torch.cuda.is_available() else "CPU"
     lines = [f"{trial} on {slots} {kind}{'s' if slots > 1 else ''}, seed {seed}"]
     if picked:
         shown = ", ".join(f"{name}={_shown(value)}" for name, value in picked.items())
         lines.append(f"picked from the ranges of the hyperparameters: {shown}")
-    return "\n".join([*lines, f"run folder: {os.path.relpath(folder.path)}"])
+    lines.append(f"run folder: {os.path.relpath(folder.path)}")
+    if trained:
+        lines.append(f"continuing after {trained} batches")
+    return "\n".join(lines)
 
 
-def summary(result: RunResult, folder: RunFolder, seconds: float) -> str:
-    """What is said after the training."""
+def summary(result: RunResult, folder: RunFolder, seconds: float, *, trained: int = 0) -> str:
+    """What is said after the training; ``trained`` are the batches of an earlier part of it."""
     path = os.path.relpath(folder.path)
     minutes, rest = divmod(round(seconds), 60)
     took = f"{minutes} min {rest} s" if minutes else f"{rest} s"
@@ -180,11 +248,44 @@ def summary(result: RunResult, folder: RunFolder, seconds: float) -> str:
             f"stopped by {name} after {result.steps_completed} batches; a checkpoint is saved. To "
             f"continue:\n  {folder.resume_command}"
         )
-    rows = [("metrics", f"{path}/metrics.jsonl"), ("plot", f"{path}/plot.png")]
-    if folder.model.is_dir():
-        rows.insert(0, ("model", f"{path}/model"))
-    lines = [f"  {name:<8} {where}" for name, where in rows]
-    return "\n".join([f"done: {result.steps_completed} batches in {took}", *lines])
+    rows = [
+        ("model", folder.model),
+        ("metrics", folder.metrics_file),
+        ("plot", folder.plot_file),
+    ]
+    lines = [f"  {name:<8} {path}/{file.name}" for name, file in rows if file.exists()]
+    new = result.steps_completed - trained
+    done = f"done: {new} batches in {took}"
+    if trained and new:
+        done += f", {result.steps_completed} in all"
+    elif trained:
+        done = f"nothing was left to train: all {trained} batches were trained before"
+    return "\n".join([done, *lines])
+
+
+def interrupted(folder: RunFolder) -> str:
+    """What is said after a second Ctrl-C, or one before the training."""
+    if not folder.path.exists():
+        return "\nmodel-hub: stopped before anything was trained"
+    steps = folder.steps_completed()
+    if not steps:
+        return "\nmodel-hub: stopped at once, before the first checkpoint; nothing can be continued"
+    return f"\nmodel-hub: stopped at once. {_continued(folder, steps)}"
+
+
+def cannot_write(folder: RunFolder, reason: str) -> str:
+    """What is said when the run's folder cannot be written to, for instance on a full disk."""
+    text = f"cannot write to the run's folder {str(folder.path)!r} ({reason}). "
+    steps = folder.steps_completed() if folder.path.exists() else 0
+    if not steps:
+        return text + "Make room there, or name another folder with --output-dir."
+    return f"{text}Make room there. {_continued(folder, steps)}"
+
+
+def _continued(folder: RunFolder, steps: int) -> str:
+    return (
+        f"The last checkpoint has {steps} batches. To continue from it:\n  {folder.resume_command}"
+    )
 
 
 def _shown(value: Any) -> str:

@@ -2,14 +2,15 @@
 
 import contextlib
 import functools
+import gc
 import inspect
 import logging
 import math
-import pathlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import datasets
+import pyarrow as pa
 import torch
 import transformers
 from datasets.fingerprint import Hasher
@@ -18,7 +19,7 @@ from determined.pytorch import samplers
 
 import model_hub
 from model_hub.errors import UserError
-from model_hub.huggingface import _files, _fingerprint, _sampling
+from model_hub.huggingface import _arrow, _files, _fingerprint, _named_data, _samples, _sampling
 from model_hub.huggingface._config import DatasetKwargs, parse_dict_to_dataclasses
 from model_hub.huggingface._options import OptionKwargs
 
@@ -33,14 +34,16 @@ def default_load_dataset(data_config: Mapping[str, Any]) -> datasets.DatasetDict
     ``validation_file`` (csv, json, jsonl, parquet, txt, arrow), which beside a ``dataset_name``
     becomes the split ``validation`` of that. Where there is no validation data,
     the first ``validation_split_percentage`` per cent of the training rows become it and are
-    trained on no more.
+    trained on no more. ``max_train_samples`` and ``max_eval_samples`` leave the first rows of
+    what is then there.
 
     Args:
         data_config: section ``data``; keys other than those of ``DatasetKwargs`` are ignored.
 
     Returns:
         The splits, ``train`` and ``validation`` among them; or, for a data set that has several
-        (MNLI: ``validation_matched`` and ``validation_mismatched``), all that it has.
+        (MNLI: ``validation_matched`` and ``validation_mismatched``) and no percentage, all that it
+        has.
 
     Raises:
         UserError: when nothing is named, a file is missing or broken, or there is no validation
@@ -49,18 +52,18 @@ def default_load_dataset(data_config: Mapping[str, Any]) -> datasets.DatasetDict
     (kwargs,) = parse_dict_to_dataclasses((DatasetKwargs,), data_config)
     check_sources(kwargs)
     if kwargs.dataset_name:
-        splits = _load_named(kwargs)
+        splits = _named_data.load_named(kwargs)
     else:
         splits = datasets.DatasetDict(
             {"train": _files.load_file("data.train_file", str(kwargs.train_file))}
         )
     if kwargs.validation_file:
         splits["validation"] = _files.load_file("data.validation_file", kwargs.validation_file)
-    if not any(name.startswith("validation") for name in splits):
-        splits["train"], splits["validation"] = _split(
-            splits["train"], kwargs.validation_split_percentage
-        )
-    return splits
+    others = any(name.startswith("validation_") for name in splits)
+    percentage = kwargs.validation_split_percentage
+    if "validation" not in splits and (percentage is not None or not others):
+        splits["train"], splits["validation"] = _split(splits["train"], percentage)
+    return _samples.first_rows(splits, kwargs)
 
 
 def check_sources(kwargs: DatasetKwargs) -> None:
@@ -86,6 +89,23 @@ def check_sources(kwargs: DatasetKwargs) -> None:
         _check_percentage(kwargs.validation_split_percentage)
 
 
+def check_splits(raw_datasets: Mapping[str, datasets.Dataset]) -> None:
+    """Checks that there is a split ``validation``, before it is looked for.
+
+    Args:
+        raw_datasets: what :func:`default_load_dataset` has loaded.
+
+    Raises:
+        UserError: when there is none, but others of a name like that.
+    """
+    if "validation" not in raw_datasets:
+        raise UserError(
+            f"data.dataset_name: there is no split 'validation', only {sorted(raw_datasets)}. "
+            "Write data.validation_file, or data.validation_split_percentage (per cent of the "
+            "training data to take for it)."
+        )
+
+
 def _check_percentage(percentage: float | None) -> None:
     if percentage is None:
         raise UserError(
@@ -96,45 +116,6 @@ def _check_percentage(percentage: float | None) -> None:
         raise UserError(
             f"data.validation_split_percentage is {percentage}, but should be between 0 and 100."
         )
-
-
-# Names of old YAMLs whose data set is a script, and the same data under a name that loads.
-_MOVED = {"conll2003": "tomaarsen/conll2003"}
-
-
-def _load_named(kwargs: DatasetKwargs) -> datasets.DatasetDict:
-    name = str(kwargs.dataset_name)
-    if name in _MOVED and not pathlib.Path(name).exists():
-        logger.info("data.dataset_name: %s is a script; loading %s instead.", name, _MOVED[name])
-        name = _MOVED[name]
-    folder = pathlib.Path(name).expanduser()
-    try:
-        if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
-            loaded = datasets.load_from_disk(str(folder))
-        else:
-            loaded = datasets.load_dataset(
-                name, kwargs.dataset_config_name, revision=kwargs.dataset_revision
-            )
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        cause = _files.root_cause(error) if "generating" in str(error) else error
-        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0].rstrip(".")
-        advice = (
-            "Data sets that are Python scripts cannot be loaded any more; take another name, or "
-            "write data.dataset_revision: refs/convert/parquet."
-            if "script" in reason
-            else "Write a data set on the Hugging Face Hub that this machine can reach or has in "
-            "its cache, or a folder."
-        )
-        raise UserError(
-            f"data.dataset_name: cannot load {name!r}"
-            + (f" ({kwargs.dataset_config_name})" if kwargs.dataset_config_name else "")
-            + f": {reason}. {advice}"
-        ) from error
-    if isinstance(loaded, datasets.Dataset):
-        loaded = datasets.DatasetDict({"train": loaded})
-    if "train" not in loaded:
-        raise UserError(f"data.dataset_name: {name!r} has no split 'train', only {sorted(loaded)}.")
-    return loaded
 
 
 def _split(
@@ -232,8 +213,9 @@ def prepare_dataset(
             (model_hub.__version__, transformers.__version__),
         )
     )
+    prepare = functools.partial(function, tokenizer=tokenizer, **function_kwargs)
     return dataset.map(
-        functools.partial(function, tokenizer=tokenizer, **function_kwargs),
+        functools.partial(_prepare_batch, prepare),
         batched=True,
         remove_columns=dataset.column_names,
         num_proc=num_proc,
@@ -241,6 +223,21 @@ def prepare_dataset(
         new_fingerprint=fingerprint,
         desc=description,
     )
+
+
+def _prepare_batch(
+    prepare: Callable[..., Mapping[str, Any]], rows: Mapping[str, Any]
+) -> pa.Table | Mapping[str, Any]:
+    # Asked before, since a function may take columns out of the rows.
+    names = list(rows)
+    # Thousands of lists appear at once; looking whether some of them are garbage costs time.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _arrow.as_table(prepare(rows), names)
+    finally:
+        if collecting:
+            gc.enable()
 
 
 @contextlib.contextmanager
@@ -318,7 +315,7 @@ def training_data_loader(
         collate_fn=collate_fn,
         num_workers=options.dataloader_num_workers if num_workers is None else num_workers,
         drop_last=drop_last,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=options.dataloader_pin_memory and torch.cuda.is_available(),
     )
 
 
@@ -336,10 +333,11 @@ def validation_data_loader(
     """
     if len(dataset) == 0:
         raise UserError("there is no validation data left after preparation.")
+    (options,) = parse_dict_to_dataclasses((OptionKwargs,), context.get_hparams())
     return pytorch.DataLoader(
         dataset,
         batch_size=context.get_per_slot_batch_size(),
         collate_fn=collate_fn,
         num_workers=num_workers,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=options.dataloader_pin_memory and torch.cuda.is_available(),
     )

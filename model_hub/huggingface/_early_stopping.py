@@ -15,10 +15,12 @@ logger = logging.getLogger("model_hub")
 class EarlyStopping(pytorch.PyTorchCallback):
     """Asks Determined to stop after some validations in a row without a better metric.
 
-    Every slot gets the same metrics, so that all of them stop at the same batch.
+    Every slot gets the same metrics, so that all of them stop at the same batch. A training that
+    has stopped itself does not go on when it is started again from its checkpoint, unless the
+    patience has become longer.
 
     Args:
-        context: where the stop is asked for.
+        trial: what is trained; its ``context`` is asked for the stop.
         metric: name of the metric, ``searcher.metric``.
         smaller_is_better: ``searcher.smaller_is_better``.
         patience: validations without improvement that end the training.
@@ -27,14 +29,14 @@ class EarlyStopping(pytorch.PyTorchCallback):
 
     def __init__(
         self,
-        context: pytorch.PyTorchTrialContext,
+        trial: Any,
         metric: str | None,
         *,
         smaller_is_better: bool,
         patience: int,
         threshold: float = 0.0,
     ) -> None:
-        self._context = context
+        self._trial = trial
         self._metric = metric
         self._sign = -1.0 if smaller_is_better else 1.0
         self._patience = patience
@@ -50,6 +52,19 @@ class EarlyStopping(pytorch.PyTorchCallback):
         """Goes on from there."""
         self._best = float(state_dict["best"])
         self._worse_in_a_row = int(state_dict["worse_in_a_row"])
+
+    def on_training_start(self) -> None:
+        """Ends a training that had stopped before, as its checkpoint tells."""
+        if self._worse_in_a_row < self._patience:
+            return
+        logger.info(
+            "%s had not become better for %d validations: there is nothing left to train.",
+            self._metric,
+            self._worse_in_a_row,
+        )
+        self._trial.context.set_stop_requested(True)
+        # Determined's loop would look at the request only after some batches more.
+        self._trial.train_batch = _leave
 
     def on_validation_end(self, metrics: Mapping[str, Any]) -> None:
         """Looks at the metric.
@@ -74,4 +89,9 @@ class EarlyStopping(pytorch.PyTorchCallback):
                 self._metric,
                 self._worse_in_a_row,
             )
-            self._context.set_stop_requested(True)
+            self._trial.context.set_stop_requested(True)
+
+
+def _leave(**_: Any) -> None:
+    """In the place of a training step: out of the loop, as if the stop had been seen there."""
+    raise pytorch._ShouldExit()

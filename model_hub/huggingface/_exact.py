@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from determined import pytorch, util
 
-from model_hub.huggingface import _checkpoint, _data, _description
+from model_hub.huggingface import _checkpoint, _data, _deferred, _description
 from model_hub.huggingface._exact_loader import (
     FETCH,
     NO_BATCH,
@@ -47,6 +47,10 @@ class _ExactCallback(pytorch.PyTorchCallback):
         last = self._context._current_batch_idx
         steps = self._context.get_initial_batch() if last is None else last + 1
         self._validation = {"steps_completed": steps, "metrics": metrics}
+
+    def on_training_workload_end(self, avg_metrics: dict[str, Any], batch_metrics: Any) -> None:
+        """Gives the callbacks that follow numbers where metrics were left on the device."""
+        _deferred.fetch_all(batch_metrics)
 
     def on_checkpoint_save_start(self, checkpoint: dict[str, Any]) -> None:
         """Names weights as the model does, without the prefix of the wrapper for several slots.
@@ -147,7 +151,9 @@ def _all_but_gradients_kept(context: pytorch.PyTorchTrialContext) -> Iterator[No
         group.update(values)
 
 
-def make_exact(trial: Any) -> None:
+def make_exact(
+    trial: Any, standard_callbacks: Callable[[], dict[str, pytorch.PyTorchCallback]] = dict
+) -> None:
     """Lets a trial end the same however often it is stopped, and on any share of the data.
 
     It replaces, on this one trial, the methods that Determined calls by ones that seed before, or
@@ -156,6 +162,8 @@ def make_exact(trial: Any) -> None:
 
     Args:
         trial: a ``PyTorchTrial`` that has ``context``.
+        standard_callbacks: gives callbacks that the trial is to have beside its own, also where
+            its ``build_callbacks`` does not ask its base class.
     """
     if getattr(trial, "_model_hub_is_exact", False):
         return
@@ -178,7 +186,8 @@ def make_exact(trial: Any) -> None:
 
     def seeded_train_batch(batch: Any, epoch_idx: int, batch_idx: int) -> Any:
         seed_random(seed, STEP, rank, batch_idx)
-        return train_batch(batch=batch, epoch_idx=epoch_idx, batch_idx=batch_idx)
+        metrics = train_batch(batch=batch, epoch_idx=epoch_idx, batch_idx=batch_idx)
+        return _deferred.defer(metrics)
 
     def exact_loader(build: Callable[[], Any], purpose: int) -> Callable[[], Any]:
         def build_loader() -> Any:
@@ -212,6 +221,7 @@ def make_exact(trial: Any) -> None:
         return {
             # First, so that no other callback sees the batch that stands for none.
             "model_hub": _ExactCallback(trial, lambda: replays[-1] if replays else None),
+            **standard_callbacks(),
             **build_callbacks(),
         }
 

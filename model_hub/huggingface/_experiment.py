@@ -8,7 +8,7 @@ import os
 import pathlib
 import random
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import ruamel.yaml
@@ -36,6 +36,14 @@ _DEFAULTS: dict[str, Any] = {
     "hyperparameters": {},
     "data": {},
 }
+
+# Mappings in which one key stands, and keys that say how long the training is.
+_ONE_UNIT = (("min_validation_period",), ("min_checkpoint_period",), ("searcher", "max_length"))
+_LENGTHS = (
+    ("hyperparameters", "max_steps"),
+    ("hyperparameters", "num_train_epochs"),
+    ("searcher", "max_length"),
+)
 
 _RANGE_TYPES = ("categorical", "const", "double", "int", "log")
 
@@ -74,6 +82,9 @@ def dump_config(config: Mapping[str, Any]) -> str:
 def override(config: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
     """Applies ``a.b=value`` settings, in the spelling of ``det experiment create --config``.
 
+    What can be said in one way only is said anew: ``min_validation_period.batches=100`` takes the
+    place of ``{epochs: 1}``, and ``hyperparameters.max_steps=2`` that of ``num_train_epochs``.
+
     Args:
         config: the configuration; it is not changed.
         assignments: texts of the form ``key.subkey=value``; the value is read as YAML, and one
@@ -83,6 +94,7 @@ def override(config: Mapping[str, Any], assignments: Iterable[str]) -> dict[str,
         UserError: for a text without ``=``, or a path through something that is no mapping.
     """
     result: dict[str, Any] = copy.deepcopy(dict(config))
+    said: list[tuple[str, ...]] = []
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals or not path.strip():
@@ -106,7 +118,30 @@ def override(config: Mapping[str, Any], assignments: Iterable[str]) -> dict[str,
                     f"{where}: {name!r} is {in_yaml(node)}, which has no keys below it."
                 )
         node[last] = value
+        if value is not None:
+            said.append((*parents, last))
+    for mapping in _ONE_UNIT:
+        units = [(*mapping, unit) for unit in ("batches", "records", "epochs")]
+        _keep_said(result, units, said)
+    _keep_said(result, _LENGTHS, said)
     return result
+
+
+def _keep_said(
+    config: dict[str, Any],
+    alternatives: Sequence[tuple[str, ...]],
+    said: Sequence[tuple[str, ...]],
+) -> None:
+    """Of keys that exclude each other, drops those that are not said, if any is said."""
+    unsaid = [path for path in alternatives if not any(key[: len(path)] == path for key in said)]
+    if len(unsaid) == len(alternatives):
+        return
+    for *parents, last in unsaid:
+        node: Any = config
+        for name in parents:
+            node = node.get(name) if isinstance(node, dict) else None
+        if isinstance(node, dict):
+            node.pop(last, None)
 
 
 def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:

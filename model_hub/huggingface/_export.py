@@ -51,8 +51,9 @@ class Exported:
         what = f"the adapter of a {self.architecture}" if self.is_adapter else self.architecture
         steps = "" if self.steps_completed is None else f", after {self.steps_completed} batches"
         numbers = _model_card.numbers(self.metrics)
+        width = max(map(len, numbers), default=0)
         lines = [f"{shown}: {what}{steps}"]
-        lines += [f"  {name}  {value:g}" for name, value in numbers.items()]
+        lines += [f"  {name:<{width}}  {value:g}" for name, value in numbers.items()]
         return "\n".join(lines)
 
 

@@ -5,6 +5,8 @@ import itertools
 import json
 import pathlib
 import tempfile
+from collections.abc import Iterable
+from typing import Any
 
 import datasets
 import pyarrow.parquet
@@ -14,6 +16,8 @@ from model_hub.huggingface import _file_errors, _files
 
 # A document has to be read whole, which takes seconds from here on.
 _LARGE_DOCUMENT = 200_000_000
+# Half a second for a csv file.
+_READ_WHOLE = 30_000_000
 
 
 def first_rows(key: str, file: str, count: int = 100) -> datasets.Dataset | None:
@@ -83,6 +87,49 @@ def row_count(key: str, file: str) -> int | None:
             return sum(1 for row in csv.reader(lines) if row) - 1
     with path.open("rb") as binary_lines:
         return sum(1 for line in binary_lines if line.strip() or loader == "text")
+
+
+def column_values(key: str, file: str, column: str) -> dict[Any, int] | None:
+    """The values of a column, and the row (from 1) in which each stands first.
+
+    Args:
+        key: the YAML key that names the file, for messages.
+        file: its path.
+        column: name of a column of texts or whole numbers, or of lists of them, whose items are
+            then taken.
+
+    Returns:
+        None where reading all of the file takes long, or it cannot be read so. The values of a csv
+        file are texts.
+
+    Raises:
+        UserError: when a line of it is broken.
+    """
+    path, loader = _files.readable_file(key, file)
+    if loader in ("arrow", "text") or path.stat().st_size > _READ_WHOLE:
+        return None
+    rows: Iterable[Any]
+    try:
+        if loader == "parquet":
+            rows = pyarrow.parquet.read_table(path, columns=[column])[column].to_pylist()
+        elif loader == "csv":
+            with path.open(encoding="utf-8", newline="") as lines:
+                rows = [row[column] for row in csv.DictReader(lines)]
+        elif _files.is_json_lines(path):
+            with path.open(encoding="utf-8") as lines:
+                rows = [json.loads(line).get(column) for line in lines if line.strip()]
+        else:
+            rows = [r.get(column) for r in _files.document_rows(key, path, path.read_bytes())[0]]
+    except (OSError, ValueError, KeyError, AttributeError, csv.Error) as error:
+        line = _file_errors.first_broken_line(loader, path)
+        if line is None:
+            return None
+        raise UserError(f"{key}: {str(path)!r}, line {line[0]}: {line[1]}.") from error
+    first: dict[Any, int] = {}
+    for number, value in enumerate(rows, 1):
+        for item in value if isinstance(value, list) else [value]:
+            first.setdefault(item, number)
+    return first
 
 
 def _csv_head(path: pathlib.Path, count: int) -> bytes:

@@ -1,11 +1,12 @@
 """What of a preparation function and a tokenizer decides about their output, for the cache."""
 
 import ast
+import functools
 import importlib.util
 import inspect
 import json
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import transformers
@@ -37,8 +38,10 @@ def sources(function: Callable[..., Any]) -> dict[str, str]:
     return found
 
 
-def _imported_neighbours(source: str, package: str) -> Iterator[str]:
+@functools.cache
+def _imported_neighbours(source: str, package: str) -> tuple[str, ...]:
     """Names right below ``package`` that are imported; modules, and what is in the package."""
+    found: list[str] = []
     for node in ast.walk(ast.parse(source)):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -51,7 +54,8 @@ def _imported_neighbours(source: str, package: str) -> Iterator[str]:
         prefix = f"{package}." if package else ""
         for name in names:
             if name.startswith(prefix):
-                yield name.removeprefix(prefix).split(".")[0]
+                found.append(name.removeprefix(prefix).split(".")[0])
+    return tuple(found)
 
 
 def tokenizer_state(tokenizer: transformers.PreTrainedTokenizerBase) -> dict[str, Any]:
@@ -78,7 +82,8 @@ def tokenizer_state(tokenizer: transformers.PreTrainedTokenizerBase) -> dict[str
         }
     else:
         pipeline = json.loads(backend.to_str())
-        state["pipeline"] = {
-            k: v for k, v in pipeline.items() if k not in ("padding", "truncation")
-        }
+        # As text: hashing every entry of the vocabulary as an object takes a second.
+        state["pipeline"] = json.dumps(
+            {k: v for k, v in pipeline.items() if k not in ("padding", "truncation")}
+        )
     return state

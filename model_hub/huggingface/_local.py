@@ -100,6 +100,7 @@ def train_experiment(
         )
         controller.recorder = recorder
         controller.periods = periods
+        controller.stop = stop
         with _invalid_hyperparameters_told():
             controller.run()
         # A request to stop at the last batch comes before the last validation.
@@ -121,6 +122,7 @@ class _LocalController(pytorch._PyTorchTrialController):
 
     recorder: Recorder
     periods: _run.Periods
+    stop: StopRequest
 
     def _train_batch(self, batch: Any, epoch_idx: int, batch_idx: int) -> Any:
         metrics = super()._train_batch(batch=batch, epoch_idx=epoch_idx, batch_idx=batch_idx)
@@ -141,6 +143,7 @@ class _LocalController(pytorch._PyTorchTrialController):
         self.recorder.epochs = trained / self._batches_per_epoch()
         self.recorder.console.start(total, trained)
         self.recorder.start_clock()
+        self.stop.training = True
         super()._run()
 
     def _validate(self) -> dict[str, Any]:

@@ -1,8 +1,11 @@
 """What the switches do to a model before it is wrapped: adapters, frozen weights, memory, speed."""
 
+import contextlib
 import dataclasses
 import fnmatch
+import functools
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -14,6 +17,12 @@ from model_hub.huggingface import _checkpoint, _precision
 from model_hub.huggingface._options import OptionKwargs
 
 logger = logging.getLogger("model_hub")
+
+# Types of models that leave some of their weights out of the loss of one task or another: what only
+# pretraining uses (XLNet), global attention, the pooler.
+_WITH_UNUSED_WEIGHTS = frozenset(
+    {"big_bird", "fnet", "funnel", "layoutlm", "led", "longformer", "squeezebert", "xlnet"}
+)
 
 
 def apply_when_wrapped(
@@ -49,9 +58,39 @@ def apply_when_wrapped(
             _precision.autocast_forward(model, dtype, context.device)
         if options.torch_compile:
             compile_in_place(model, options)
-        return _precision.wrap_without_autocast(context, wrap_model, model)
+        with _looking_for_unused_weights(context, model, options.ddp_find_unused_parameters):
+            return _precision.wrap_without_autocast(context, wrap_model, model)
 
     context.wrap_model = wrap_prepared  # type: ignore[method-assign]
+
+
+@contextlib.contextmanager
+def _looking_for_unused_weights(
+    context: pytorch.PyTorchTrialContext, model: torch.nn.Module, wanted: bool | None
+) -> Iterator[None]:
+    """Lets a model that is wrapped in here for several slots leave weights out of the loss.
+
+    DistributedDataParallel waits for a gradient of every weight, unless it is told to look first.
+
+    Args:
+        context: the trial's context, which wraps models.
+        model: the model.
+        wanted: the switch; None decides by the model's type.
+    """
+    if wanted is None:
+        config: Any = getattr(model, "config", None)
+        wanted = getattr(config, "model_type", None) in _WITH_UNUSED_WEIGHTS
+    if not wanted:
+        yield
+        return
+    context._PyTorchDistributedDataParallel = functools.partial(  # type: ignore[assignment]
+        type(context)._PyTorchDistributedDataParallel, find_unused_parameters=True
+    )
+    try:
+        yield
+    finally:
+        # The class's own shows again.
+        del context._PyTorchDistributedDataParallel
 
 
 def prepared(model: torch.nn.Module, options: OptionKwargs) -> torch.nn.Module:

@@ -39,8 +39,17 @@ class OptionKwargs:
         early_stopping_threshold: a metric is better only if it is so by more than this.
         group_by_length: put samples of similar length into one batch, which saves padding. Costs:
             the order is less random.
+        ddp_find_unused_parameters: with several slots, look at every step for weights that the loss
+            does not depend on; torch refuses to train with such weights otherwise. null does so for
+            models that are known to have them, such as XLNet. Costs: a little time a step.
         dataloader_num_workers: processes that load training data ahead. Costs: their memory, and
             cores of the CPU.
+        dataloader_pin_memory: keep batches in memory from which a GPU copies faster; without a GPU
+            it has no effect. Costs: memory that cannot be swapped out.
+        max_train_samples: train on the first so many rows of the data only, cut off before
+            anything is prepared; more than there are means all. Costs: the rest is not learned
+            from.
+        max_eval_samples: the same for each validation split.
     """
 
     yaml_section: ClassVar[str] = "hyperparameters"
@@ -60,7 +69,11 @@ class OptionKwargs:
     early_stopping_patience: int | None = None
     early_stopping_threshold: float = 0.0
     group_by_length: bool = False
+    ddp_find_unused_parameters: bool | None = None
     dataloader_num_workers: int = 0
+    dataloader_pin_memory: bool = True
+    max_train_samples: int | None = None
+    max_eval_samples: int | None = None
 
     def __post_init__(self) -> None:
         """Finds what cannot be, while the keys are known.
@@ -70,11 +83,15 @@ class OptionKwargs:
         """
         problems = []
         if self.bf16 and self.fp16:
-            problems.append("hyperparameters.bf16 and fp16 are both true; write one of them")
+            problems.append(
+                "hyperparameters.bf16 and hyperparameters.fp16 are both true; write one of them"
+            )
         for name, least in (
             ("gradient_accumulation_steps", 1),
             ("early_stopping_patience", 1),
             ("dataloader_num_workers", 0),
+            ("max_train_samples", 1),
+            ("max_eval_samples", 1),
         ):
             value = getattr(self, name)
             if value is not None and value < least:

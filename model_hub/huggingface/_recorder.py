@@ -1,5 +1,6 @@
 """Where a run on this machine reports to: its folder, TensorBoard, and the console."""
 
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,11 @@ from torch.utils import tensorboard
 from model_hub.huggingface import _plot
 from model_hub.huggingface._console import Console
 from model_hub.huggingface._run_folder import Checkpoint, RunFolder
+
+# Time between two looks of the progress bar at the training.
+_REFRESH_SECONDS = 0.2
+
+logger = logging.getLogger("model_hub")
 
 
 class Recorder:
@@ -45,6 +51,9 @@ class Recorder:
         self._values: dict[int, float] = {}
         self._writer: tensorboard.SummaryWriter | None = None
         self._loss: float | None = None
+        # Losses of the batches that the progress bar does not show yet.
+        self._losses: list[Any] = []
+        self._shown = 0.0
         self._samples = 0
         self._since = time.monotonic()
 
@@ -82,18 +91,30 @@ class Recorder:
         self._samples += samples
         if not self.console.shows_progress:
             return
-        value = float(np.mean(loss)) if loss is not None else float("nan")
-        # As smooth as an average over the last twenty batches.
-        self._loss = value if self._loss is None else self._loss + (value - self._loss) / 20
-        self.console.advance(
-            epoch=epoch,
-            loss=self._loss,
-            learning_rate=self.learning_rate(),
-            speed=self._samples / max(time.monotonic() - self._since, 1e-9),
-        )
+        self._losses.append(loss)
+        if time.monotonic() - self._shown >= _REFRESH_SECONDS:
+            self._show_progress()
+
+    def _show_progress(self) -> None:
+        """Reads the losses, for which a GPU has to catch up, and so not those of every batch."""
+        for loss in self._losses:
+            value = float(np.mean(loss)) if loss is not None else float("nan")
+            # As smooth as an average over the last twenty batches.
+            self._loss = value if self._loss is None else self._loss + (value - self._loss) / 20
+        self._shown = time.monotonic()
+        if self._losses and self._loss is not None:
+            self.console.advance(
+                batches=len(self._losses),
+                epoch=self.epochs,
+                loss=self._loss,
+                learning_rate=self.learning_rate(),
+                speed=self._samples / max(self._shown - self._since, 1e-9),
+            )
+        self._losses.clear()
 
     def training_report(self, steps: int, metrics: Mapping[str, Any]) -> None:
         """Averages over the batches since the last report."""
+        self._show_progress()
         now = time.monotonic()
         record = {
             "group": "training",
@@ -162,8 +183,14 @@ class Recorder:
         self.console.close()
         if self._writer is not None:
             self._writer.close()
-        if self.writes:
+        if not self.writes:
+            return
+        try:
             _plot.plot_metrics(self.folder.read_metrics(), self.folder.plot_file, self._metric)
+        except OSError as error:
+            # A run that has failed because the disk is full says so; one that is through lacks no
+            # more than the picture.
+            logger.debug("no picture of the run: %s", error)
 
 
 def _scalar(value: Any) -> Any:

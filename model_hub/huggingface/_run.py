@@ -3,10 +3,12 @@
 import contextlib
 import dataclasses
 import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import determined as det
+import torch
 from determined import pytorch
 
 from model_hub.errors import UserError
@@ -142,19 +144,42 @@ def slots_of_this_run() -> int:
 def _search_goes_on(config: Mapping[str, Any]) -> Iterator[None]:
     """Tells a search that values which it has chosen cannot work, so that it tries others.
 
+    So does a GPU whose memory is too small, if the search has chosen what the size depends on.
     Other errors, such as a file that is not there, end every trial, and the search with them.
     """
+    searched = [
+        name for name, space in (config.get("hyperparameters") or {}).items() if _varies(space)
+    ]
     try:
         yield
     except UserError as error:
-        searched = [
-            f"hyperparameters.{name} "
-            for name, space in (config.get("hyperparameters") or {}).items()
-            if isinstance(space, Mapping) and space.get("type", "const") != "const"
-        ]
-        if any(key in f"{error} " for key in searched):
+        # Its message names the keys, of which one may be the head of others: peft, peft.r.
+        if any(re.search(rf"\bhyperparameters\.{re.escape(n)}\b", str(error)) for n in searched):
             raise det.InvalidHP(str(error)) from error
         raise
+    except torch.OutOfMemoryError as error:
+        if not _DECIDE_ABOUT_MEMORY.isdisjoint(searched):
+            raise det.InvalidHP(
+                f"the GPU's memory is too small for these values: {error}"
+            ) from error
+        raise
+
+
+# Hyperparameters by which a training may need more memory than there is.
+_DECIDE_ABOUT_MEMORY = frozenset(
+    {"global_batch_size", "pretrained_model_name_or_path", "model_name", "gradient_checkpointing",
+     "peft", "freeze", "bf16", "fp16", "dtype", "attn_implementation", "optim"}
+)  # fmt: skip
+
+
+def _varies(space: Any) -> bool:
+    """Whether a hyperparameter, or one of those below it, is a range and not one value."""
+    if not isinstance(space, Mapping):
+        return False
+    kind = space.get("type")
+    if isinstance(kind, str):
+        return kind != "const"
+    return any(_varies(below) for below in space.values())
 
 
 def run_on_cluster(trial_class: type[pytorch.PyTorchTrial], info: det.ClusterInfo) -> None:
@@ -178,7 +203,11 @@ def run_on_cluster(trial_class: type[pytorch.PyTorchTrial], info: det.ClusterInf
         _search_goes_on(config),
     ):
         _settings.check_settings(
-            trial_class, hparams, config.get("data") or {}, slots=slots_of_this_run()
+            trial_class,
+            hparams,
+            config.get("data") or {},
+            slots=slots_of_this_run(),
+            searcher=config.get("searcher"),
         )
         context._set_default_gradient_compression(bool(optimizations["gradient_compression"]))
         context._set_default_average_aggregated_gradients(

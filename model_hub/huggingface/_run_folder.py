@@ -210,6 +210,10 @@ class RunFolder:
         found = [Checkpoint(entry["uuid"], entry["steps_completed"]) for entry in entries]
         return [entry for entry in found if (self.checkpoints / entry.uuid).is_dir()]
 
+    def steps_completed(self) -> int:
+        """Batches trained up to the newest checkpoint; 0 if there is none."""
+        return max((entry.steps_completed for entry in self.all_checkpoints()), default=0)
+
     def keep_checkpoints(self, kept: list[Checkpoint]) -> None:
         """Makes ``kept`` the list of checkpoints, and deletes all others, unfinished ones too."""
         write_text(

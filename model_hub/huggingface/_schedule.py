@@ -46,7 +46,8 @@ class DeferredLRScheduler(LRScheduler):
             raise UserError(
                 "the length of the learning-rate schedule is not known: run the trial through "
                 "'python3 -m model_hub.huggingface.train', or write records_per_epoch (the number "
-                "of training samples) or hyperparameters.num_training_steps."
+                "of training samples, if there is no max_train_samples) or "
+                "hyperparameters.num_training_steps."
             )
         return self._scheduler
 
@@ -72,8 +73,8 @@ def num_warmup_steps(scheduler_kwargs: LRSchedulerKwargs, num_training_steps: in
     steps = scheduler_kwargs.num_warmup_steps or scheduler_kwargs.warmup_ratio
     if steps < 0 or not 0 <= scheduler_kwargs.warmup_ratio <= 1:
         raise UserError(
-            "hyperparameters.num_warmup_steps should be 0 or more and warmup_ratio between 0 and "
-            f"1, but they are {scheduler_kwargs.num_warmup_steps} and "
+            "hyperparameters.num_warmup_steps should be 0 or more and hyperparameters.warmup_ratio "
+            f"between 0 and 1, but they are {scheduler_kwargs.num_warmup_steps} and "
             f"{scheduler_kwargs.warmup_ratio}."
         )
     if scheduler_kwargs.num_warmup_steps >= 1:
@@ -107,8 +108,8 @@ def build_default_lr_scheduler(
             )
         except (TypeError, ValueError) as error:
             raise UserError(
-                f"hyperparameters.lr_scheduler_kwargs: {further} does not suit lr_scheduler_type "
-                f"{kind.value!r}: {error}"
+                f"hyperparameters.lr_scheduler_kwargs: {further} does not suit "
+                f"hyperparameters.lr_scheduler_type {kind.value!r}: {error}"
             ) from error
         return scheduler
 
@@ -122,6 +123,17 @@ def build_default_lr_scheduler(
 def wants_metric(scheduler: LRScheduler) -> bool:
     """Whether the schedule takes its step after a validation, from a metric."""
     return isinstance(scheduler, (ReduceLROnPlateau, GreedyLR))
+
+
+def step_mode(scheduler: LRScheduler) -> pytorch.LRScheduler.StepMode:
+    """How ``context.wrap_lr_scheduler`` is to step a schedule, for trials that wrap their own.
+
+    Most take a step after every batch. Those that look at a metric
+    (``lr_scheduler_type: reduce_lr_on_plateau`` or ``greedy``) take theirs after a validation, from
+    the callback in :meth:`BaseTransformerTrial.build_callbacks`.
+    """
+    modes = pytorch.LRScheduler.StepMode
+    return modes.MANUAL_STEP if wants_metric(scheduler) else modes.STEP_EVERY_BATCH
 
 
 class MetricScheduleCallback(pytorch.PyTorchCallback):

@@ -1,13 +1,15 @@
 """What is wrong in sections ``hyperparameters`` and ``data``, before anything is loaded."""
 
 import dataclasses
+import difflib
+import fnmatch
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from determined import pytorch
 
 from model_hub.errors import UserError
-from model_hub.huggingface import _config
+from model_hub.huggingface import _config, _samples
 
 
 def check_settings(
@@ -17,6 +19,7 @@ def check_settings(
     *,
     slots: int,
     strict: bool = False,
+    searcher: Mapping[str, Any] | None = None,
 ) -> None:
     """Finds what is wrong in the YAML before anything is loaded, and complains of all of it.
 
@@ -27,10 +30,13 @@ def check_settings(
         data_config: section ``data``.
         slots: processes that share a batch.
         strict: keys that nobody reads are errors.
+        searcher: section ``searcher``, whose metric is held against those that the trial reports,
+            if it says which; None leaves that to the first validation.
 
     Raises:
         UserError: naming all values of a wrong type or out of their range, a batch size that the
-            slots cannot share, and in strict mode all unknown keys.
+            slots cannot share, values that contradict each other, and in strict mode all unknown
+            keys.
     """
     hyperparameter_types = getattr(trial_class, "hyperparameter_types", ())
     data_types = getattr(trial_class, "data_types", ())
@@ -41,6 +47,9 @@ def check_settings(
     ]
     if not problems:
         problems += batch_problems(hparams.get("global_batch_size"), slots)
+        problems += _samples.contradictions(hparams, data_config)
+    if searcher is not None:
+        problems += metric_problems(trial_class, searcher.get("metric"))
     if strict and hyperparameter_types:
         try:
             _config.check_keys(hparams, data_config, hyperparameter_types, data_types, strict=True)
@@ -90,6 +99,41 @@ def _refused(cls: type, given: Mapping[str, Any]) -> list[str]:
     except UserError as error:
         return [str(error)]
     return []
+
+
+def metric_problems(trial_class: type[pytorch.PyTorchTrial], metric: Any) -> list[str]:
+    """What is wrong with a ``searcher.metric`` of a trial that says what it reports, or none."""
+    names = getattr(trial_class, "metric_names", ())
+    if not isinstance(metric, str) or any(fnmatch.fnmatchcase(metric, name) for name in names):
+        return []
+    if not names:
+        return []
+    near = difflib.get_close_matches(metric.lower(), [n for n in names if "*" not in n], 1, 0.6)
+    return [
+        f"searcher.metric is {metric!r}, which {trial_class.__name__} does not report"
+        f"{f'; did you mean {near[0]}? It' if near else '; it'} reports {', '.join(names)}"
+    ]
+
+
+def lengths_not_read(config: Mapping[str, Any]) -> list[str]:
+    """A message for each length of the training that does not count, as another one says it.
+
+    Args:
+        config: the configuration; its sections may be of any type.
+    """
+    said = [
+        f"{section}.{name}"
+        for section, name in (
+            ("hyperparameters", "max_steps"),
+            ("hyperparameters", "num_train_epochs"),
+            ("searcher", "max_length"),
+        )
+        if (config.get(section) or {}).get(name) is not None
+    ]
+    return [
+        f"{name} is not read, as {said[0]} says the length already; remove one of them"
+        for name in said[1:]
+    ]
 
 
 def batch_problems(batch: Any, slots: int) -> list[str]:

@@ -4,16 +4,36 @@ import collections.abc
 import contextlib
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from determined import core
 
 
+class StoppedAtOnce(KeyboardInterrupt):
+    """The run was stopped by a signal, without a checkpoint.
+
+    Args:
+        signum: number of the signal.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
 class StopRequest(core.DummyPreemptContext):
-    """Asks the loop to stop on SIGINT or SIGTERM, on all slots at the same batch."""
+    """Asks the loop to stop on SIGINT or SIGTERM, on all slots at the same batch.
+
+    Attributes:
+        received: number of the signal.
+        training: whether the loop runs; before, while data is prepared, there is nothing to save.
+    """
 
     received: int | None = None
+    training: bool = False
+    _received_at: float = 0.0
 
     def should_preempt(self, auto_ack: bool = True) -> bool:
         if self._dist.size == 1:
@@ -22,8 +42,12 @@ class StopRequest(core.DummyPreemptContext):
 
     def handle(self, signum: int, _frame: Any) -> None:
         """Signal handler: the first time a request, the second time the end."""
-        if self.received is not None:
-            raise KeyboardInterrupt
+        now = time.monotonic()
+        if self._dist.size > 1 and self.received is not None and now - self._received_at < 1:
+            return  # Of Ctrl-C every process hears twice: from the terminal and from torchrun.
+        if self.received is not None or not self.training:
+            raise StoppedAtOnce(signum)
+        self._received_at = now
         self.received = signum
         if self._dist.rank == 0:
             print("\nstopping after this batch; once more stops at once", file=sys.stderr)

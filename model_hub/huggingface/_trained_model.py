@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import transformers
 
+from model_hub import _hub
 from model_hub.errors import UserError
 from model_hub.huggingface import _architectures, _description, _export, _found_checkpoint
 
@@ -70,9 +71,10 @@ def load(
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{folder!r}: cannot load configuration and tokenizer: {str(error).splitlines()[0]} "
-            "Write the folder of an exported model, a run or a checkpoint, or the name of a model "
-            "on the Hugging Face Hub that this machine can reach or has in its cache."
+            f"{folder!r}: cannot load configuration and tokenizer: "
+            f"{_hub.why_not_loaded(folder, error)}. Write the folder of an exported model, a run "
+            "or a checkpoint, or the name of a model on the Hugging Face Hub that this machine can "
+            "reach or has in its cache."
         ) from error
     architecture = next(iter(config.architectures or []), "")
     own_task = _architectures.task_of(architecture)

@@ -13,10 +13,11 @@ from model_hub.huggingface import (
     _build,
     _config,
     _early_stopping,
-    _embeddings,
     _exact,
     _loss,
+    _loss_watch,
     _model_options,
+    _samples,
     _schedule,
 )
 from model_hub.huggingface._options import OptionKwargs
@@ -71,6 +72,13 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
     data_config: AttrDict
     exp_config: AttrDict
 
+    def __new__(
+        cls, context: pytorch.PyTorchTrialContext, *_: Any, **__: Any
+    ) -> "BaseTransformerTrial":
+        # Before any __init__: a subclass may load its data before it calls the one below.
+        _samples.pass_on_in(context)
+        return super().__new__(cls)
+
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         self.context = context
         self.check_hparams()
@@ -87,7 +95,6 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
             self.model_kwargs,
             use_pretrained_weights=self.hparams.use_pretrained_weights,
         )
-        _embeddings.grow_embeddings(model, self.tokenizer)
         self.model = context.wrap_model(model)
         self.optimizer = context.wrap_optimizer(
             _build.build_default_optimizer(self.model, optimizer_kwargs)
@@ -95,9 +102,7 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         self.lr_scheduler = _schedule.build_default_lr_scheduler(self.optimizer, scheduler_kwargs)
         context.wrap_lr_scheduler(
             self.lr_scheduler,  # type: ignore[arg-type] # Determined names torch's older base class.
-            pytorch.LRScheduler.StepMode.MANUAL_STEP
-            if _schedule.wants_metric(self.lr_scheduler)
-            else pytorch.LRScheduler.StepMode.STEP_EVERY_BATCH,
+            _schedule.step_mode(self.lr_scheduler),
         )
         self.grad_clip_fn: Callable[[Iterable[torch.Tensor]], Any] | None = (
             functools.partial(
@@ -122,11 +127,12 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         self.hparams = _attributed(self, "hparams", self.context.get_hparams)
         self.data_config = _attributed(self, "data_config", self.context.get_data_config)
         self.exp_config = _attributed(self, "exp_config", self.context.get_experiment_config)
+        _samples.pass_on(self.hparams, self.data_config)
         # Where old trial files find it; Determined has moved it since.
         vars(self.context.experimental).setdefault("wrap_reducer", self.context.wrap_reducer)
         (self._options,) = _config.parse_dict_to_dataclasses((OptionKwargs,), self.hparams)
         _config.accumulate_gradients(self.context, self._options, self.exp_config)
-        _exact.make_exact(self)
+        _exact.make_exact(self, functools.partial(BaseTransformerTrial.build_callbacks, self))
         if self.context.distributed.rank > 0:
             # Every slot finds the same; it is said once.
             logger.setLevel(logging.ERROR)
@@ -160,15 +166,18 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         """
 
     def build_callbacks(self) -> dict[str, pytorch.PyTorchCallback]:
-        """Callbacks of the trial; a subclass that has its own adds them to these.
+        """Callbacks of the trial; those of a subclass come on top of these.
 
         Returns:
-            The one that steps the schedule after a validation, if it wants that
-            (``reduce_lr_on_plateau``, ``greedy``), and the one that stops early.
+            The one that warns of a loss that is no number, the one that steps the schedule after a
+            validation, if it wants that (``reduce_lr_on_plateau``, ``greedy``), and the one that
+            stops early.
         """
         searcher = self.exp_config.get("searcher") or {}
         metric = searcher.get("metric")
-        callbacks: dict[str, pytorch.PyTorchCallback] = {}
+        callbacks: dict[str, pytorch.PyTorchCallback] = {
+            "loss_watch": _loss_watch.LossWatch(self.context)
+        }
         scheduler = getattr(self, "lr_scheduler", None)
         if scheduler is not None and _schedule.wants_metric(scheduler):
             callbacks["lr_scheduler"] = _schedule.MetricScheduleCallback(
@@ -176,7 +185,7 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
             )
         if self._options.early_stopping_patience is not None:
             callbacks["early_stopping"] = _early_stopping.EarlyStopping(
-                self.context,
+                self,
                 metric,
                 smaller_is_better=searcher.get("smaller_is_better") is not False,
                 patience=self._options.early_stopping_patience,

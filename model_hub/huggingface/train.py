@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import determined as det
 from determined import common
 
+from model_hub import _failure
 from model_hub.errors import UserError
 from model_hub.huggingface import _experiment, _run
 
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         _run.run_on_cluster(trial_class, info)
     except UserError as error:
-        print(f"model-hub: error: {error}", file=sys.stderr)
+        _failure.tell(error)
         return 2
     return 0
 

@@ -1,4 +1,4 @@
-"""A search on a cluster: values that cannot work end a trial, not the search."""
+"""A search on a cluster: values that cannot work, or a bad metric, end a trial, not the search."""
 
 import pathlib
 import shutil
@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from agent import Agent
 from master import Master
+from records import Allocation
 from workspaces import ENTRYPOINT, EXAMPLE, changed
+
+TRIALS = pathlib.Path(__file__).parent / "trials"
 
 
 @pytest.fixture
@@ -55,3 +58,69 @@ def test_values_that_cannot_work_end_the_trial_alone(
     run = agent.start(wrong_file, context, hparams=changed(hparams, global_batch_size=8))
     assert run.wait(expect=None) != 0
     assert "data.train_file" in run.output()
+
+
+def test_a_bad_trial_ends_early(
+    config: dict[str, Any], tmp_path: pathlib.Path, master: Master, agent: Agent
+) -> None:
+    """By itself, as it gets no better; or since the search has seen better ones."""
+    context = tmp_path / "context"
+    context.mkdir()
+    shutil.copy(TRIALS / "masking_trial.py", context)
+    config = changed(
+        config,
+        entrypoint=ENTRYPOINT.replace("qa_trial:QATrial", "masking_trial:MaskingTrial"),
+        hyperparameters={
+            **config["hyperparameters"],
+            "model_mode": "masked-lm",
+            "global_batch_size": 8,
+            "max_steps": None,
+            "early_stopping_patience": 2,
+            "learning_rate": {"type": "categorical", "vals": [0.0, 1.0]},
+        },
+        searcher={
+            **config["searcher"],
+            "metric": "validation_loss",
+            "smaller_is_better": True,
+            "max_time": 20,
+        },
+        min_validation_period={"batches": 2},
+        scheduling_unit=1,
+    )
+    hparams = config["hyperparameters"]
+
+    first = agent.start(config, context, hparams=changed(hparams, learning_rate=0.0))
+    first.wait()
+    assert set(master.reported("validation", first.trial.id)) == {2, 4, 6}
+    # Started again, it has nothing to do.
+    checkpoints, reports = list(master.checkpoints), list(master.metrics)
+    assert master.latest_checkpoint(first.trial.id).steps_completed == 6
+    again = agent.restart(first)
+    again.wait()
+    assert "nothing left to train" in again.output()
+    assert master.checkpoints == checkpoints and master.metrics == reports
+
+    at_rung = {}
+
+    def decide(allocation: Allocation) -> None:
+        """As adaptive_asha does at a rung: only the best of its trials train on."""
+        for trial in (first.trial, second.trial):
+            at_rung[trial.id] = master.reported("validation", trial.id)[2]
+        if at_rung[second.trial.id]["validation_loss"] > at_rung[first.trial.id]["validation_loss"]:
+            master.preempt(allocation)
+
+    second = agent.start(
+        config,
+        context,
+        hparams=changed(hparams, learning_rate=1.0),
+        experiment_id=first.trial.experiment_id,
+    )
+    # Between two validations; the search has had the first of them.
+    master.at_batch(3, decide, second.trial.id)
+    second.wait()
+    # What time_metric names has to be among the metrics.
+    assert [metrics["batches"] for metrics in at_rung.values()] == [2, 2]
+    assert set(master.reported("validation", second.trial.id)) == {2}
+    assert master.latest_checkpoint(second.trial.id).steps_completed == 3
+    assert second.allocation.acknowledged and second.left_behind == []
+    assert "Traceback" not in second.output() and master.early_exits == []

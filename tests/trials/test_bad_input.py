@@ -200,7 +200,11 @@ def test_batch_that_slots_cannot_share(
         ({"hyperparameters__optim": "adamw"}, ["hyperparameters.optim", "adamw_torch"]),
         (
             {"hyperparameters__pretrained_model_name_or_path": "/no/such/folder"},
-            ["pretrained_model_name_or_path", "/no/such/folder"],
+            ["pretrained_model_name_or_path", "there is no folder '/no/such/folder'"],
+        ),
+        (
+            {"hyperparameters__pretrained_model_name_or_path": "no-such-model"},
+            ["no folder 'no-such-model' (looked in ", "as HF_HUB_OFFLINE is set"],
         ),
         ({"data__train_file": ...}, ["data.train_file"]),
         ({"data__validation_file": ...}, ["data.validation_split_percentage"]),
@@ -231,7 +235,18 @@ def test_null_and_keys_that_are_no_text(complaint: Complaint, workspace: Workspa
 
 
 def test_metric_that_the_trial_does_not_report(complaint: Complaint) -> None:
-    text = complaint(kept=True, searcher__metric="f2")
+    """Before anything is trained, as the trial says what it reports; else at the validation."""
+    text = complaint(searcher__metric="f2")
+    assert "searcher.metric is 'f2', which QATrial does not report" in text and "f1" in text
+
+
+def test_metric_of_a_trial_that_does_not_say_what_it_reports(
+    complaint: Complaint, workspace: Workspace
+) -> None:
+    (workspace.root / "silent_trial.py").write_text(
+        "from qa_trial import QATrial\n\n\nclass SilentTrial(QATrial):\n    metric_names = ()\n"
+    )
+    text = complaint(kept=True, searcher__metric="f2", entrypoint="silent_trial:SilentTrial")
     assert "searcher.metric is 'f2'" in text and "exact_match, f1" in text
 
 
@@ -241,7 +256,8 @@ def test_metric_that_the_trial_does_not_report(complaint: Complaint) -> None:
         ([], ["CONFIG.yaml", "--resume"]),
         (["nowhere.yaml"], ["nowhere.yaml"]),
         (["--resume", "nowhere"], ["--resume", "nowhere"]),
-        (["broken.yaml"], ["broken.yaml", "line 3"]),
+        (["broken.yaml"], ["broken.yaml", "line 3", "begins in line 2"]),
+        (["fine.yaml", "--resume", "x"], ["--resume", "'fine.yaml'", "--config"]),
         (["list.yaml"], ["list.yaml"]),
         (["fine.yaml", "--config", "hyperparameters"], ["--config", "key=value"]),
         (["fine.yaml", "--config", "name.x=1"], ["--config name.x"]),

@@ -1,4 +1,5 @@
-"""A run of every task that is stopped in the middle and continued ends as if it had not been."""
+"""A run of every task that is stopped in the middle and continued ends as if it had not been; and
+what people switch on together most often works for every task."""
 
 import os
 import pathlib
@@ -12,11 +13,49 @@ from task_runs import validations_of
 
 from model_hub import cli
 from model_hub._new.tasks import TASKS
-from model_hub.huggingface import _local
+from model_hub.huggingface import _checkpoint, _local, _model_options
 
 BATCHES = 10
 # Between two updates of the weights, in the middle of an epoch.
 STOP = 7
+ROWS = {"train": 70, "validation": 12}
+PLAIN = {
+    "gradient_accumulation_steps": "3",
+    "max_train_samples": str(ROWS["train"]),
+    "max_eval_samples": str(ROWS["validation"]),
+}
+SWITCHED = {
+    **PLAIN,
+    "bf16": "true",
+    "peft": "{peft_type: LORA, r: 4, target_modules: all-linear}",
+    "gradient_checkpointing": "true",
+    "group_by_length": "true",
+}
+# Of every kind of model there is another task whose run is stopped with all switches on.
+STOPPED_WITHOUT_SWITCHES = (
+    "question-answering",
+    "text-classification",
+    "masked-language-modeling",
+    "summarization",
+)
+
+
+def train(name: str, run: str, switches: dict[str, str], batches: int) -> int:
+    words = ["train", f"{TASKS[name].short_name}.yaml", "--output-dir", run]
+    for option in (
+        f"hyperparameters.max_steps={batches}",
+        "min_validation_period={batches: 5}",
+        "scheduling_unit=1",
+        *(f"hyperparameters.{key}={value}" for key, value in switches.items()),
+    ):
+        words += ["--config", option]
+    return cli.main(words)
+
+
+def switches_of(name: str) -> dict[str, str]:
+    """All that the task's model can: transformers' XLNet has no gradient checkpointing."""
+    lacking = {"gradient_checkpointing"} if TASKS[name].family == "xlnet" else set()
+    return {key: value for key, value in SWITCHED.items() if key not in lacking}
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -27,16 +66,21 @@ def test_ends_as_if_never_stopped(
     monkeypatch.chdir(tmp_path)
     assert cli.main(["new", name, "project"]) == 0
     monkeypatch.chdir("project")
-    options = [
-        f"hyperparameters.max_steps={BATCHES}",
-        "hyperparameters.gradient_accumulation_steps=3",
-        "min_validation_period={batches: 5}",
-        "scheduling_unit=1",
-    ]
-    words = ["train", f"{TASKS[name].short_name}.yaml"]
-    for option in options:
-        words += ["--config", option]
-    assert cli.main([*words, "--output-dir", "whole"]) == 0
+    trials: list[Any] = []
+    export_trial = _checkpoint.export_trial
+    monkeypatch.setattr(
+        _checkpoint,
+        "export_trial",
+        lambda trial, target: trials.append(trial) or export_trial(trial, target),
+    )
+    switches = switches_of(name)
+    if name in STOPPED_WITHOUT_SWITCHES:
+        # Once, without a stop.
+        assert train(name, "switched", switches, batches=3) == 0
+        check_switches(trials[-1], switches)
+        switches = PLAIN
+    assert train(name, "whole", switches, BATCHES) == 0
+    check_switches(trials[-1], switches)
 
     train_batch = _local._LocalController._train_batch
 
@@ -47,7 +91,7 @@ def test_ends_as_if_never_stopped(
 
     with monkeypatch.context() as patched:
         patched.setattr(_local._LocalController, "_train_batch", stop_in_the_middle)
-        assert cli.main([*words, "--output-dir", "stopped"]) == 128 + signal.SIGTERM
+        assert train(name, "stopped", switches, BATCHES) == 128 + signal.SIGTERM
     assert not pathlib.Path("stopped/model").exists()
     assert cli.main(["train", "--resume", "stopped"]) == 0
 
@@ -57,3 +101,22 @@ def test_ends_as_if_never_stopped(
     validations = validations_of(pathlib.Path("whole"))
     assert validations == validations_of(pathlib.Path("stopped"))
     assert [each["steps_completed"] for each in validations][-2:] == [5, BATCHES]
+
+
+def check_switches(trial: Any, switches: dict[str, str]) -> None:
+    """That each of them has reached the trial; that it then does something is tested elsewhere."""
+    assert {split: len(rows) for split, rows in trial.raw_datasets.items()} == ROWS
+    assert trial.context._aggregation_frequency == 3
+    assert _checkpoint.has_adapter(trial.model) == ("peft" in switches)
+    base: Any = _checkpoint.without_adapter(trial.model)
+    assert bool(base.is_gradient_checkpointing) == ("gradient_checkpointing" in switches)
+    if "peft" not in switches:
+        return
+    trained = {n for n, p in trial.model.named_parameters() if p.requires_grad}
+    head = _model_options.new_head(base)
+    assert trained and all("lora_" in n or any(f".{h}." in n for h in head) for n in trained)
+    lengths = [max(len(r) for r in each) if isinstance(each[0], list) else len(each)
+               for each in trial.train_dataset["input_ids"]]  # fmt: skip
+    first = next(iter(trial.build_training_data_loader().batch_sampler))
+    # A batch of neighbours, the longest row of all first.
+    assert lengths[first[0]] == max(lengths)

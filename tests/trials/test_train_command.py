@@ -105,6 +105,8 @@ def ruamel_load(path: pathlib.Path) -> Config:
 
 
 def test_exported_model_is_the_trained_one(plain_run: pathlib.Path) -> None:
+    modes = {path.stat().st_mode & 0o777 for path in (plain_run / "model").iterdir()}
+    assert len(modes) == 1  # Who may read the configuration may read the weights.
     model = transformers.AutoModelForQuestionAnswering.from_pretrained(plain_run / "model")
     tokenizer = transformers.AutoTokenizer.from_pretrained(plain_run / "model")
     newest = max(
@@ -230,12 +232,15 @@ def test_finished_run_that_was_moved_resumes(
     shutil.copytree(plain_run, moved)
     resumed = command("model-hub", "train", "--resume", moved)
     assert resumed.code == 0, resumed.errors
+    assert "nothing was left to train: all 20 batches" in resumed.output
     assert same_weights(plain_run, moved)
     assert metrics_of(plain_run) == metrics_of(moved)
     longer = "hyperparameters.num_train_epochs=3"
     resumed = command("model-hub", "train", "--resume", moved, "--config", longer)
     assert resumed.code == 0, resumed.errors
     assert max(r["steps_completed"] for r in metrics_of(moved)) == 30
+    assert "continuing after 20 batches" in resumed.output
+    assert "done: 10 batches in" in resumed.output and "30 in all" in resumed.output
     assert not same_weights(plain_run, moved)
 
 

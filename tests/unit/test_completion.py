@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 
@@ -66,3 +67,26 @@ def test_help_says_how_and_global_completion_finds_the_marker(
         cli.main(["--help"])
     assert 'eval "$(register-python-argcomplete model-hub)"' in capsys.readouterr().out
     assert "PYTHON_ARGCOMPLETE_OK" in pathlib.Path(cli.__file__).read_text("utf-8")[:1024]
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["check"], ["new"], ["export"], ["predict"]])
+def test_help_shows_examples_that_can_be_copied(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    with pytest.raises(SystemExit):
+        cli.main([*command, "--help"])
+    examples = capsys.readouterr().out.partition("\nexamples:\n")[2].partition("\ncompletion")[0]
+    lines = examples.replace("\\\n", "").splitlines()
+    assert lines
+    for line in lines:
+        words = shlex.split(line)
+        words = words[: words.index("&&")] if "&&" in words else words
+        start = 1 if words[0] == "model-hub" else words.index("model_hub") + 1
+        if words[start] != "COMMAND":
+            assert cli._parser().parse_args(words[start:]).run
+
+
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    assert "find mistakes in a YAML" in capsys.readouterr().err

@@ -82,7 +82,13 @@ class TestLoadDataset:
         with pytest.raises(UserError, match=r"validation_file.*validation_split_percentage"):
             hf.default_load_dataset({"train_file": train_file})
 
-    def test_name_of_a_script_becomes_one_that_loads(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize(
+        ("name", "today"),
+        [("conll2003", "tomaarsen/conll2003"), ("glue", "nyu-mll/glue"), ("mine", "mine")],
+    )
+    def test_old_name_becomes_one_that_loads(
+        self, name: str, today: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         asked = []
 
         def load(name: str, *_: object, **__: object) -> datasets.DatasetDict:
@@ -91,8 +97,8 @@ class TestLoadDataset:
             return datasets.DatasetDict({"train": rows, "validation": rows})
 
         monkeypatch.setattr(datasets, "load_dataset", load)
-        hf.default_load_dataset({"dataset_name": "conll2003"})
-        assert asked == ["tomaarsen/conll2003"]
+        hf.default_load_dataset({"dataset_name": name})
+        assert asked == [today]
 
     @pytest.mark.parametrize("config", [{}, {"dataset_name": None}, {"validation_file": "x.csv"}])
     def test_nothing_named(self, config: dict[str, Any]) -> None:
@@ -149,7 +155,11 @@ class TestLoadDataset:
         dataset = datasets.Dataset.from_dict(ROWS)
         names = ("train", "validation_matched", "validation_mismatched")
         datasets.DatasetDict(dict.fromkeys(names, dataset)).save_to_disk(tmp_path)
-        assert set(hf.default_load_dataset({"dataset_name": str(tmp_path)})) == set(names)
+        config = {"dataset_name": str(tmp_path)}
+        assert set(hf.default_load_dataset(config)) == set(names)
+        # Who wants part of the training data instead says so.
+        splits = hf.default_load_dataset({**config, "validation_split_percentage": 50})
+        assert len(splits["validation"]) + len(splits["train"]) == len(dataset)
 
     def test_no_training_split(self, tmp_path: pathlib.Path) -> None:
         datasets.DatasetDict(test=datasets.Dataset.from_dict(ROWS)).save_to_disk(tmp_path)
@@ -178,13 +188,13 @@ class TestLoadDataset:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def load_dataset(path: str, name: str | None = None, **kwargs: Any) -> Any:
-            assert (path, name, kwargs) == ("glue", "mnli", {"revision": "v1"})
+            assert (path, name, kwargs) == ("a/b", "mnli", {"revision": "v1"})
             return datasets.DatasetDict(train=datasets.Dataset.from_dict(ROWS))
 
         monkeypatch.setattr(datasets, "load_dataset", load_dataset)
         hf.default_load_dataset(
             {
-                "dataset_name": "glue",
+                "dataset_name": "a/b",
                 "dataset_config_name": "mnli",
                 "dataset_revision": "v1",
                 "validation_split_percentage": 5,

@@ -60,6 +60,32 @@ def test_override_keeps_the_neighbours() -> None:
     assert changed == {"data": {"a": 1, "b": 4}, "searcher": {"metric": "f1"}}
 
 
+@pytest.mark.parametrize(
+    ("assignments", "hyperparameters", "searcher", "period"),
+    [
+        ([], {"max_steps": 9, "lr": 1}, {"max_length": {"epochs": 1}}, {"epochs": 1}),
+        (["min_validation_period.batches=5"], ..., ..., {"batches": 5}),
+        (["min_validation_period={batches: 5}"], ..., ..., {"batches": 5}),
+        (["hyperparameters.num_train_epochs=2"], {"num_train_epochs": 2, "lr": 1}, {}, ...),
+        (["hyperparameters.max_steps=2"], {"max_steps": 2, "lr": 1}, {}, ...),
+        (["searcher.max_length.batches=3"], {"lr": 1}, {"max_length": {"batches": 3}}, ...),
+        (["hyperparameters.num_train_epochs=null"], ..., ..., ...),
+    ],
+)
+def test_what_excludes_each_other_is_said_anew(
+    assignments: list[str], hyperparameters: Any, searcher: Any, period: Any
+) -> None:
+    before: dict[str, Any] = {
+        "hyperparameters": {"max_steps": 9, "lr": 1},
+        "searcher": {"max_length": {"epochs": 1}},
+        "min_validation_period": {"epochs": 1},
+    }
+    changed = _experiment.override(before, assignments)
+    for key, expected in zip(before, (hyperparameters, searcher, period), strict=True):
+        said = {name: value for name, value in changed[key].items() if value is not None}
+        assert said == (before[key] if expected is ... else expected)
+
+
 def test_a_period_is_not_merged_with_the_default() -> None:
     config = _experiment.with_defaults({"min_validation_period": {"epochs": 1}})
     assert config["min_validation_period"] == {"epochs": 1}

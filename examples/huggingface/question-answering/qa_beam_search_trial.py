@@ -52,10 +52,8 @@ class QABeamSearchTrial(hf.BaseTransformerTrial):
         self.optimizer = context.wrap_optimizer(
             hf.build_default_optimizer(self.model, optimizer_kwargs)
         )
-        self.lr_scheduler = context.wrap_lr_scheduler(
-            hf.build_default_lr_scheduler(self.optimizer, scheduler_kwargs),
-            pytorch.LRScheduler.StepMode.STEP_EVERY_BATCH,
-        )
+        self.lr_scheduler = hf.build_default_lr_scheduler(self.optimizer, scheduler_kwargs)
+        context.wrap_lr_scheduler(self.lr_scheduler, hf.step_mode(self.lr_scheduler))
         self.grad_clip_fn = (
             functools.partial(
                 torch.nn.utils.clip_grad_norm_, max_norm=optimizer_kwargs.max_grad_norm
@@ -81,7 +79,7 @@ class QABeamSearchTrial(hf.BaseTransformerTrial):
         # The collator needs the columns that tell where the context is, for training as well.
         for dataset in (self.train_dataset, self.validation_dataset):
             hf.remove_unused_columns(self.model, dataset, keep=qa.FEATURE_COLUMNS)
-        self.collator = qa.BeamSearchCollator(self.tokenizer)
+        self.collator = qa.BeamSearchCollator.of(self.tokenizer, self.config)
 
     def build_datasets(self) -> qa.QuestionAnsweringDatasets:
         # One process of a machine tokenizes; the others then read its cache.

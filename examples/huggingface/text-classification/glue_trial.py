@@ -38,7 +38,7 @@ class GLUETrial(hf.BaseTransformerTrial):
             self.data_kwargs.text_columns,
             hf.split_sources(self.data_config),
         )
-        self.hparams.num_labels = task.num_labels
+        tc.set_num_labels(self.hparams, task.num_labels)
         # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.
         super().__init__(context)
         # A model that was fine-tuned before may know the labels under other numbers.

@@ -35,11 +35,11 @@ class NERTrial(hf.BaseTransformerTrial):
             self.hparams.get("finetuning_task"),
             hf.split_sources(self.data_config),
         )
-        self.hparams.num_labels = len(tagging.labels)
+        tc.set_num_labels(self.hparams, len(tagging.labels))
         # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.
         super().__init__(context)
         # The labels' names are saved with the model.
-        self.tagging = tc.name_labels(tagging, self.config, self.model)
+        self.tagging = tc.fit_to_head(tagging, self.model, self.config)
         self.train_dataset, self.validation_dataset = self.build_datasets()
         tc.log_baseline(self.train_dataset, self.validation_dataset, self.tagging.labels)
         self.reducer = context.wrap_reducer(

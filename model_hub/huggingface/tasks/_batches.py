@@ -27,15 +27,17 @@ class QuestionAnsweringCollator:
     Attributes:
         tokenizer: tells padding side and padding values.
         pad_to_multiple_of: round the length up to a multiple of this (8 suits tensor cores).
+        min_length: pad to at least this many tokens.
     """
 
     tokenizer: transformers.PreTrainedTokenizerBase
     pad_to_multiple_of: int | None = None
+    min_length: int = 1
 
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """The batch of these features; all of them have the columns of the first."""
         lengths = [len(feature["input_ids"]) for feature in features]
-        longest = max(lengths)
+        longest = max(self.min_length, *lengths)
         if self.pad_to_multiple_of:
             longest += -longest % self.pad_to_multiple_of
         on_the_left = self.tokenizer.padding_side == "left"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
+import transformers
 
 from model_hub.huggingface.tasks._batches import QuestionAnsweringCollator
 from model_hub.huggingface.tasks._spans import SpanCandidates, ordered_top
@@ -20,8 +21,22 @@ class BeamSearchCollator(QuestionAnsweringCollator):
     * ``is_impossible``, float32 ``[batch]``, if the features have labels: 1.0 where the window does
       not hold the answer, that is where start and end are the CLS token.
 
-    The features need the columns ``context_begin``, ``context_end`` and ``cls_index``.
+    The features need the columns ``context_begin``, ``context_end`` and ``cls_index``. The head
+    takes the ``start_n_top`` and ``end_n_top`` best of a window's tokens, padding included, and
+    fails where there are not as many: :meth:`of` pads to that.
     """
+
+    @classmethod
+    def of(
+        cls, tokenizer: transformers.PreTrainedTokenizerBase, config: transformers.PretrainedConfig
+    ) -> "BeamSearchCollator":
+        """The collator of this model, whose batches are as long as its head needs them.
+
+        Args:
+            tokenizer: tells padding side and padding values.
+            config: has ``start_n_top`` and ``end_n_top``.
+        """
+        return cls(tokenizer, min_length=max(config.start_n_top, config.end_n_top))
 
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """The batch of these features; all of them have the columns of the first."""

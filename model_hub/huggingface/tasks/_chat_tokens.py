@@ -1,17 +1,23 @@
 """Conversations become tokens, those of the assistant labels."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jinja2
+import numpy as np
 import transformers
 
 from model_hub.errors import UserError
-from model_hub.huggingface.tasks._chat_rows import ASSISTANT, messages_of
+from model_hub.huggingface.tasks._chat_rows import ASSISTANT, TOOLS, messages_of, tools_of
 from model_hub.huggingface.tasks._padding import NO_LABEL
 
 _MARKS_ANSWERS = re.compile(r"\{%-?\s*generation\s*-?%\}")
+
+Messages = list[dict[str, Any]]
+Tools = list[dict[Any, Any]] | None
+# First, and after the last.
+Span = tuple[int, int]
 
 
 def marks_answers(tokenizer: transformers.PreTrainedTokenizerBase) -> bool:
@@ -29,7 +35,7 @@ def tokenize_conversations(
     """Writes conversations as the chat template says, and labels what the assistant says.
 
     Args:
-        rows: columns of a batch.
+        rows: columns of a batch; ``tools``, if it is there, goes to the template, too.
         tokenizer: a fast tokenizer with a chat template.
         column: name of the column with the conversations.
         max_seq_length: longer conversations are cut at their end; those in which nothing of the
@@ -40,27 +46,25 @@ def tokenize_conversations(
         kept, and ``whole_length``, the number of tokens before the cut.
 
     Raises:
-        UserError: when the template does not take a conversation, or it is not clear what of the
-            text is the assistant's.
+        UserError: when the template does not take a conversation, leaves out its tools or their
+            calls, or it is not clear what of the text is the assistant's.
     """
     prepared: dict[str, list[Any]] = {"input_ids": [], "labels": [], "whole_length": []}
-    by_template = marks_answers(tokenizer)
-    for value in rows[column]:
-        messages = messages_of(value)
-        try:
-            ids, is_answer = (_marked if by_template else _told_by_prefixes)(messages, tokenizer)
-        except (jinja2.TemplateError, TypeError) as error:
-            raise UserError(
-                f"the chat template does not take the conversation {_beginning(messages)}: "
-                f"{error}. Correct the conversation, or write another template as "
-                "data.chat_template_file."
-            ) from error
-        labels = [
-            token if answer else NO_LABEL for token, answer in zip(ids, is_answer, strict=True)
-        ][:max_seq_length]
+    talks = [
+        (messages_of(value), tools_of(tools))
+        for value, tools in zip(
+            rows[column], rows.get(TOOLS, [None] * len(rows[column])), strict=True
+        )
+    ]
+    tokenized = (_marked if marks_answers(tokenizer) else _told_by_prefixes)(talks, tokenizer)
+    for ids, answers in tokenized:
+        labels = [NO_LABEL] * len(ids)
+        for first, last in answers:
+            labels[first:last] = ids[first:last]
+        labels = labels[:max_seq_length]
         # Nothing stands before the first token that it could be predicted from.
         labels[:1] = [NO_LABEL] * len(labels[:1])
-        if any(label != NO_LABEL for label in labels):
+        if any(max(first, 1) < min(last, len(labels)) for first, last in answers):
             prepared["input_ids"].append(ids[:max_seq_length])
             prepared["labels"].append(labels)
             prepared["whole_length"].append(len(ids))
@@ -68,64 +72,171 @@ def tokenize_conversations(
 
 
 def _marked(
-    messages: list[dict[str, Any]], tokenizer: transformers.PreTrainedTokenizerBase
-) -> tuple[list[int], Sequence[int]]:
-    encoded: Any = tokenizer.apply_chat_template(
-        messages, return_dict=True, return_assistant_tokens_mask=True
-    )
-    return encoded["input_ids"], encoded["assistant_masks"]
+    talks: Sequence[tuple[Messages, Tools]], tokenizer: transformers.PreTrainedTokenizerBase
+) -> Iterator[tuple[list[int], list[Span]]]:
+    """Token ids, and which of them are the assistant's, by the template's own marks."""
+    for messages, tools in talks:
+        _check_tools(messages, tools, tokenizer)
+        encoded: Any = _applied(
+            messages, tools, tokenizer, return_dict=True, return_assistant_tokens_mask=True
+        )
+        marks = np.array([0, *encoded["assistant_masks"], 0])
+        # Where a stretch of marks begins and ends.
+        changes = np.flatnonzero(np.diff(marks)).tolist()
+        yield encoded["input_ids"], list(zip(changes[::2], changes[1::2], strict=True))
 
 
 def _told_by_prefixes(
-    messages: list[dict[str, Any]], tokenizer: transformers.PreTrainedTokenizerBase
-) -> tuple[list[int], Sequence[bool]]:
-    """Finds what each answer adds to the text of the messages before it.
+    talks: Sequence[tuple[Messages, Tools]], tokenizer: transformers.PreTrainedTokenizerBase
+) -> Iterator[tuple[list[int], list[Span]]]:
+    """The same by what each answer adds to the text of the messages before it."""
+    texts, all_spans = [], []
+    for messages, tools in talks:
+        _check_tools(messages, tools, tokenizer)
+        text, spans = _text_and_answers(messages, tools, tokenizer)
+        texts.append(text)
+        all_spans.append(spans)
+    if not texts:  # Some tokenizers fail on an empty list.
+        return
+    encoded = tokenizer(
+        texts,
+        add_special_tokens=False,  # They stand in the template.
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        verbose=False,
+    )
+    for row, (text, spans) in enumerate(zip(texts, all_spans, strict=True)):
+        encoding, end = encoded[row], len(text)
+        # A token that the prompt has a part of is the prompt's: the model does not say it.
+        yield (
+            encoded["input_ids"][row],
+            [
+                (_token_from(encoding, first, end), _token_from(encoding, last, end))
+                for first, last in spans
+            ],
+        )
+
+
+def _token_from(encoding: Any, character: int, end: int) -> int:
+    """The first token that begins at this character of the text or after it.
+
+    It is asked of the tokenizer: to list where all tokens stand takes longer.
+
+    Args:
+        encoding: one of ``tokenizers``.
+        character: number of the character.
+        end: characters of the text.
+    """
+    count = len(encoding)
+    for place in range(character, end):
+        token = encoding.char_to_token(place)
+        if token is None:  # Blanks may be in no token.
+            continue
+        while token < count and encoding.token_to_chars(token)[0] < character:
+            token += 1
+        return int(token)
+    return count
+
+
+def _text_and_answers(
+    messages: Messages, tools: Tools, tokenizer: transformers.PreTrainedTokenizerBase
+) -> tuple[str, list[Span]]:
+    """The conversation as text, and where in it the answers stand.
 
     The conversation is written up to each answer, once as it is where the model is asked for that
     answer, and once with the answer; the difference is the assistant's.
     """
-    text = _written(messages, tokenizer)
+    text = written(messages, tokenizer, tools)
     spans = []
     for number, message in enumerate(messages):
         if message["role"] != ASSISTANT:
             continue
-        before = _written(messages[:number], tokenizer, ask=True) if number else ""
-        after = _written(messages[: number + 1], tokenizer)
+        before = written(messages[:number], tokenizer, tools, ask=True) if number else ""
+        last = number + 1 == len(messages)
+        after = text if last else written(messages[: number + 1], tokenizer, tools)
         if not (text.startswith(after) and after.startswith(before)):
             raise UserError(
                 "the chat template writes the beginning of a conversation in another way when the "
                 "conversation goes on, so it is not clear which tokens are the assistant's: "
-                f"{_beginning(messages)}, message {number + 1}. Write {{% generation %}} and "
+                f"{beginning(messages)}, message {number + 1}. Write {{% generation %}} and "
                 "{% endgeneration %} around the assistant's text in the template, and the file's "
                 "name as data.chat_template_file."
             )
         # A line break after the end of the turn is the template's.
         spans.append((len(before), len(after.rstrip())))
-    encoded = tokenizer(
-        text,
-        add_special_tokens=False,  # They stand in the template.
-        return_offsets_mapping=True,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        verbose=False,
-    )
-    is_answer = [
-        # A token that the prompt has a part of is the prompt's: the model does not say it.
-        end > begin and any(first <= begin < last for first, last in spans)
-        for begin, end in encoded["offset_mapping"]
-    ]
-    return encoded["input_ids"], is_answer
+    return text, spans
 
 
-def _written(
-    messages: list[dict[str, Any]],
+def _check_tools(
+    messages: Messages, tools: Tools, tokenizer: transformers.PreTrainedTokenizerBase
+) -> None:
+    """Checks that the template writes tools and their calls, where there are some."""
+    calls = any("tool_calls" in message for message in messages)
+    if not calls and tools is None:
+        return
+    text = written(messages, tokenizer, tools)
+    bare = [{k: v for k, v in message.items() if k != "tool_calls"} for message in messages]
+    left_out = []
+    if tools is not None and text == written(messages, tokenizer):
+        left_out.append("the tools of the column tools")
+    if calls and text == _written_or_none(bare, tokenizer, tools):
+        left_out.append("the assistant's tool_calls")
+    if left_out:
+        raise UserError(
+            f"the chat template leaves out {' and '.join(left_out)} in the conversation "
+            f"{beginning(messages)}. Take a model whose template knows tools, write such a "
+            "template as data.chat_template_file, or remove them from the data."
+        )
+
+
+def _written_or_none(
+    messages: Messages, tokenizer: transformers.PreTrainedTokenizerBase, tools: Tools
+) -> str | None:
+    """As below; None for what the template does not take."""
+    try:
+        return written(messages, tokenizer, tools)
+    except UserError:
+        return None
+
+
+def written(
+    messages: Messages,
     tokenizer: transformers.PreTrainedTokenizerBase,
+    tools: Tools = None,
+    *,
     ask: bool = False,
 ) -> str:
-    text: Any = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask)
-    return str(text)
+    """The conversation as the chat template writes it.
+
+    Args:
+        messages: what ``messages_of`` gives.
+        tokenizer: has the template.
+        tools: what ``tools_of`` gives.
+        ask: with the beginning of an answer at the end.
+
+    Raises:
+        UserError: when the template does not take it.
+    """
+    return str(_applied(messages, tools, tokenizer, tokenize=False, add_generation_prompt=ask))
 
 
-def _beginning(messages: list[dict[str, Any]]) -> str:
-    content = str(messages[0]["content"])
+def _applied(
+    messages: Messages,
+    tools: Tools,
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    **settings: Any,
+) -> Any:
+    try:
+        functions: Any = tools
+        return tokenizer.apply_chat_template(messages, tools=functions, **settings)
+    except (jinja2.TemplateError, TypeError) as error:
+        raise UserError(
+            f"the chat template does not take the conversation {beginning(messages)}: {error}. "
+            "Correct the conversation, or write another template as data.chat_template_file."
+        ) from error
+
+
+def beginning(messages: Messages) -> str:
+    """How a message to the user names a conversation."""
+    content = str(messages[0].get("content") or "")
     return f"that begins with {content[:60]!r}"

@@ -12,8 +12,11 @@ import pyarrow.compute as pc
 import transformers
 
 from model_hub.errors import UserError
+from model_hub.huggingface.tasks._padding import side_to_pad
 
 _ENDING = re.compile(r"ending(\d+)")
+# A label that is text may be the number of the right ending or the name of its column.
+_TEXT_LABEL = re.compile(r"\s*(?:ending)?(\d+)\s*")
 
 
 def ending_columns(columns: Sequence[str]) -> tuple[str, ...]:
@@ -107,14 +110,28 @@ def prepare_features(
         truncation=True,
         max_length=max_seq_length,
         padding="max_length" if pad_to_max_length else False,
+        padding_side=side_to_pad(tokenizer) if pad_to_max_length else None,
         return_attention_mask=True,
     )
     features: dict[str, list[Any]] = {}
     for name, sequences in encoded.items():
         remaining = iter(sequences)
         features[name] = [[next(remaining) if there else [] for there in row] for row in filled]
-    features["labels"] = [int(label) for label in examples["label"]]
+    features["labels"] = [_number(label) for label in examples["label"]]
     return features
+
+
+def right_endings(dataset: datasets.Dataset) -> npt.NDArray[np.int64]:
+    """Number of the right ending of each row, ``[rows]``; rows that were checked."""
+    return np.array([_number(label) for label in dataset["label"][:]], dtype=np.int64)
+
+
+def _number(label: int | str) -> int:
+    """The number of the right ending: 1 for 1, "1" and "ending1"; -1 for other texts."""
+    if not isinstance(label, str):
+        return int(label)
+    found = _TEXT_LABEL.fullmatch(label)
+    return int(found[1]) if found else -1
 
 
 def _check_labels(column: pa.ChunkedArray, filled: npt.NDArray[np.bool_], where: str) -> None:
@@ -124,8 +141,18 @@ def _check_labels(column: pa.ChunkedArray, filled: npt.NDArray[np.bool_], where:
             f"{where}: row {row + 1} has no label. Write the number of its right ending (0 is "
             "ending0) or remove the row."
         )
-    labels = column.to_numpy()
-    if not np.issubdtype(labels.dtype, np.integer):
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        texts = column.to_pylist()
+        labels = np.array([_number(text) for text in texts], dtype=np.int64)
+        if (labels < 0).any():
+            row = int((labels < 0).argmax())
+            raise UserError(
+                f"{where}: row {row + 1} has the label {texts[row]!r}, but should have the number "
+                "of its right ending, or its name: 0 or ending0, 1 or ending1, and so on."
+            )
+    elif pa.types.is_integer(column.type):
+        labels = column.to_numpy()
+    else:
         raise UserError(
             f"{where}: column label holds {column.type}, but should hold whole numbers: that of "
             "the right ending, 0 is ending0."

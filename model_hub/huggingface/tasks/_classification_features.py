@@ -5,6 +5,8 @@ from typing import Any
 
 import transformers
 
+from model_hub.huggingface.tasks._padding import side_to_pad
+
 
 def prepare_features(
     rows: Mapping[str, list[Any]],
@@ -28,14 +30,42 @@ def prepare_features(
 
     Returns:
         What the tokenizer gives (``input_ids``, ``attention_mask``, ...), and ``labels``: int, or
-        float where there are no label numbers.
+        float where there are no label numbers. No row is without a token.
     """
     encoded = tokenizer(
         *(rows[name] for name in text_columns),
         truncation=True,
         max_length=max_seq_length,
         padding="max_length" if pad_to_max_length else False,
+        padding_side=side_to_pad(tokenizer) if pad_to_max_length else None,
     )
+    _fill_empty(encoded, tokenizer)
     numbers = dict(label_numbers)
     labels = [numbers[value] if numbers else float(value) for value in rows["label"]]
     return {**encoded, "labels": labels}
+
+
+def _fill_empty(
+    encoded: Mapping[str, list[list[int]]], tokenizer: transformers.PreTrainedTokenizerBase
+) -> None:
+    """Puts one token where there is none: of an empty text, if there are no special tokens.
+
+    It is that of a blank, or of a dot where a blank has none. The padding token would not do:
+    models that read the last token look for the last one that is no padding.
+    """
+    masks = encoded.get("attention_mask")
+    # Padding, if there is any, is on the right: the mask of a row with text begins with a 1.
+    empty = [
+        row
+        for row, ids in enumerate(encoded["input_ids"])
+        if not (ids if masks is None else any(masks[row]))
+    ]
+    if not empty:
+        return
+    for text in (" ", "."):
+        token = tokenizer(text, add_special_tokens=False)["input_ids"][:1]
+        if token:
+            break
+    for row in empty:
+        for name, values in encoded.items():
+            values[row][:1] = token if name == "input_ids" else [int(name == "attention_mask")]

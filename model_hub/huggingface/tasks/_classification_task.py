@@ -9,6 +9,7 @@ import datasets
 import pyarrow as pa
 
 from model_hub.errors import UserError
+from model_hub.huggingface import _data
 from model_hub.huggingface.tasks._classification_rows import (
     LABEL,
     check_numbers,
@@ -16,6 +17,7 @@ from model_hub.huggingface.tasks._classification_rows import (
     label_values,
     shortened,
 )
+from model_hub.huggingface.tasks._columns import columns_of_text
 from model_hub.huggingface.tasks._glue_tasks import GlueTask, glue_task
 
 logger = logging.getLogger("model_hub")
@@ -148,21 +150,17 @@ def check_columns(
 def _validation_splits(
     raw_datasets: Mapping[str, datasets.Dataset], name: str | None
 ) -> tuple[str, ...]:
-    if "validation" in raw_datasets:
-        return ("validation",)
-    if name == "mnli":
+    if name == "mnli" and "validation" not in raw_datasets:
         found = tuple(split for split in (_MATCHED, _MISMATCHED) if split in raw_datasets)
         if found:
             return found
-    raise UserError(
-        f"data.dataset_name: there is no split 'validation', only {sorted(raw_datasets)}. Write "
-        "data.validation_file"
-        + (
-            ", or hyperparameters.finetuning_task: mnli."
-            if _MATCHED in raw_datasets and name is None
-            else "."
+    if _MATCHED in raw_datasets and "validation" not in raw_datasets and name is None:
+        raise UserError(
+            f"data.dataset_name: there is no split 'validation', only {sorted(raw_datasets)}. "
+            "Write hyperparameters.finetuning_task: mnli, or data.validation_file."
         )
-    )
+    _data.check_splits(raw_datasets)
+    return ("validation",)
 
 
 def _label_type(dataset: datasets.Dataset) -> pa.DataType:
@@ -186,13 +184,7 @@ def _text_columns(
         return columns
     if glue is not None:
         return glue.text_columns
-    schema = dataset.features.arrow_schema
-    texts = [
-        field.name
-        for field in schema
-        if field.name != LABEL
-        and (pa.types.is_string(field.type) or pa.types.is_large_string(field.type))
-    ]
+    texts = columns_of_text(dataset, leave_out=[LABEL])
     if not texts:
         raise UserError(
             f"{source}: the columns are {', '.join(map(repr, dataset.column_names))}, but none of "

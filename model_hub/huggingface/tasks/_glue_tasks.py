@@ -42,9 +42,6 @@ GLUE_TASKS = {
     "xnli": GlueTask(("premise", "hypothesis"), _INFERENCE),
 }
 
-# Names of data sets in old files; each has moved to its owner's name.
-_MOVED = {"glue": "nyu-mll/glue", "xnli": "facebook/xnli"}
-
 
 def glue_task(name: str | None) -> GlueTask | None:
     """The task of that name; None stands for data of one's own.
@@ -62,8 +59,3 @@ def glue_task(name: str | None) -> GlueTask | None:
         + (f"; did you mean {near[0]}?" if near else "")
         + f" Write one of {', '.join(GLUE_TASKS)}, or null for data of your own."
     )
-
-
-def dataset_on_the_hub(name: str) -> str:
-    """The name under which the Hub has the data set today."""
-    return _MOVED.get(name, name)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import transformers
 
-from model_hub.huggingface.tasks._padding import pad_rows
+from model_hub.huggingface.tasks._padding import pad_rows, side_to_pad
 
 #: Column of validation rows: their number, which their masks follow from.
 ROW = "row"
@@ -67,6 +67,7 @@ class MaskedCollator:
         self._masks = transformers.DataCollatorForLanguageModeling(
             self.tokenizer, mlm_probability=self.mlm_probability
         )
+        self._side = side_to_pad(self.tokenizer)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """``input_ids``, ``attention_mask``, ``labels``, each int64 ``[batch, length]``."""
@@ -83,7 +84,7 @@ class MaskedCollator:
                     "labels": labels[0].tolist(),
                 }
             )
-        return pad_rows(columns, self.tokenizer, length=self.length)
+        return pad_rows(columns, self.tokenizer, padding_side=self._side, length=self.length)
 
 
 @dataclasses.dataclass
@@ -94,7 +95,8 @@ class PermutationCollator:
     does the drawing, wants an even number of tokens; a row with an odd number gets one of padding.
 
     Attributes:
-        tokenizer: tells the tokens of mask and padding, and the side of padding.
+        tokenizer: tells the tokens of mask and padding and, by ``side_to_pad``, the side of
+            padding.
         plm_probability: length of a span divided by that of its surroundings.
         max_span_length: longest span.
         length: pad to this even length; None pads to the longest row.
@@ -111,6 +113,7 @@ class PermutationCollator:
             plm_probability=self.plm_probability,
             max_span_length=self.max_span_length,
         )
+        self._side = side_to_pad(self.tokenizer)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """The batch.
@@ -119,7 +122,7 @@ class PermutationCollator:
             ``input_ids``, ``attention_mask`` and ``labels``, int64 ``[batch, length]``;
             ``perm_mask`` and ``target_mapping``, float32 ``[batch, length, length]``.
         """
-        left = self.tokenizer.padding_side == "left"
+        left = self._side == "left"
         columns, masks = [], []
         for row in rows:
             tokens, pad = list(row["input_ids"]), [self.tokenizer.pad_token_id]
@@ -139,7 +142,7 @@ class PermutationCollator:
                     "labels": labels[0].tolist(),
                 }
             )
-        batch = pad_rows(columns, self.tokenizer, length=self.length)
+        batch = pad_rows(columns, self.tokenizer, padding_side=self._side, length=self.length)
         count, longest = batch["input_ids"].shape
         batch["perm_mask"] = torch.zeros(count, longest, longest)
         for target, mask in zip(batch["perm_mask"], masks, strict=True):

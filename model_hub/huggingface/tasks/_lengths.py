@@ -46,6 +46,7 @@ def sequence_length(
     tokenizer: transformers.PreTrainedTokenizerBase,
     config: transformers.PretrainedConfig | None = None,
     *,
+    texts: int | None = None,
     default: int = 1024,
     key: str = "data.max_seq_length",
 ) -> int:
@@ -55,12 +56,15 @@ def sequence_length(
         requested: the YAML's number; None takes the longest that tokenizer and model take.
         tokenizer: the tokenizer.
         config: the model's configuration.
+        texts: of how many texts, 1 or 2, a sequence is made, with the tokenizer's special tokens;
+            None where these stand in the text or are not cut off.
         default: the most that is taken when nothing is requested, and the length when neither
             tokenizer nor model has a limit.
         key: the YAML's key, for messages.
 
     Raises:
-        UserError: when more is requested than tokenizer or model take, or less than one token.
+        UserError: when more is requested than tokenizer or model take, or so little that there is
+            no token of the texts.
     """
     limits = {"tokenizer": tokenizer.model_max_length, "model": model_max_length(config)}
     known = {owner: int(n) for owner, n in limits.items() if n is not None and n < NO_LIMIT}
@@ -68,6 +72,8 @@ def sequence_length(
         return min([default, *known.values()])
     if requested < 1:
         raise UserError(f"{key} is {requested}, but should be at least 1.")
+    if texts is not None:
+        check_room(requested, tokenizer, key=key, texts=texts)
     for owner, limit in known.items():
         if requested > limit:
             raise UserError(
@@ -75,3 +81,27 @@ def sequence_length(
                 f"{key}: {limit} or less."
             )
     return requested
+
+
+def check_room(
+    length: int, tokenizer: transformers.PreTrainedTokenizerBase, *, key: str, texts: int = 1
+) -> None:
+    """Checks that the tokenizer's special tokens do not take up the whole sequence.
+
+    Tokenizers do not cut such sequences at all, or leave nothing but special tokens.
+
+    Args:
+        length: tokens of the longest sequence.
+        tokenizer: the tokenizer.
+        key: the YAML's key, for messages.
+        texts: of how many texts, 1 or 2, a sequence is made.
+
+    Raises:
+        UserError: when they do.
+    """
+    special = tokenizer.num_special_tokens_to_add(pair=texts == 2)
+    if length <= special:
+        raise UserError(
+            f"{key} is {length}, but every sequence has {special} special tokens of the "
+            f"tokenizer's, so that nothing is left for the text. Write more than {special}."
+        )

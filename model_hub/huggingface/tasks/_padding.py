@@ -26,22 +26,22 @@ def pad_rows(
     rows: Sequence[Mapping[str, Sequence[int]]],
     tokenizer: transformers.PreTrainedTokenizerBase,
     *,
+    padding_side: str,
     length: int | None = None,
-    padding_side: str | None = None,
 ) -> dict[str, torch.Tensor]:
     """Pads every column to the longest of the rows.
 
     Args:
         rows: lists of int, of the same length within a row; all rows have the columns of the first.
         tokenizer: tells padding values.
+        padding_side: ``left`` or ``right``, for instance what :func:`side_to_pad` says.
         length: pad to this length instead; it is not less than the longest row's.
-        padding_side: ``left`` or ``right``; None takes what :func:`side_to_pad` says.
 
     Returns:
         int64 tensors, ``[rows, longest]``. Padding is 0 in ``attention_mask``, -100 in ``labels``.
     """
     longest = length or max(len(next(iter(row.values()))) for row in rows)
-    on_the_left = (padding_side or side_to_pad(tokenizer)) == "left"
+    on_the_left = padding_side == "left"
     padded = {}
     for name in rows[0]:
         values = np.full((len(rows), longest), _padding_value(name, tokenizer), dtype=np.int64)

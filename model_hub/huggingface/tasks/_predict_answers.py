@@ -91,7 +91,7 @@ class BeamSearchPredictor(QuestionAnsweringPredictor):
         )
         features = number_features(datasets.Dataset.from_dict(columns))
         spans = SpanCollector(settings.n_best_size, settings.max_answer_length)
-        collator = BeamSearchCollator(self.asked.tokenizer)
+        collator = BeamSearchCollator.of(self.asked.tokenizer, self.asked.model.config)
         rows = features_of(features.remove_columns(["example_id", "offset_mapping"])[:])
         for first in range(0, len(rows), self.asked.batch_size):
             batch = self.asked.to_device(collator(rows[first : first + self.asked.batch_size]))

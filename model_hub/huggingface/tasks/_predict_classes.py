@@ -12,6 +12,7 @@ from model_hub.errors import UserError
 from model_hub.huggingface.tasks import _choice_rows
 from model_hub.huggingface.tasks._classification_features import prepare_features
 from model_hub.huggingface.tasks._classification_rows import LABEL
+from model_hub.huggingface.tasks._columns import columns_of_text
 from model_hub.huggingface.tasks._glue_tasks import glue_task
 from model_hub.huggingface.tasks._lengths import sequence_length
 from model_hub.huggingface.tasks._padding import pad_rows
@@ -75,16 +76,14 @@ class TextClassificationPredictor(Predictor):
         glue = glue_task(self.asked.finetuning_task)
         if glue is not None:
             return glue.text_columns
-        texts = [
-            field.name
-            for field in rows.features.arrow_schema
-            if pa.types.is_string(field.type) and field.name not in (LABEL, "id")
-        ]
+        texts = columns_of_text(rows, leave_out=[LABEL])
         return _PAIR if set(_PAIR) <= set(texts) else tuple(texts[:2] or ["text"])
 
     @torch.no_grad()
     def _answers(self, features: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        batch = self.asked.to_device(pad_rows(features, self.asked.tokenizer))
+        batch = self.asked.to_device(
+            pad_rows(features, self.asked.tokenizer, padding_side=self._side)
+        )
         return self._shown(self.asked.model(**batch).logits.float())
 
     def _shown(self, logits: torch.Tensor) -> list[dict[str, Any]]:

@@ -97,7 +97,9 @@ class Seq2SeqPredictor(Predictor):
 
     @torch.no_grad()
     def _generated(self, features: list[dict[str, Any]]) -> list[str]:
-        batch = self.asked.to_device(pad_rows(features, self.asked.tokenizer))
+        batch = self.asked.to_device(
+            pad_rows(features, self.asked.tokenizer, padding_side=self._side)
+        )
         settings, asked = self._settings, self.asked
         beams = settings.num_beams if asked.num_beams is None else asked.num_beams
         longest = (

@@ -10,6 +10,7 @@ import torch
 
 from model_hub.errors import UserError
 from model_hub.huggingface.tasks import _tag_entities
+from model_hub.huggingface.tasks._columns import columns_of_lists
 from model_hub.huggingface.tasks._lengths import sequence_length
 from model_hub.huggingface.tasks._padding import NO_LABEL, pad_rows
 from model_hub.huggingface.tasks._predictor import (
@@ -57,7 +58,9 @@ class TokenClassificationPredictor(Predictor):
         """Words are in the column of the training, in ``tokens``, or else in the first one."""
         names = rows.column_names
         wanted = self.asked.data.get("tokens_column") or "tokens"
-        self._column = wanted if wanted in names or "tokens_column" in self.asked.data else names[0]
+        if wanted not in names and "tokens_column" not in self.asked.data:
+            wanted = next(iter(columns_of_lists(rows)), names[0])
+        self._column = wanted
         if self._column not in names:
             raise UserError(
                 f"{source}: the columns are {', '.join(map(repr, names))}, but token "
@@ -141,7 +144,7 @@ class TokenClassificationPredictor(Predictor):
         taken = taken_by(self.asked.model, features)
         # Padded along with the rest, so that the word's number stands at its token.
         rows = [{**t, "labels": f["labels"]} for t, f in zip(taken, features, strict=True)]
-        batch = pad_rows(rows, self.asked.tokenizer)
+        batch = pad_rows(rows, self.asked.tokenizer, padding_side=self._side)
         places = batch.pop("labels")
         best = self.asked.model(**self.asked.to_device(batch)).logits.argmax(-1).cpu()
         return [

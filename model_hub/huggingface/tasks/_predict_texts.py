@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import datasets
-import jinja2
 import pyarrow as pa
 import torch
 
 from model_hub.errors import UserError
 from model_hub.huggingface.tasks import _chat_tokens
-from model_hub.huggingface.tasks._chat_rows import ASSISTANT, messages_of
+from model_hub.huggingface.tasks._chat_rows import ASSISTANT, TOOLS, messages_of, tools_of
 from model_hub.huggingface.tasks._lengths import sequence_length
 from model_hub.huggingface.tasks._padding import pad_rows
 from model_hub.huggingface.tasks._predictor import Asked, Predictor, Rows, in_batches, taken_by
@@ -54,7 +53,7 @@ class TextGenerationPredictor(Predictor):
     def predict(self, rows: Rows) -> list[dict[str, Any]]:
         """``generated_text``, without the text that it goes on with."""
         prompts = []
-        for prompt in self._prompts(rows[self._column]):
+        for prompt in self._prompts(rows):
             self._cut += len(prompt) > self._longest_prompt
             prompts.append(prompt[-self._longest_prompt :])
         texts = in_batches(
@@ -68,10 +67,10 @@ class TextGenerationPredictor(Predictor):
             return None
         return f"of {self._cut} texts only the last {self._longest_prompt} tokens were taken."
 
-    def _prompts(self, values: Sequence[Any]) -> list[list[int]]:
+    def _prompts(self, rows: Rows) -> list[list[int]]:
         tokenizer = self.asked.tokenizer
         encoded = tokenize_texts(
-            {"text": values},
+            {"text": rows[self._column]},
             tokenizer=tokenizer,
             column="text",
             end_with_eos=False,
@@ -125,18 +124,13 @@ class ChatPredictor(TextGenerationPredictor):
                     raise UserError(f"{where}: {error}") from None
         return rows
 
-    def _prompts(self, values: Sequence[Any]) -> list[list[int]]:
+    def _prompts(self, rows: Rows) -> list[list[int]]:
         tokenizer = self.asked.tokenizer
-        texts = []
-        for value in values:
-            messages = _without_answer(value)
-            try:
-                texts.append(_chat_tokens._written(messages, tokenizer, ask=True))
-            except (jinja2.TemplateError, TypeError) as error:
-                raise UserError(
-                    "the chat template does not take the conversation that begins with "
-                    f"{messages[0]['content'][:60]!r}: {error}."
-                ) from error
+        values = rows[self._column]
+        texts = [
+            _chat_tokens.written(_without_answer(value), tokenizer, tools_of(tools), ask=True)
+            for value, tools in zip(values, rows.get(TOOLS, [None] * len(values)), strict=True)
+        ]
         # Special tokens stand in the template.
         encoded = tokenizer(texts, add_special_tokens=False, verbose=False)
         return [list(ids) for ids in encoded["input_ids"]]
@@ -202,7 +196,7 @@ class FillMaskPredictor(Predictor):
     @torch.no_grad()
     def _candidates(self, features: list[dict[str, Any]]) -> list[list[list[dict[str, Any]]]]:
         tokenizer = self.asked.tokenizer
-        batch = self.asked.to_device(pad_rows(features, tokenizer))
+        batch = self.asked.to_device(pad_rows(features, tokenizer, padding_side=self._side))
         row, place = (batch["input_ids"] == tokenizer.mask_token_id).nonzero(as_tuple=True)
         # Of the masks alone: a distribution over all tokens is large.
         logits = self.asked.model(**batch).logits[row, place].float()

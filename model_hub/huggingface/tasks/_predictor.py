@@ -12,6 +12,7 @@ import transformers
 
 from model_hub.errors import UserError
 from model_hub.huggingface import _data
+from model_hub.huggingface.tasks._padding import side_to_pad
 
 Rows = Mapping[str, Sequence[Any]]
 _Kwargs = TypeVar("_Kwargs")
@@ -63,6 +64,7 @@ class Predictor(abc.ABC):
 
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
+        self._side = side_to_pad(asked.tokenizer)
 
     def check(self, rows: datasets.Dataset, source: str) -> datasets.Dataset:
         """Checks all rows before the first of them is answered, and remembers their columns.

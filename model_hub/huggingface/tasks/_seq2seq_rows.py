@@ -11,6 +11,7 @@ import transformers
 
 from model_hub.errors import UserError
 from model_hub.huggingface import _checkpoint
+from model_hub.huggingface.tasks._padding import side_to_pad
 from model_hub.huggingface.tasks._seq2seq_settings import (
     Seq2SeqDataKwargs,
     SummarizationDataKwargs,
@@ -99,12 +100,13 @@ def _columns_of(
         "text_column": data_kwargs.text_column or known[0],
         "summary_column": data_kwargs.summary_column or known[1],
     }
-    for key, column in wanted.items():
-        if column not in names:
-            raise UserError(
-                f"{where}: there is no column {column!r}, only {', '.join(sorted(names))}. Write "
-                f"the name of one of them in data.{key}."
-            )
+    missing = {key: column for key, column in wanted.items() if column not in names}
+    if missing:
+        raise UserError(
+            f"{where}: there is no column {' or '.join(map(repr, missing.values()))}, only "
+            f"{', '.join(sorted(names))}. Write the names of the right ones in "
+            f"{' and '.join(f'data.{key}' for key in missing)}."
+        )
     return Columns(*wanted.values())
 
 
@@ -262,6 +264,7 @@ def prepare_features(
         [source_prefix + text for text in examples[source_column]],
         max_length=max_source_length,
         padding="max_length" if pad_to_max_length else False,
+        padding_side=side_to_pad(tokenizer) if pad_to_max_length else None,
     )
     targets = encode(text_target=list(examples[target_column]), max_length=max_target_length)
     labels = list(targets["input_ids"])

@@ -7,7 +7,11 @@ from typing import ClassVar
 import transformers
 
 from model_hub.errors import UserError
-from model_hub.huggingface.tasks._lengths import model_max_length, sequence_length
+from model_hub.huggingface.tasks._lengths import (
+    check_room,
+    model_max_length,
+    sequence_length,
+)
 
 logger = logging.getLogger("model_hub")
 
@@ -100,8 +104,8 @@ def source_length(
         config: the model's configuration.
 
     Raises:
-        UserError: when the model has no decoder or takes fewer tokens, or there is no padding
-            token.
+        UserError: when the model has no decoder or takes fewer tokens, a length leaves no room for
+            text, or there is no padding token.
     """
     if config is not None and not getattr(config, "is_encoder_decoder", False):
         raise UserError(
@@ -128,12 +132,16 @@ def source_length(
                 f"data.{name} is {length}, but should be at least 2: what is generated begins with "
                 "a token that says so, and ends with another."
             )
+        if length is not None:
+            check_room(length, tokenizer, key=f"data.{name}")
         if limit is not None and length is not None and length > limit:
             raise UserError(
                 f"data.{name} is {length}, but the model takes at most {limit} tokens. Write "
                 f"data.{name}: {limit} or less."
             )
     requested = data_kwargs.max_source_length
+    if requested is not None:
+        check_room(requested, tokenizer, key="data.max_source_length")
     if requested is not None and config is not None and limit is None:
         # With relative positions, as T5 has them, the tokenizer's number is only a custom.
         return requested

@@ -128,7 +128,7 @@ class SquadReducer(pytorch.MetricReducer):
         version_2 = self._settings.version_2_with_negative
         if version_2:
             _answers.write_json(folder / "null_odds.json", null_odds)
-        lists = _answers.nbest_lists(
+        lists = _answers.nbest_json(
             chosen,
             self._contexts,
             version_2 and not self.null_stands_alone,
@@ -137,7 +137,7 @@ class SquadReducer(pytorch.MetricReducer):
         )
         _answers.write_json(folder / "predictions.json", predictions)
         _answers.write_json(
-            folder / "nbest_predictions.json", dict(zip(predictions, lists, strict=True))
+            folder / "nbest_predictions.json", dict(zip(predictions, lists, strict=True)), str
         )
 
 

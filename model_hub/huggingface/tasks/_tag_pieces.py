@@ -4,9 +4,11 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import transformers
 
-from model_hub.huggingface.tasks._padding import NO_LABEL
+from model_hub.huggingface.tasks._padding import NO_LABEL, side_to_pad
 from model_hub.huggingface.tasks._tag_entities import parse_label
 
 
@@ -45,29 +47,23 @@ def prepare_features(
         tokenizer makes them, ``labels`` (all lists of int; -100 is no label), and ``words`` (int):
         how many words have a token with a label.
     """
-    numbers = {name: number for number, name in enumerate(labels)}
     encoded = tokenizer(
         _as_in_a_text(examples[tokens_column], tokenizer),
         is_split_into_words=True,
         truncation=True,
         max_length=max_seq_length,
         padding="max_length" if pad_to_max_length else False,
+        padding_side=side_to_pad(tokenizer) if pad_to_max_length else None,
         return_attention_mask=True,
     )
-    features: dict[str, list[Any]] = {name: [] for name in (*encoded.keys(), "labels", "words")}
-    for row, tags in enumerate(examples[tags_column]):
-        word_of_token = encoded.word_ids(row)
-        words = len({word for word in word_of_token if word is not None})
-        if not words:
-            continue
-        for name in encoded:
-            features[name].append(encoded[name][row])
-        tag_names = tags if names is None else [names[tag] for tag in tags]
-        features["labels"].append(
-            _label_tokens(word_of_token, tag_names, numbers, label_all_tokens)
-        )
-        features["words"].append(words)
-    return features
+    tags = examples[tags_column]
+    words = [encoded.word_ids(row) for row in range(len(tags))]
+    token_labels, word_counts = _label_tokens(words, tags, labels, names, label_all_tokens)
+    features = {**encoded, "labels": token_labels, "words": word_counts}
+    kept = [row for row, count in enumerate(word_counts) if count]
+    if len(kept) == len(tags):
+        return features
+    return {name: [column[row] for row in kept] for name, column in features.items()}
 
 
 def _as_in_a_text(
@@ -90,23 +86,55 @@ def _as_in_a_text(
 
 
 def _label_tokens(
-    word_of_token: Sequence[int | None],
-    tags: Sequence[str],
-    numbers: Mapping[str, int],
+    words: Sequence[Sequence[int | None]],
+    tags: Sequence[Sequence[Any]],
+    labels: Sequence[str],
+    names: Sequence[str] | None,
     label_all_tokens: bool,
-) -> list[int]:
-    labels: list[int] = []
-    for word, group in itertools.groupby(word_of_token):
-        count = len(list(group))
-        if word is None:
-            labels += [NO_LABEL] * count
-            continue
-        spread = _spread(tags[word], count) if label_all_tokens else [tags[word]]
-        if any(name not in numbers for name in spread):
-            spread = [tags[word]]
-        labels += [numbers[name] for name in spread]
-        labels += [NO_LABEL] * (count - len(spread))
-    return labels
+) -> tuple[list[list[int]], list[int]]:
+    """Labels of all tokens of some rows, -100 where there is none; and the words of each row.
+
+    Args:
+        words: by row the number of each token's word; None where it is of no word.
+        tags: by row the label of each word.
+        labels: names of the labels, in the order of the numbers that the model learns.
+        names: names of the numbers in ``tags``; None if they are names.
+        label_all_tokens: give all tokens of a word a label.
+    """
+    # All rows one after the other; neighbours of the same row and word are the tokens of a word.
+    lengths = np.array([len(row) for row in words], dtype=np.int64)
+    row = np.repeat(np.arange(len(words)), lengths)
+    flat = pa.array(list(itertools.chain.from_iterable(words)), pa.int64())
+    word = flat.fill_null(-1).to_numpy(zero_copy_only=False)
+    begins = np.flatnonzero(np.diff(word, prepend=-2) | np.diff(row, prepend=-1))
+    counts = np.diff(begins, append=len(word))
+    begins, counts = begins[word[begins] >= 0], counts[word[begins] >= 0]
+
+    codes: dict[Any, int] = {}
+    code = np.array([codes.setdefault(tag, len(codes)) for tag in itertools.chain(*tags)], np.int64)
+    first_tag = np.cumsum([0, *map(len, tags)])
+    tag = code[first_tag[row[begins]] + word[begins]]
+    numbers = {name: number for number, name in enumerate(labels)}
+    found = np.full(len(word), NO_LABEL)
+    for value, number in codes.items():
+        name = value if names is None else names[value]
+        alike = tag == number
+        for count in np.unique(counts[alike]).tolist():
+            spread = _spread(name, count) if label_all_tokens else [name]
+            if any(each not in numbers for each in spread):
+                spread = [name]
+            chosen = begins[alike & (counts == count)]
+            for place, each in enumerate(spread):
+                found[chosen + place] = numbers[each]
+    ends = np.cumsum(lengths).tolist()
+    all_labels = found.tolist()
+    return (
+        [
+            all_labels[end - length : end]
+            for end, length in zip(ends, lengths.tolist(), strict=True)
+        ],
+        np.bincount(row[begins], minlength=len(words)).tolist(),
+    )
 
 
 def _spread(tag: str, count: int) -> list[str]:

@@ -14,7 +14,9 @@ import torch
 import transformers
 
 from model_hub.errors import UserError
-from model_hub.huggingface import _checkpoint
+from model_hub.huggingface import _data
+from model_hub.huggingface.tasks._columns import columns_of_lists
+from model_hub.huggingface.tasks._head_labels import name_outputs
 from model_hub.huggingface.tasks._tokenization import TokenizationDataKwargs
 
 logger = logging.getLogger("model_hub")
@@ -77,8 +79,8 @@ def read_tagging(
 ) -> Tagging:
     """Finds columns and labels, and checks all rows, before anything is tokenized.
 
-    Words are in the column ``tokens``, or else in the first one. Labels are in the column
-    ``<finetuning_task>_tags`` (``ner_tags`` if no task is named), or else in the second one.
+    Words are in the column ``tokens``, or else in the first one that holds lists. Labels are in the
+    column ``<finetuning_task>_tags`` (``ner_tags`` if no task is named), or else in the next one.
 
     The names of labels that are numbers are those of the data set's ``ClassLabel``, or of
     ``data.label_names``. Labels that are text are all that occur in the training and validation
@@ -95,9 +97,10 @@ def read_tagging(
         UserError: when there are no such columns, they do not hold lists of words and labels of
             equal length, or a label has no name.
     """
+    _data.check_splits(raw_datasets)
     where = {split: (sources or {}).get(split, f"split {split!r}") for split in _SPLITS}
     tokens_column, tags_column = _find_columns(
-        raw_datasets["train"].column_names, finetuning_task or "ner", where["train"]
+        raw_datasets["train"], finetuning_task or "ner", where["train"]
     )
     tables = {
         split: _checked_table(raw_datasets[split], tokens_column, tags_column, where[split])
@@ -131,41 +134,31 @@ def read_tagging(
     return Tagging(tokens_column, tags_column, labels, None)
 
 
-def name_labels(
-    tagging: Tagging, config: transformers.PretrainedConfig, model: torch.nn.Module
+def fit_to_head(
+    tagging: Tagging, model: torch.nn.Module, config: transformers.PretrainedConfig
 ) -> Tagging:
-    """Writes the labels' names into the model's configuration, so that they are saved with it.
+    """Makes data and model speak of the same labels; for how see ``name_outputs``.
 
     Args:
         tagging: the labels.
-        config: the trial's configuration.
-        model: the trial's model, wrapped or not; it may have a copy of the configuration.
+        model: the trial's model, wrapped or not.
+        config: the trial's configuration; like the model's it gets the labels' names, which are
+            saved with it.
 
     Returns:
-        The same tagging; its labels in the order of the model's, if the model was trained for the
-        very same ones, so that it goes on with what it has learned.
+        The same tagging, its labels in the order of the model's outputs.
     """
-    labels = tuple(str(name) for _, name in sorted((config.id2label or {}).items()))
-    if sorted(labels) != sorted(tagging.labels):
-        # transformers calls labels that nobody has named LABEL_0, LABEL_1 and so on.
-        if not all(name.startswith("LABEL_") for name in labels):
-            logger.warning(
-                "the model was trained for the labels %s, but those of the data are %s: the "
-                "model's are forgotten.",
-                ", ".join(labels),
-                ", ".join(tagging.labels),
-            )
-        labels = tagging.labels
-    for each in (config, getattr(_checkpoint.unwrapped(model), "config", config)):
-        each.id2label = dict(enumerate(labels))
-        each.label2id = {name: number for number, name in enumerate(labels)}
-    return dataclasses.replace(tagging, labels=labels)
+    numbers, _ = name_outputs(tagging.labels, config, model)
+    by_output = dict(zip(numbers, tagging.labels, strict=True))
+    return dataclasses.replace(tagging, labels=tuple(name for _, name in sorted(by_output.items())))
 
 
-def _find_columns(columns: Sequence[str], task: str, where: str) -> tuple[str, str]:
-    tokens_column = "tokens" if "tokens" in columns else columns[0]
+def _find_columns(dataset: datasets.Dataset, task: str, where: str) -> tuple[str, str]:
+    columns, lists = dataset.column_names, columns_of_lists(dataset)
+    tokens_column = "tokens" if "tokens" in columns else next(iter(lists), columns[0])
     wanted = f"{task}_tags"
-    tags_column = wanted if wanted in columns else next(iter(columns[1:]), tokens_column)
+    others = [name for name in lists or columns if name != tokens_column]
+    tags_column = wanted if wanted in columns else next(iter(others), tokens_column)
     if tags_column == tokens_column:
         raise UserError(
             f"{where}: the columns are {', '.join(columns)}, but token classification needs one "

@@ -1,5 +1,6 @@
 """Rows of text become rows of tokens; every function here looks at one row at a time."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +9,9 @@ import pyarrow as pa
 import transformers
 
 from model_hub.errors import UserError
+from model_hub.huggingface.tasks._columns import columns_of_text
+
+logger = logging.getLogger("model_hub")
 
 
 def text_column(dataset: datasets.Dataset, source: str, wanted: str | None = None) -> str:
@@ -16,7 +20,8 @@ def text_column(dataset: datasets.Dataset, source: str, wanted: str | None = Non
     Args:
         dataset: rows as loaded.
         source: where they come from, for messages.
-        wanted: ``data.text_column``; None takes ``text``, or else the first column.
+        wanted: ``data.text_column``; None takes ``text``, or else the first column of text that is
+            no number or name of the rows (``id`` and the like).
 
     Raises:
         UserError: when there is no such column, it holds no text, or a row of it is null.
@@ -27,7 +32,12 @@ def text_column(dataset: datasets.Dataset, source: str, wanted: str | None = Non
             f"{source}: data.text_column is {wanted!r}, but the columns are "
             f"{', '.join(map(repr, names))}. Write one of these."
         )
-    name = wanted or ("text" if "text" in names else names[0])
+    texts = columns_of_text(dataset) or names
+    name = wanted or ("text" if "text" in names else texts[0])
+    if not wanted and name != "text" and len(texts) > 1:
+        logger.info(
+            "%s: the text is taken from %r (data.text_column can name another)", source, name
+        )
     kind = dataset.features.arrow_schema.field(name).type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         raise UserError(

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -10,6 +11,8 @@ import transformers
 
 from model_hub.errors import UserError
 from model_hub.huggingface.tasks._padding import side_to_pad
+
+logger = logging.getLogger("model_hub")
 
 
 @dataclasses.dataclass
@@ -57,6 +60,35 @@ class PlainBatches:
         return dict(self.collator(list(rows)))
 
 
+def ensure_padding_token(tokenizer: transformers.PreTrainedTokenizerBase) -> None:
+    """Gives a tokenizer without a padding token (GPT-2, Llama) one, in place.
+
+    It is the end-of-sequence token, as is usual: the attention mask hides padding, whichever token
+    it is. The tokenizer is exported with it.
+
+    Args:
+        tokenizer: the tokenizer.
+
+    Raises:
+        UserError: when it has no end-of-sequence token either.
+    """
+    if tokenizer.pad_token_id is not None:
+        return
+    if tokenizer.eos_token_id is None:
+        raise UserError(_NO_PADDING)
+    tokenizer.pad_token = tokenizer.eos_token
+    logger.info(
+        "the tokenizer has no padding token; batches are padded with %r, which ends a sequence",
+        str(tokenizer.eos_token),
+    )
+
+
+_NO_PADDING = (
+    "the tokenizer has no padding token, so that texts of different lengths cannot be in one "
+    "batch. Write hyperparameters.tokenizer_name with the folder of a tokenizer that has one."
+)
+
+
 def padding_batches(
     tokenizer: transformers.PreTrainedTokenizerBase,
 ) -> transformers.PreTrainedTokenizerBase:
@@ -79,9 +111,5 @@ def padding_collator(tokenizer: transformers.PreTrainedTokenizerBase) -> PlainBa
         UserError: when the tokenizer has no padding token.
     """
     if tokenizer.pad_token_id is None:
-        raise UserError(
-            "the tokenizer has no padding token, so that texts of different lengths cannot be in "
-            "one batch. Write hyperparameters.tokenizer_name with the folder of a tokenizer that "
-            "has one."
-        )
+        raise UserError(_NO_PADDING)
     return PlainBatches(transformers.DataCollatorWithPadding(padding_batches(tokenizer)))

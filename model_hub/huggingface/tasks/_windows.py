@@ -1,15 +1,14 @@
 """Question-answering features: rows become overlapping windows of tokens, with labels."""
 
-import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import datasets
 import numpy as np
-import numpy.typing as npt
 import transformers
 
 from model_hub.errors import UserError
+from model_hub.huggingface.tasks._answer_tokens import Windows, label_windows, stripped
 from model_hub.huggingface.tasks._squad_rows import trained_answer
 
 
@@ -47,11 +46,11 @@ def prepare_train_features(
     """
     windows = _make_windows(examples, tokenizer, max_seq_length, doc_stride, pad_to_max_length)
     answers = [
-        _stripped(trained_answer(value, row_id))
+        stripped(trained_answer(value, row_id))
         for value, row_id in zip(examples["answers"], examples["id"], strict=True)
     ]
     right_to_left = tokenizer.truncation_side == "left"
-    starts, ends = _label(windows, answers, doc_stride, right_to_left)
+    starts, ends = label_windows(windows, answers, doc_stride, right_to_left)
     places = windows.places() if with_places else {}
     return {**windows.columns, "start_positions": starts, "end_positions": ends, **places}
 
@@ -88,28 +87,13 @@ def number_features(dataset: datasets.Dataset) -> datasets.Dataset:
     return dataset.add_column("feature_id", np.arange(len(dataset)))
 
 
-class _Windows(NamedTuple):
-    """The windows of a batch of rows; every list has one entry per window."""
-
-    columns: dict[str, list[Any]]  # What the model takes.
-    encodings: list[Any]  # tokenizers.Encoding
-    rows: list[int]  # The row a window comes from; windows of a row are neighbours.
-    context_begin: list[int]
-    context_end: list[int]
-    cls_index: list[int]
-
-    def places(self) -> dict[str, list[int]]:
-        """The columns that tell where context and CLS token are."""
-        return {name: getattr(self, name) for name in ("context_begin", "context_end", "cls_index")}
-
-
 def _make_windows(
     examples: Mapping[str, Sequence[Any]],
     tokenizer: transformers.PreTrainedTokenizerBase,
     max_seq_length: int,
     doc_stride: int,
     pad_to_max_length: bool,
-) -> _Windows:
+) -> Windows:
     # Blanks before a question would use up the window: some rows have hundreds of them.
     questions = [question.lstrip() for question in examples["question"]]
     contexts = list(examples["context"])
@@ -133,12 +117,12 @@ def _make_windows(
         encodings, encoded["input_ids"], encoded["attention_mask"], strict=True
     ):
         parts = encoding.sequence_ids
-        length = parts.count(context_part)
-        begin = parts.index(context_part) if length else 0
+        begin = parts.index(context_part) if context_part in parts else 0
         begins.append(begin)
-        ends.append(begin + length)
+        # The context is in one piece: its end is found sooner from behind.
+        ends.append(len(parts) - parts[::-1].index(context_part) if context_part in parts else 0)
         cls_indices.append(_cls_index(ids, parts, mask, tokenizer.cls_token_id))
-    return _Windows(dict(encoded), encodings, rows, begins, ends, cls_indices)
+    return Windows(dict(encoded), encodings, rows, begins, ends, cls_indices, context_part)
 
 
 def _cls_index(
@@ -147,7 +131,7 @@ def _cls_index(
     """Position of the CLS token, or of the first token that is no padding if there is none."""
     if cls_token_id is not None:
         position = -1
-        for _ in range(ids.count(cls_token_id)):
+        while cls_token_id in ids[position + 1 :]:
             position = ids.index(cls_token_id, position + 1)
             # The same token inside question or context was written there by somebody.
             if parts[position] is None:
@@ -197,102 +181,3 @@ def _count_tokens(
     # verbose: no warning that the text is longer than the model takes; that is what is asked here.
     encoded = tokenizer(list(texts), add_special_tokens=False, verbose=False)
     return [len(ids) for ids in encoded["input_ids"]]
-
-
-def _stripped(answer: tuple[str, int] | None) -> tuple[int, int] | None:
-    """Characters (end exclusive) of the answer without blanks around it; None if there are none.
-
-    Tokens do not cover blanks, so with them the answer would begin or end in no token.
-    """
-    if answer is None:
-        return None
-    text, start = answer
-    bare = text.strip()
-    start += text.index(bare)
-    return (start, start + len(bare)) if bare and start >= 0 else None
-
-
-def _label(
-    windows: _Windows,
-    answers: Sequence[tuple[int, int] | None],
-    doc_stride: int,
-    from_right_to_left: bool,
-) -> tuple[list[int], list[int]]:
-    """Finds the first and last token of the answer in every window, for all windows at once.
-
-    The windows of a row are put together to the row's whole context again, so that it is exact
-    which of them hold all tokens of the answer.
-
-    Args:
-        windows: the windows.
-        answers: per row the answer's characters (end exclusive), or None.
-        doc_stride: tokens that neighbouring windows share.
-        from_right_to_left: whether a row's windows begin with the end of its context.
-
-    Returns:
-        Start and end positions per window, inclusive; the CLS token where the answer is not whole.
-    """
-    starts, ends = list(windows.cls_index), list(windows.cls_index)
-    numbers = [number for number, row in enumerate(windows.rows) if answers[row] is not None]
-    if not numbers:
-        return starts, ends
-    if from_right_to_left:
-        numbers.reverse()
-    # All contexts one after another make one axis of tokens.
-    offsets: list[list[tuple[int, int]]] = []  # New tokens of each window.
-    context_of: list[int] = []  # For each window, and so for its new tokens.
-    first_token: list[int] = []  # Of each window, on the axis.
-    spans: list[tuple[int, int] | None] = []  # Of each context.
-    total, previous = 0, -1
-    for number in numbers:
-        row, begin, end = (
-            windows.rows[number],
-            windows.context_begin[number],
-            windows.context_end[number],
-        )
-        shared = doc_stride if row == previous else 0
-        if row != previous:
-            spans.append(answers[row])
-        previous = row
-        offsets.append(windows.encodings[number].offsets[begin + shared : end])
-        context_of.append(len(spans) - 1)
-        first_token.append(total - shared)
-        total += len(offsets[-1])
-    first, last = _find_tokens(offsets, np.array(context_of), np.array(spans, dtype=np.int64))
-    for number, context, axis_begin in zip(numbers, context_of, first_token, strict=True):
-        begin, end = windows.context_begin[number], windows.context_end[number]
-        start_position = begin + first[context] - axis_begin
-        end_position = begin + last[context] - axis_begin
-        if begin <= start_position <= end_position < end:
-            starts[number], ends[number] = start_position, end_position
-    return starts, ends
-
-
-def _find_tokens(
-    offsets: Sequence[Sequence[tuple[int, int]]],
-    context_of: npt.NDArray[np.int64],
-    spans: npt.NDArray[np.int64],
-) -> tuple[list[int], list[int]]:
-    """First and last token that have characters of a span; last < first if there are none.
-
-    Args:
-        offsets: pieces of contexts, in order: first and last character (exclusive) of every token.
-        context_of: which context a piece belongs to, rising.
-        spans: first and last character (exclusive) of one span per context, ``[contexts, 2]``.
-
-    Returns:
-        Numbers of tokens, counted through all pieces, one per context.
-    """
-    flatten = itertools.chain.from_iterable
-    flat = np.fromiter(flatten(flatten(offsets)), dtype=np.int64).reshape(-1, 2)
-    # Every context has a stretch of its own on one sorted axis of characters, longer than any text.
-    stretch = max(int(flat.max(initial=0)), int(spans.max())) + 1
-    shift = np.repeat(context_of, [len(piece) for piece in offsets]) * stretch
-    ends = np.maximum.accumulate(flat[:, 1] + shift)
-    # A token without characters stands where the one before it ends.
-    begins = np.where(flat[:, 0] == flat[:, 1], ends, flat[:, 0] + shift)
-    begins = np.maximum.accumulate(begins)
-    base = np.arange(len(spans)) * stretch
-    first = np.searchsorted(ends, base + spans[:, 0], side="right")
-    last = np.searchsorted(begins, base + spans[:, 1], side="left") - 1
-    return first.tolist(), last.tolist()

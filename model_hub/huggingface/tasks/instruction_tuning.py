@@ -15,7 +15,7 @@ from model_hub.huggingface.tasks._chat_batches import (
     PackedConversations,
     pack,
 )
-from model_hub.huggingface.tasks._chat_rows import check_conversations, messages_of
+from model_hub.huggingface.tasks._chat_rows import check_conversations, messages_of, tools_of
 from model_hub.huggingface.tasks._chat_settings import (
     InstructionTuningDataKwargs,
     set_chat_template,
@@ -45,6 +45,7 @@ __all__ = [
     "pack",
     "set_chat_template",
     "tokenize_conversations",
+    "tools_of",
     "unigram_metrics",
 ]
 
@@ -87,6 +88,7 @@ def build_datasets(
     Raises:
         UserError: when lengths, template or rows are not as they should be, or nothing is left.
     """
+    _data.check_splits(raw_datasets)
     length = sequence_length(data_kwargs.max_seq_length, tokenizer, config)
     if not tokenizer.is_fast:
         raise UserError(
@@ -135,7 +137,8 @@ def _tell(
             f"{source}: in the first {length} tokens of a conversation there is never a token of "
             "the assistant. Write a larger data.max_seq_length."
         )
-    cut = sum(tokens > length for tokens in prepared["whole_length"])
+    lengths = prepared.with_format("numpy", columns=["whole_length"])[:]["whole_length"]
+    cut = int((lengths > length).sum())
     left_out = len(rows) - len(prepared)
     if cut or left_out:
         logger.warning(

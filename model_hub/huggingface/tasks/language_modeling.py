@@ -88,7 +88,10 @@ def build_datasets(
     Raises:
         UserError: when lengths, tokenizer or rows are not as they should be.
     """
-    length = sequence_length(data_kwargs.max_seq_length, tokenizer, config)
+    _data.check_splits(raw_datasets)
+    # Blocks are divided after tokenizing; lines are cut with their special tokens.
+    texts = 1 if data_kwargs.line_by_line else None
+    length = sequence_length(data_kwargs.max_seq_length, tokenizer, config, texts=texts)
     masked = isinstance(data_kwargs, MaskedLanguageModelingDataKwargs)
     permuted = isinstance(data_kwargs, PermutationLanguageModelingDataKwargs)
     if permuted and length % 2:

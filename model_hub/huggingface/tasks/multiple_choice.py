@@ -20,10 +20,11 @@ from model_hub.huggingface.tasks._choice_rows import (
     ending_columns,
     filled_endings,
     prepare_features,
+    right_endings,
 )
 from model_hub.huggingface.tasks._counts import CountReducer, ratio
 from model_hub.huggingface.tasks._lengths import sequence_length
-from model_hub.huggingface.tasks._padding import pad_rows
+from model_hub.huggingface.tasks._padding import pad_rows, side_to_pad
 from model_hub.huggingface.tasks._tokenization import TokenizationDataKwargs
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "log_baselines",
     "mask_choices",
     "prepare_features",
+    "right_endings",
 ]
 
 
@@ -55,10 +57,13 @@ class MultipleChoiceCollator:
     model has something to compute; ``choice_mask`` tells them apart.
 
     Attributes:
-        tokenizer: tells padding side and padding values.
+        tokenizer: tells padding values and, by ``side_to_pad``, their side.
     """
 
     tokenizer: transformers.PreTrainedTokenizerBase
+
+    def __post_init__(self) -> None:
+        self._side = side_to_pad(self.tokenizer)
 
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """The batch of these features.
@@ -80,10 +85,8 @@ class MultipleChoiceCollator:
             mask[row, numbers] = True
             taken = [number if number in numbers else numbers[0] for number in range(choices)]
             rows += [{name: feature[name][number] for name in names} for number in taken]
-        batch = {
-            name: flat.view(len(features), choices, -1)
-            for name, flat in pad_rows(rows, self.tokenizer).items()
-        }
+        padded = pad_rows(rows, self.tokenizer, padding_side=self._side)
+        batch = {name: flat.view(len(features), choices, -1) for name, flat in padded.items()}
         labels = torch.tensor([int(feature["labels"]) for feature in features])
         return {**batch, "labels": labels, "choice_mask": mask}
 
@@ -172,12 +175,13 @@ def build_datasets(
     Raises:
         UserError: when rows, tokenizer or settings are not as they should be.
     """
+    _data.check_splits(raw_datasets)
     if data_kwargs.pad_to_max_length and tokenizer.pad_token_id is None:
         raise UserError(
             "data.pad_to_max_length is true, but the tokenizer has no padding token. Write "
             "data.pad_to_max_length: false; batches are then padded to their longest sequence."
         )
-    length = sequence_length(data_kwargs.max_seq_length, tokenizer, model_config)
+    length = sequence_length(data_kwargs.max_seq_length, tokenizer, model_config, texts=2)
     for split in ("train", "validation"):
         check_rows(raw_datasets[split], (sources or {}).get(split, f"split {split!r}"))
 
@@ -208,9 +212,9 @@ def log_baselines(raw_datasets: Mapping[str, datasets.Dataset]) -> dict[str, flo
         Accuracy of the first ending of each row, under ``first``, and of the ending that is right
         most often in the training rows, under ``frequent``.
     """
-    labels = np.asarray(raw_datasets["validation"]["label"][:])
+    labels = right_endings(raw_datasets["validation"])
     first = filled_endings(raw_datasets["validation"]).argmax(axis=1)
-    frequent = int(np.bincount(raw_datasets["train"]["label"][:]).argmax())
+    frequent = int(np.bincount(right_endings(raw_datasets["train"])).argmax())
     accuracies = {
         "first": float((labels == first).mean()),
         "frequent": float((labels == frequent).mean()),

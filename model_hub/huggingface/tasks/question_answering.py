@@ -97,6 +97,7 @@ def build_datasets(
     Raises:
         UserError: when lengths or rows are not as they should be.
     """
+    _data.check_splits(raw_datasets)
     check_lengths(tokenizer, data_kwargs, model_max_length(model_config))
     for split in ("train", "validation"):
         check_columns(raw_datasets[split], (sources or {}).get(split, f"split {split!r}"))

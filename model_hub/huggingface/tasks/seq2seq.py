@@ -98,6 +98,7 @@ def build_datasets(
         UserError: when lengths, columns or languages are not as they should be, or the package that
             computes the metric is not installed.
     """
+    _data.check_splits(raw_datasets)
     # Before the wait, not after it.
     if isinstance(data_kwargs, TranslationDataKwargs):
         _text_scores.bleu_scorer()

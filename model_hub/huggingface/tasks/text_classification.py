@@ -9,7 +9,7 @@ import torch
 import transformers
 
 from model_hub.errors import UserError
-from model_hub.huggingface import _data
+from model_hub.huggingface import _data, _named_data
 from model_hub.huggingface.tasks._baseline import log_baseline
 from model_hub.huggingface.tasks._classification_features import prepare_features
 from model_hub.huggingface.tasks._classification_head import fit_to_head
@@ -27,7 +27,8 @@ from model_hub.huggingface.tasks._classification_task import (
     check_columns,
     find_task,
 )
-from model_hub.huggingface.tasks._glue_tasks import GLUE_TASKS, dataset_on_the_hub
+from model_hub.huggingface.tasks._glue_tasks import GLUE_TASKS
+from model_hub.huggingface.tasks._head_labels import set_num_labels
 from model_hub.huggingface.tasks._lengths import sequence_length
 from model_hub.huggingface.tasks._tokenization import TokenizationDataKwargs, padding_collator
 
@@ -52,6 +53,7 @@ __all__ = [
     "padding_collator",
     "prepare_features",
     "regression_metrics",
+    "set_num_labels",
 ]
 
 #: Column of a validation batch that tells the validation split; only there if there are several.
@@ -110,8 +112,8 @@ def load_glue(data_config: Mapping[str, Any], finetuning_task: str | None) -> da
         UserError: as :func:`model_hub.huggingface.default_load_dataset`; and when the names of the
             task and of GLUE's configuration are not the same.
     """
-    name = dataset_on_the_hub(str(data_config.get("dataset_name")))
-    if name != dataset_on_the_hub("glue"):
+    name = _named_data.name_on_the_hub(str(data_config.get("dataset_name")))
+    if name != "nyu-mll/glue":
         return _data.default_load_dataset(data_config)
     part = data_config.get("dataset_config_name")
     if part and finetuning_task and part != finetuning_task:
@@ -120,7 +122,13 @@ def load_glue(data_config: Mapping[str, Any], finetuning_task: str | None) -> da
             f"{finetuning_task!r}; write the same name in both."
         )
     return _data.default_load_dataset(
-        {**data_config, "dataset_name": name, "dataset_config_name": part or finetuning_task}
+        {
+            **data_config,
+            "dataset_name": name,
+            "dataset_config_name": part or finetuning_task,
+            # Every task of GLUE has validation data, MNLI under two other names.
+            "validation_split_percentage": None,
+        }
     )
 
 
@@ -145,7 +153,7 @@ def load_xnli(data_config: Mapping[str, Any]) -> datasets.DatasetDict:
             "data.language is missing: the language to validate on, for instance de "
             "(data.train_language is the one to train on, if it is another)."
         )
-    name = dataset_on_the_hub(data_config.get("dataset_name") or "xnli")
+    name = _named_data.name_on_the_hub(data_config.get("dataset_name") or "facebook/xnli")
 
     def load(part: str) -> datasets.DatasetDict:
         return _data.default_load_dataset(
@@ -178,7 +186,9 @@ def build_datasets(
     Raises:
         UserError: when the sequences are to be longer than tokenizer or model take.
     """
-    length = sequence_length(data_kwargs.max_seq_length, tokenizer, model_config)
+    length = sequence_length(
+        data_kwargs.max_seq_length, tokenizer, model_config, texts=len(task.text_columns)
+    )
 
     def prepare(split: str) -> datasets.Dataset:
         return _data.prepare_dataset(

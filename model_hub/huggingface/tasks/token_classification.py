@@ -15,15 +15,16 @@ import transformers
 
 from model_hub.errors import UserError
 from model_hub.huggingface import _data
+from model_hub.huggingface.tasks._head_labels import set_num_labels
 from model_hub.huggingface.tasks._lengths import sequence_length
-from model_hub.huggingface.tasks._padding import pad_rows
+from model_hub.huggingface.tasks._padding import pad_rows, side_to_pad
 from model_hub.huggingface.tasks._tag_entities import LabelTables, count_entities, parse_label
 from model_hub.huggingface.tasks._tag_pieces import prepare_features
 from model_hub.huggingface.tasks._tag_reducer import TokenClassificationReducer, log_baseline
 from model_hub.huggingface.tasks._tag_rows import (
     Tagging,
     TokenClassificationDataKwargs,
-    name_labels,
+    fit_to_head,
     read_tagging,
 )
 
@@ -36,11 +37,12 @@ __all__ = [
     "TokenClassificationReducer",
     "build_datasets",
     "count_entities",
+    "fit_to_head",
     "log_baseline",
-    "name_labels",
     "parse_label",
     "prepare_features",
     "read_tagging",
+    "set_num_labels",
 ]
 
 logger = logging.getLogger("model_hub")
@@ -51,14 +53,18 @@ class TokenClassificationCollator:
     """Makes a batch of a list of features, padded to the longest of them.
 
     Attributes:
-        tokenizer: tells padding side and padding values; it need not have a padding token.
+        tokenizer: tells padding values and, by ``side_to_pad``, their side; it need not have a
+            padding token.
     """
 
     tokenizer: transformers.PreTrainedTokenizerBase
 
+    def __post_init__(self) -> None:
+        self._side = side_to_pad(self.tokenizer)
+
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """The batch: int64 tensors, ``[batch, length]``; padding has the label -100."""
-        return pad_rows(features, self.tokenizer)
+        return pad_rows(features, self.tokenizer, padding_side=self._side)
 
 
 class TokenClassificationDatasets(NamedTuple):
@@ -106,7 +112,12 @@ def build_datasets(
             "data.pad_to_max_length is true, but the tokenizer has no padding token. Write "
             "data.pad_to_max_length: false; batches are then padded to their longest sequence."
         )
-    length = sequence_length(data_kwargs.max_seq_length, tokenizer, model_config)
+    if len(tagging.labels) < 2:
+        raise UserError(
+            f"there is only the label {tagging.labels[0]!r}, so that there is nothing to tell "
+            f"apart. Column {tagging.tags_column} should hold at least two labels."
+        )
+    length = sequence_length(data_kwargs.max_seq_length, tokenizer, model_config, texts=1)
 
     def prepare(split: str) -> datasets.Dataset:
         rows = raw_datasets[split]

@@ -7,7 +7,10 @@ import tiny
 import torch
 import transformers
 
+import model_hub.huggingface.tasks.multiple_choice as choice
 import model_hub.huggingface.tasks.seq2seq as seq2seq
+import model_hub.huggingface.tasks.text_classification as text
+import model_hub.huggingface.tasks.token_classification as ner
 from model_hub.huggingface.tasks import _padding, _tokenization
 
 TEXTS = ["the cat sat", "the dog ran", "where", "the cat sat the dog ran where the cat"]
@@ -43,22 +46,49 @@ def test_classified_the_same_alone_and_together(
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-6)
 
 
-def test_rows_are_padded_right_and_for_xlnet_left() -> None:
-    tokenizer = tiny.word_tokenizer()
-    tokenizer.padding_side = "left"
-    rows = [{"input_ids": [5]}, {"input_ids": [6, 7]}]
-    assert _padding.pad_rows(rows, tokenizer)["input_ids"].tolist() == [[5, 0], [6, 7]]
+def test_rows_are_padded_right_and_for_xlnet_left(
+    left: transformers.PreTrainedTokenizerFast, xlnet: transformers.PreTrainedTokenizerFast
+) -> None:
+    rows = [{"input_ids": [9]}, {"input_ids": [6, 7]}]
+    for tokenizer, padded in ((left, [[9, 0], [6, 7]]), (xlnet, [[5, 9], [6, 7]])):
+        assert tokenizer.padding_side == "left"
+        side = _padding.side_to_pad(tokenizer)
+        ids = _padding.pad_rows(rows, tokenizer, padding_side=side)["input_ids"]
+        assert ids.tolist() == padded
+        # Whoever makes batches has asked once, not for each of them.
+        collator = ner.TokenClassificationCollator(tokenizer)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(tokenizer), "__call__", None)
+            assert collator(rows)["input_ids"].tolist() == padded
 
-    class CLSLast:
-        """As XLNet's: the text, SEP, CLS."""
 
-        padding_side, cls_token_id, pad_token_id = "left", 2, 0
-
-        def __call__(self, text: str) -> dict[str, list[int]]:
-            return {"input_ids": [9, 3, 2]}
-
-    padded = _padding.pad_rows(rows, CLSLast())  # type: ignore[arg-type]
-    assert padded["input_ids"].tolist() == [[0, 5], [6, 7]]
+@pytest.mark.parametrize("task", ["classes", "tags", "choices"])
+def test_stored_padding_stands_where_that_of_batches_does(
+    task: str, left: transformers.PreTrainedTokenizerFast
+) -> None:
+    """Else every token would have another position than with batches padded to their longest."""
+    settings: dict[str, Any] = {"max_seq_length": 12, "pad_to_max_length": True}
+    if task == "classes":
+        rows: dict[str, Any] = {"text": ["the capital"], "label": [0]}
+        ids = text.prepare_features(rows, left, ("text",), ((0, 0),), **settings)["input_ids"][0]
+    elif task == "tags":
+        ids = ner.prepare_features(
+            {"tokens": [["the", "capital"]], "tags": [["O", "O"]]},
+            tokenizer=left,
+            tokens_column="tokens",
+            tags_column="tags",
+            labels=("O", "X"),
+            names=None,
+            **settings,
+        )["input_ids"][0]
+    else:
+        ids = choice.prepare_features(
+            {"sent1": ["the"], "ending0": ["capital"], "label": [0]},
+            tokenizer=left,
+            endings=("ending0",),
+            **settings,
+        )["input_ids"][0][0]
+    assert len(ids) == 12 and ids[0] == left.cls_token_id and ids[-1] == left.pad_token_id
 
 
 def test_sources_and_labels_of_seq2seq_are_padded_right(

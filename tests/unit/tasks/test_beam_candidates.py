@@ -177,6 +177,26 @@ def test_spans_are_those_of_an_enumeration(
         assert torch.equal(summed, spans.score[row, :count])
 
 
+def test_windows_shorter_than_the_search_are_padded(xlnet: Tokenizer) -> None:
+    """Of ten tokens the head cannot take the twelve best."""
+    model = tiny_model(12, 13)
+    row = {"id": ["q"], "question": ["where?"], "context": [""]}
+    prepared = qa.prepare_validation_features(row, tokenizer=xlnet, **WINDOW)
+    features = qa.number_features(datasets.Dataset.from_dict(prepared))
+    light = features.remove_columns(["example_id", "offset_mapping"])
+    batch = qa.BeamSearchCollator.of(xlnet, model.config)(list(light))
+    assert batch["input_ids"].shape == (1, 13) and len(light[0]["input_ids"]) < 12
+    places = qa.pop_feature_columns(batch)
+    reducer = qa.BeamSearchReducer(
+        datasets.Dataset.from_dict({**row, "answers": [{"text": [], "answer_start": []}]}),
+        features,
+        settings(version_2_with_negative=True),
+    )
+    with torch.no_grad():
+        reducer.update(places, model(**batch, cls_index=places["cls_index"]))
+    assert reducer.cross_slot_reduce([reducer.per_slot_reduce()])["total"] == 1
+
+
 def made_up_outputs(
     batch: dict[str, torch.Tensor], places: dict[str, torch.Tensor], seed: int
 ) -> dict[str, torch.Tensor]:

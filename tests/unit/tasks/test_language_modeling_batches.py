@@ -1,5 +1,6 @@
 """Masks follow from the row in validation and from the step in training; growing embeddings."""
 
+import copy
 from typing import Any
 
 import hypothesis
@@ -177,3 +178,18 @@ def test_models_without_tokens_are_left_alone() -> None:
     _embeddings.grow_embeddings(model, tiny.word_tokenizer())
     _embeddings.grow_embeddings(torch.nn.Linear(2, 2), tiny.word_tokenizer())
     assert [name for name, _ in model.named_parameters()] == names
+
+
+def test_permutation_masks_stand_where_the_tokens_do() -> None:
+    """Also of a tokenizer that pads left, but not as XLNet's does: batches are padded right."""
+    collator, size = COLLATORS["permutation"]
+    tokenizer = copy.copy(collator.tokenizer)
+    tokenizer.cls_token = None
+    other = lm.PermutationCollator(tokenizer)
+    rows = [{**row, "row": number} for number, row in enumerate(rows_of(size))]
+    batch = other(rows)
+    assert batch["attention_mask"][:, 0].all() and not batch["attention_mask"].all()
+    for place, row in enumerate(rows):
+        length = len(row["input_ids"]) + len(row["input_ids"]) % 2
+        alone = other([row])["perm_mask"][0]
+        assert torch.equal(batch["perm_mask"][place, :length, :length], alone)

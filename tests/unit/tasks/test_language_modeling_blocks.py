@@ -10,6 +10,7 @@ import hypothesis
 import numpy as np
 import pytest
 import text_models
+import tiny
 import transformers
 from hypothesis import strategies as st
 
@@ -184,6 +185,7 @@ def test_second_start_elsewhere_reads_the_cache(
         ({"text_column": "body"}, "data.text_column is 'body'"),
         ({"max_seq_length": 1}, "data.max_seq_length is 1"),
         ({"max_seq_length": 5000}, "data.max_seq_length: 64"),
+        ({"line_by_line": True, "max_seq_length": 2}, "data.max_seq_length is 2.*2 special tokens"),
         ({"line_by_line": True, "document_boundaries": True}, "write one of them"),
         ({"preprocessing_num_workers": 0}, "data.preprocessing_num_workers"),
     ],
@@ -192,6 +194,8 @@ def test_wrong_settings(
     tokenizer: Tokenizer, tmp_path: pathlib.Path, change: dict[str, Any], said: str
 ) -> None:
     config = transformers.GPT2Config(n_positions=64)
+    if "special" in said:
+        tokenizer = tiny.word_tokenizer()
     with pytest.raises(UserError, match=said):
         lm.build_datasets(raw(tmp_path), tokenizer, lm.LanguageModelingDataKwargs(**change), config)
 
@@ -202,6 +206,8 @@ def test_wrong_settings(
         ({"text": ["a", None]}, "row 2"),
         ({"number": [1, 2]}, "holds int64"),
         ({"text": ["", ""]}, "there is no text"),
+        # Not the first column of text, which names the rows.
+        ({"id": ["a", "b"], "doc_id": ["a", "b"], "body": ["", ""]}, "no text in column 'body'"),
     ],
 )
 def test_wrong_rows(tokenizer: Tokenizer, columns: dict[str, list[Any]], said: str) -> None:

@@ -112,6 +112,7 @@ class TestCheckRows:
             {"ending4": ["a", "b"], "label": [4, 4]},
             {"ending3": [None, None]},
             {"id": ["x", "y"]},
+            {"label": ["ending0", "2"]},
         ],
     )
     def test_good(self, changes: dict[str, Any]) -> None:
@@ -128,7 +129,8 @@ class TestCheckRows:
             ({"sent1": ["a", None]}, r"row 2 has no text in column sent1"),
             ({"sent1": ["a", "  "]}, r"row 2 has no text in column sent1"),
             ({"label": [1, None]}, r"row 2 has no label"),
-            ({"label": ["1", "2"]}, r"column label holds string"),
+            ({"label": ["2", "B"]}, r"row 2 has the label 'B'.*0 or ending0"),
+            ({"label": ["2", "ending1"]}, r"row 2 has the label 1, but its endings are 0, 2\."),
             ({"label": [0.5, 1.0]}, r"column label holds double"),
             ({"label": [1, 4]}, r"row 2 has the label 4, but its endings are 0, 2\."),
             ({"label": [-1, 2]}, r"row 1 has the label -1"),

@@ -148,7 +148,7 @@ def test_nothing_is_not_a_number() -> None:
 
 
 def test_baselines(caplog: pytest.LogCaptureFixture) -> None:
-    def rows(labels: list[int], **more: Any) -> datasets.Dataset:
+    def rows(labels: list[Any], **more: Any) -> datasets.Dataset:
         endings = {f"ending{n}": ["a"] * len(labels) for n in range(3)}
         return datasets.Dataset.from_dict(
             {"sent1": ["x"] * len(labels), **endings, "label": labels, **more}
@@ -156,7 +156,7 @@ def test_baselines(caplog: pytest.LogCaptureFixture) -> None:
 
     validation = rows([1, 1, 0, 2], ending0=[None, "a", "a", "a"])
     with caplog.at_level(logging.INFO, "model_hub"):
-        found = mc.log_baselines({"train": rows([2, 2, 0]), "validation": validation})
+        found = mc.log_baselines({"train": rows(["2", "ending2", "0"]), "validation": validation})
     # The first ending of the first row is its second.
     assert found == {"first": 0.5, "frequent": 0.25}
     assert [message.split(": ")[1] for message in caplog.messages] == [

@@ -12,7 +12,7 @@ import transformers
 from hypothesis import strategies as st
 
 from model_hub.errors import UserError
-from model_hub.huggingface.tasks import _windows
+from model_hub.huggingface.tasks import _answer_tokens
 from model_hub.huggingface.tasks import question_answering as qa
 
 Tokenizer = transformers.PreTrainedTokenizerFast
@@ -202,9 +202,9 @@ def test_tokens_without_characters_are_no_part_of_an_answer() -> None:
     offsets = [[(0, 0), (0, 2), (0, 0), (2, 5)], [(0, 0), (6, 8), (0, 0)], [(0, 3)]]
     contexts = np.array([0, 0, 1])
     spans = np.array([[2, 8], [0, 3]])
-    assert _windows._find_tokens(offsets, contexts, spans) == ([3, 7], [5, 7])
+    assert _answer_tokens._find_tokens(offsets, contexts, spans) == ([3, 7], [5, 7])
     # Characters 5 to 6 have no token.
-    first, last = _windows._find_tokens(offsets, contexts, np.array([[5, 6], [1, 2]]))
+    first, last = _answer_tokens._find_tokens(offsets, contexts, np.array([[5, 6], [1, 2]]))
     assert first[0] > last[0]
     assert first[1] == last[1] == 7
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import datasets
 import pytest
+import tiny
 import tiny_seq2seq
 import torch
 import transformers
@@ -118,7 +119,11 @@ def test_columns_of_translation(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("kwargs", "rows", "message"),
     [
-        (summarization(), [{"text": "a"}], r"no column 'document', only text.*data.text_column"),
+        (
+            summarization(),
+            [{"text": "a"}],
+            r"no column 'document' or 'summary', only text.*data.text_column and data.summary_colu",
+        ),
         (summarization(), [{"document": "a"}], r"no column 'summary'.*data.summary_column"),
         (summarization(), [{"document": "a", "summary": 3}], "summary holds int64.*hold text"),
         (summarization(), [ROWS[0], {"document": None, "summary": "a"}], "no document.* row 2"),
@@ -159,6 +164,10 @@ def test_lengths(
     for name in ("max_source_length", "max_target_length", "val_max_target_length"):
         with pytest.raises(UserError, match=f"data.{name} is 300, but the model takes .* 256"):
             s2s.source_length(summarization(**{name: 300}), tokenizer, bart)
+    for name in ("max_source_length", "max_target_length"):
+        # Of two, the start and the end of the text, nothing is left for it.
+        with pytest.raises(UserError, match=f"data.{name} is 2, .* 2 special tokens"):
+            s2s.source_length(summarization(**{name: 2}), tiny.word_tokenizer(), bart)
     with pytest.raises(UserError, match="'gpt2', which has no encoder and decoder"):
         s2s.source_length(summarization(), tokenizer, transformers.GPT2Config())
 

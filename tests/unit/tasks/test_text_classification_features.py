@@ -12,6 +12,7 @@ from typing import Any
 import datasets
 import pytest
 import sklearn.metrics
+import text_models
 import tiny
 import torch
 import transformers
@@ -194,6 +195,61 @@ def test_model_that_needs_a_padding_token() -> None:
     hf.remove_unused_columns(model, prepared.train)
     batch = tc.padding_collator(tiny.word_tokenizer())(list(prepared.train))
     assert torch.isfinite(model(**batch).loss)
+
+
+def test_tokenizer_without_a_padding_token_pads_with_its_end() -> None:
+    """As GPT-2's and Llama's: a row's prediction still does not depend on its neighbours."""
+    tokenizer = text_models.byte_level_tokenizer(["the cat sat on the mat"], 270)
+    config = transformers.GPT2Config(
+        vocab_size=len(tokenizer), n_embd=16, n_layer=1, n_head=2, n_positions=32, num_labels=2
+    )
+    config.pad_token_id = 7  # Of another tokenizer: the last token would not be found.
+    model = transformers.GPT2ForSequenceClassification(config).eval()
+    rows = {"text": ["the cat", "", "the cat sat on the mat"], "label": ["a", "b", "a"]}
+    splits = {name: datasets.Dataset.from_dict(rows) for name in ("train", "validation")}
+    task = tc.fit_to_head(tc.find_task(splits, None), model, config, tokenizer)
+    assert tokenizer.pad_token == "<|endoftext|>" and config.pad_token_id == tokenizer.pad_token_id
+    collator = tc.padding_collator(tokenizer)
+    found = []
+    for pad_to_max_length in (False, True):
+        kwargs = tc.TextClassificationDataKwargs(
+            max_seq_length=24, pad_to_max_length=pad_to_max_length
+        )
+        features = list(tc.build_datasets(splits, tokenizer, kwargs, task).train)
+        for batches in ([features], [[row] for row in features]):
+            with torch.no_grad():
+                found.append(torch.cat([model(**collator(batch)).logits for batch in batches]))
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], rtol=1e-5, atol=1e-6)
+    tokenizer.eos_token = tokenizer.pad_token = None
+    with pytest.raises(UserError, match=r"no padding token.*hyperparameters\.tokenizer_name"):
+        tc.fit_to_head(task, model, config, tokenizer)
+
+
+def test_number_of_labels_in_the_yaml(caplog: pytest.LogCaptureFixture) -> None:
+    for given in ({}, {"num_labels": 3}):
+        hparams = dict(given)
+        tc.set_num_labels(hparams, 3)
+        assert hparams == {"num_labels": 3} and not caplog.text
+    hparams = {"num_labels": 5}
+    tc.set_num_labels(hparams, 3)
+    assert hparams == {"num_labels": 3}
+    assert "num_labels is 5, but the data asks for 3" in caplog.text
+
+
+@pytest.mark.parametrize(("columns", "special"), [(("sentence1",), 2), (None, 3)])
+def test_special_tokens_need_room(columns: tuple[str, ...] | None, special: int) -> None:
+    """Tokenizers do not complain, and do not cut at all."""
+    splits = splits_of(PAIRS)
+    task = tc.find_task(splits, None, columns)
+    for length in (special, special + 1):
+        kwargs = tc.TextClassificationDataKwargs(max_seq_length=length)
+        if length == special:
+            with pytest.raises(UserError, match=f"is {special}, .* {special} special tokens"):
+                tc.build_datasets(splits, tiny.word_tokenizer(), kwargs, task)
+        else:
+            rows = tc.build_datasets(splits, tiny.word_tokenizer(), kwargs, task).train
+            assert {len(ids) for ids in rows["input_ids"]} == {length}
 
 
 # What a run does before it trains, in a process that counts the calls of its tokenizer.

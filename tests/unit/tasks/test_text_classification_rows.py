@@ -80,7 +80,7 @@ def test_mnli_has_two_validation_splits() -> None:
     assert task.metric_suffixes == ("", "_mismatched")
     with pytest.raises(UserError, match=r"no split 'validation'.*finetuning_task: mnli"):
         tc.find_task(splits, None)
-    with pytest.raises(UserError, match=r"no split 'validation'.*data\.validation_file\.$"):
+    with pytest.raises(UserError, match=r"no split 'validation'.*validation_file, or data\.v"):
         tc.find_task(splits, "rte")
     wrong = {
         **splits,
@@ -98,6 +98,11 @@ def test_mnli_has_two_validation_splits() -> None:
         ("a b sentence2 sentence1 label", ["sentence1", "sentence2"]),
         ("number text label", ["text"]),
         ("sentence1 label", ["sentence1"]),
+        # Columns that name the rows are no text, unless there is nothing else.
+        ("id text label", ["text"]),
+        ("pairID premise guid hypothesis doc_id label", ["premise", "hypothesis"]),
+        ("paid grid label", ["paid", "grid"]),
+        ("id label", ["id"]),
     ],
 )
 def test_columns_of_own_data(columns: str, expected: list[str]) -> None:
@@ -110,7 +115,6 @@ def test_columns_of_own_data(columns: str, expected: list[str]) -> None:
 
 def test_named_columns() -> None:
     rows = {"id": ["1", "2"], "body": ["a", "b"], "label": ["x", "y"]}
-    assert tc.find_task(both(rows), None).text_columns == ("id", "body")
     assert tc.find_task(both(rows), None, "body").text_columns == ("body",)
     assert tc.find_task(both(rows), None, ["body", "id"]).text_columns == ("body", "id")
     with pytest.raises(UserError, match=r"data\.text_columns is .* one or two"):

@@ -137,8 +137,8 @@ class TestPrepare:
 
     def test_padding_is_stored_if_asked_for(self, left: Tokenizer) -> None:
         made = features([["the"]], [["O"]], left, max_seq_length=6, pad_to_max_length=True)
-        assert told(left, made) == ["[PAD]", "[PAD]", "[PAD]", "[CLS]", "the=O", "[SEP]"]
-        assert made["attention_mask"] == [[0, 0, 0, 1, 1, 1]]
+        assert told(left, made) == ["[CLS]", "the=O", "[SEP]", "[PAD]", "[PAD]", "[PAD]"]
+        assert made["attention_mask"] == [[1, 1, 1, 0, 0, 0]]
 
     def test_numbers_are_those_of_the_model(self, bert: Tokenizer) -> None:
         """The rows' numbers have other names than the model's."""
@@ -201,7 +201,7 @@ class TestBuildDatasets:
         assert "validation data: 7 of 9 words" in validation and "4 tokens" in validation
 
     def test_complaints(self, bert: Tokenizer, gpt: Tokenizer) -> None:
-        with pytest.raises(UserError, match=r"no row has a word that fits into 2 tokens"):
+        with pytest.raises(UserError, match=r"data\.max_seq_length is 2,.* 2 special tokens"):
             self.build(bert, max_seq_length=2)
         with pytest.raises(UserError, match=r"data\.max_seq_length is 40.*model.*32"):
             self.build(bert, max_seq_length=40)

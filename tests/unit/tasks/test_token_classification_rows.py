@@ -81,7 +81,7 @@ class TestReadTagging:
         ("train", "message"),
         [
             (rows(tokens=WORDS), r"t\.json'.*columns are tokens.*ner_tags"),
-            (rows(id=[1, 2], tokens=WORDS, other=TAGS), r"columns are id, tokens, other"),
+            (rows(id=[1, 2], words=WORDS, tags=["O", "O"]), r"columns are id, words, tags, but"),
             (rows(tokens=["a b"], ner_tags=[["O"]]), r"tokens holds string.*write json"),
             (rows(tokens=[["a"]], ner_tags=["O"]), r"ner_tags holds string.*lists of labels"),
             (rows(tokens=[[1]], ner_tags=[["O"]]), r"tokens holds lists of int64"),
@@ -126,7 +126,7 @@ class TestReadTagging:
             Settings(label_names=names)
 
 
-class TestNameLabels:
+class TestFitToHead:
     def configs(self, **names: Any) -> tuple[Any, torch.nn.Module]:
         config = tiny.bert_config(**(names or {"num_labels": 3}))
         return config, transformers.BertForTokenClassification(tiny.bert_config(num_labels=3))
@@ -134,7 +134,7 @@ class TestNameLabels:
     def test_names_are_saved(self, tmp_path: pathlib.Path) -> None:
         config, model = self.configs()
         tagging = tc.Tagging("tokens", "ner_tags", NAMES, None)
-        assert tc.name_labels(tagging, config, torch.compile(model)) == tagging
+        assert tc.fit_to_head(tagging, torch.compile(model), config) == tagging
         model.save_pretrained(tmp_path)
         for each in (config, transformers.AutoConfig.from_pretrained(tmp_path)):
             assert each.id2label == {0: "B-per", 1: "I-per", 2: "O"}
@@ -144,15 +144,28 @@ class TestNameLabels:
     def test_a_model_that_knows_the_labels_keeps_its_numbers(self) -> None:
         config, model = self.configs(id2label={0: "O", 1: "B-per", 2: "I-per"})
         tagging = tc.Tagging("tokens", "ner_tags", NAMES, NAMES)
-        renumbered = tc.name_labels(tagging, config, model)
+        renumbered = tc.fit_to_head(tagging, model, config)
         assert renumbered == dataclasses.replace(tagging, labels=("O", "B-per", "I-per"))
         assert model.config.id2label == config.id2label == {0: "O", 1: "B-per", 2: "I-per"}
 
     def test_a_model_with_other_labels(self, caplog: pytest.LogCaptureFixture) -> None:
         config, model = self.configs(id2label={0: "X", 1: "Y", 2: "Z"})
         tagging = tc.Tagging("tokens", "ner_tags", NAMES, None)
-        assert tc.name_labels(tagging, config, model) == tagging
-        assert "X, Y, Z" in caplog.text and config.id2label[0] == "B-per"
+        assert tc.fit_to_head(tagging, model, config) == tagging
+        assert "'X', 'Y', 'Z'" in caplog.text and config.id2label[0] == "B-per"
+
+
+def test_columns_without_lists_are_passed_over() -> None:
+    for columns in ({"words": WORDS, "tags": TAGS}, {"tokens": WORDS, "tags": TAGS}):
+        tagging = read(rows(id=["1", "2"], **columns, other=TAGS))
+        assert (tagging.tokens_column, tagging.tags_column) == tuple(columns)
+
+
+def test_no_validation_split() -> None:
+    splits = {"train": rows(tokens=WORDS, ner_tags=TAGS)}
+    splits |= dict.fromkeys(("validation_a", "validation_b"), splits["train"])
+    with pytest.raises(UserError, match=r"'validation'.*validation_a.*data\.validation_file"):
+        tc.read_tagging(splits, Settings())
 
 
 def test_guessed_columns_are_told(caplog: pytest.LogCaptureFixture) -> None:

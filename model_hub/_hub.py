@@ -1,0 +1,35 @@
+"""Names of models and data sets on the Hugging Face Hub, and why one cannot be loaded."""
+
+import os
+import pathlib
+import re
+
+_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
+
+
+def is_name(text: str) -> bool:
+    """Whether the Hub may have something by this name; else it can be a path only."""
+    return _NAME.fullmatch(text) is not None and not text.startswith(".")
+
+
+def why_not_loaded(name: str, error: BaseException) -> str:
+    """What keeps a model or data set from being loaded, without a full stop at the end.
+
+    Args:
+        name: name on the Hub, or path of a folder.
+        error: what the library that should load it has raised.
+    """
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    if pathlib.Path(name).expanduser().exists():
+        return reason
+    folder = f"there is no folder {name!r} (looked in {pathlib.Path.cwd()})"
+    if not is_name(name):
+        return folder
+    uncached = f"{folder}, nor is this name in the Hugging Face Hub's cache; the Hub"
+    for variable in _OFFLINE:
+        if os.environ.get(variable, "").upper() in ("1", "ON", "YES", "TRUE"):
+            return f"{uncached} is not asked, as {variable} is set"
+    if "connect to" in reason or "reach the Hugging Face Hub" in reason:
+        return f"{uncached} cannot be reached"
+    return reason

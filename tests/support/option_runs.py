@@ -1,0 +1,174 @@
+"""Projects to try switches in; runs that are stopped in the middle and continued; 1 slot or 2.
+
+As a program, under torchrun, it does several runs one after another: most of the time of a run on
+several slots is spent on importing torch.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from workspaces import metrics_of
+
+from model_hub import cli
+from model_hub._new.tasks import TASKS
+
+BATCHES, STOP = 9, 4
+ROWS, VALIDATION_ROWS = 64, 8
+SIGTERM = 15
+# Names of the modules that an adapter is put on.
+ATTENTION = {
+    "question-answering": ["query", "value"],
+    "causal-language-modeling": ["c_attn"],
+}
+# Of the validations' logits the tests look at.
+PROBE = """
+import os, signal
+from {module} import {trial}
+
+class ProbeTrial({trial}):
+    last = None
+
+    def __init__(self, context):
+        super().__init__(context)
+        type(self).last = self
+
+    def train_batch(self, batch, epoch_idx, batch_idx):
+        if batch_idx == int(os.environ.get("STOP_AT_BATCH", -1)):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().train_batch(batch, epoch_idx, batch_idx)
+
+    def evaluate_batch(self, batch, batch_idx):
+        self.outputs = self.model(input_ids=batch["input_ids"])
+        return super().evaluate_batch(batch, batch_idx)
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A call of ``model-hub train``.
+
+    Attributes:
+        words: what follows the program's name.
+        stop: the batch before which it stops itself with a signal, or None.
+    """
+
+    words: list[str]
+    stop: int | None = None
+
+    def run(self) -> None:
+        """Runs it in this process."""
+        # The trial of another project, or of an earlier run, goes by the same name.
+        sys.modules.pop("probe_trial", None)
+        os.environ.pop("STOP_AT_BATCH", None)
+        if self.stop is not None:
+            os.environ["STOP_AT_BATCH"] = str(self.stop)
+        # What is compiled for one model would be tried for the next one as well, until torch gives
+        # up and compiles no more.
+        torch.compiler.reset()
+        code = cli.main(self.words)
+        assert code == (0 if self.stop is None else 128 + SIGTERM), code
+
+
+@dataclasses.dataclass(frozen=True)
+class Project:
+    """A folder with a trial, data, and a model with dropout."""
+
+    task: str
+    folder: pathlib.Path
+
+    def job(self, run: str, stop: int | None = None, **settings: Any) -> Job:
+        """A training of 9 batches; ``settings`` are hyperparameters, or keys with a section."""
+        found = {
+            "entrypoint": "probe_trial:ProbeTrial",
+            "hyperparameters.max_steps": BATCHES,
+            "hyperparameters.max_train_samples": ROWS,
+            "hyperparameters.max_eval_samples": VALIDATION_ROWS,
+            "hyperparameters.num_train_epochs": None,
+            "min_validation_period": {"batches": 4},
+            "perform_initial_validation": False,
+            "scheduling_unit": 1,
+            **{k if "." in k else f"hyperparameters.{k}": v for k, v in settings.items()},
+        }
+        words = ["train", str(self.folder / f"{TASKS[self.task].short_name}.yaml")]
+        for key, value in found.items():
+            words += ["--config", f"{key}={json.dumps(value)}"]
+        return Job([*words, "--output-dir", str(self.folder / run)], stop)
+
+    def stopped(self, run: str, **settings: Any) -> list[Job]:
+        """A run that is stopped, and its continuation."""
+        resume = Job(["train", "--resume", str(self.folder / run)])
+        return [self.job(run, STOP, **settings), resume]
+
+    def weights(self, run: str) -> dict[str, torch.Tensor]:
+        return load_file(self.folder / run / "model" / "model.safetensors")
+
+    def validations(self, run: str) -> list[dict[str, Any]]:
+        records = metrics_of(self.folder / run)
+        return [record for record in records if record["group"] == "validation"]
+
+    def same(self, run: str, other: str, tolerance: float = 0.0) -> bool:
+        """Whether two runs end with the same weights."""
+        a, b = self.weights(run), self.weights(other)
+        close = (torch.allclose(a[name], b[name], rtol=0, atol=tolerance) for name in a)
+        return a.keys() == b.keys() and all(close)
+
+
+def new_project(task: str, folder: pathlib.Path) -> Project:
+    assert cli.main(["new", task, str(folder)]) == 0
+    # The trial that is to be probed.
+    module, trial = TASKS[task].trial.split(":")
+    (folder / "probe_trial.py").write_text(PROBE.format(module=module, trial=trial))
+    config = folder / "model" / "config.json"
+    settings = json.loads(config.read_text())
+    # So that a run which forgets the random state is found out.
+    settings.update({name: 0.1 for name in settings if "drop" in name and settings[name] == 0.0})
+    # Tracing a model to compile it takes seconds a layer.
+    settings.update({name: 1 for name in settings if name in ("num_hidden_layers", "n_layer")})
+    config.write_text(json.dumps(settings))
+    return Project(task, folder)
+
+
+def switches_of(task: str) -> dict[str, dict[str, Any]]:
+    """What is switched on, alone and together, and under which name."""
+    lora = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ATTENTION[task]}
+    everything = {
+        "bf16": True,
+        "peft": lora,
+        "gradient_checkpointing": True,
+        "gradient_accumulation_steps": 2,
+        "group_by_length": True,
+    }
+    compiled = {"torch_compile": True, "torch_compile_backend": "eager"}
+    return {
+        "bf16": {"bf16": True},
+        "gradient_checkpointing": {"gradient_checkpointing": True},
+        "accumulation": {"gradient_accumulation_steps": 3},
+        "lora": {"peft": lora},
+        "dora": {"peft": {**lora, "use_dora": True}},
+        "freeze": {"freeze": "*embeddings*" if task == "question-answering" else "*wte*"},
+        "group_by_length": {"group_by_length": True},
+        "workers": {"dataloader_num_workers": 2},
+        "everything": everything,
+        "compile_bf16": {**compiled, "bf16": True},
+    }
+
+
+def tolerance(name: str) -> float:
+    """What is compiled may be compiled otherwise after a start in the middle."""
+    return 1e-5 if "compile" in name else 0.0
+
+
+def main() -> None:
+    """Runs the jobs in a file on this slot, as its siblings do."""
+    for job in json.loads(pathlib.Path(sys.argv[1]).read_text()):
+        Job(**job).run()
+
+
+if __name__ == "__main__":
+    main()

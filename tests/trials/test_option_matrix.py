@@ -1,0 +1,71 @@
+"""Every switch, alone and as people combine them, on question answering and on a causal language
+model, on one slot and two: a run that is stopped in the middle and continued ends the same."""
+
+import dataclasses
+import json
+import pathlib
+import subprocess
+from collections.abc import Iterator
+
+import option_runs
+import pytest
+from option_runs import Project, new_project, switches_of, tolerance
+from workspaces import command_line, environment
+
+QA, CLM = "question-answering", "causal-language-modeling"
+
+
+@pytest.fixture(scope="module")
+def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Project]:
+    root = tmp_path_factory.mktemp("projects")
+    return {task: new_project(task, root / task) for task in (QA, CLM)}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("STOP_AT_BATCH", "-1")  # Restored at the end.
+    monkeypatch.chdir(tmp_path)
+    yield
+
+
+def assert_same_end(project: Project, whole: str, stopped: str, atol: float) -> None:
+    assert project.same(whole, stopped, atol)
+    assert [v["steps_completed"] for v in project.validations(stopped)] == [4, 8, 9]
+    if not atol:
+        assert project.validations(whole) == project.validations(stopped)
+
+
+@pytest.mark.parametrize("name", switches_of(QA))
+@pytest.mark.parametrize("task", [QA, CLM])
+def test_stopped_in_the_middle_it_ends_the_same(
+    task: str, name: str, projects: dict[str, Project]
+) -> None:
+    project, switches = projects[task], switches_of(task)[name]
+    project.job(f"{name}-whole", **switches).run()
+    for job in project.stopped(f"{name}-stopped", **switches):
+        job.run()
+    assert_same_end(project, f"{name}-whole", f"{name}-stopped", tolerance(name))
+
+
+def test_on_two_slots(projects: dict[str, Project], tmp_path: pathlib.Path) -> None:
+    jobs = []
+    for task, project in projects.items():
+        for name, switches in switches_of(task).items():
+            jobs += [
+                project.job(f"{name}-whole2", **switches),
+                *project.stopped(f"{name}-stopped2", **switches),
+            ]
+    (tmp_path / "jobs.json").write_text(json.dumps([dataclasses.asdict(job) for job in jobs]))
+    launcher = ["torchrun", "--standalone", "--nproc_per_node=2", option_runs.__file__]
+    done = subprocess.run(
+        [*command_line(launcher), str(tmp_path / "jobs.json")],
+        env=environment(tmp_path / "home"),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for task, project in projects.items():
+        for name in switches_of(task):
+            assert_same_end(project, f"{name}-whole2", f"{name}-stopped2", tolerance(name))
