@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 
+from model_hub._terminal import painted
 from model_hub.errors import UserError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -35,6 +36,8 @@ def tell(error: UserError) -> None:
             pathlib.Path(file).write_text(json.dumps(reason), encoding="utf-8")
             if rank:
                 return
+    if not rank:
+        message = message.replace("error:", painted("error:", "red", sys.stderr), 1)
     print(f"[rank {rank}] {message}" if rank else message, file=sys.stderr)
 
 

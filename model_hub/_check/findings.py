@@ -1,7 +1,11 @@
 """What a check finds: problems by key, and findings by line of the file."""
 
 import dataclasses
+import sys
 from collections.abc import Iterator
+from typing import Literal
+
+from model_hub._terminal import painted
 
 #: Names of keys and numbers of list items, from the top: ``("searcher", "metric")``.
 Path = tuple[str | int, ...]
@@ -42,7 +46,9 @@ class Finding:
 
     def shown(self, file: str) -> str:
         """The finding in the way of compilers: editors jump to the line."""
-        return f"{file}:{self.line}: {self.severity}: {self.message}"
+        colour: Literal["red", "yellow"] = "red" if self.severity == ERROR else "yellow"
+        severity = painted(f"{self.severity}:", colour, sys.stdout)
+        return f"{file}:{self.line}: {severity} {self.message}"
 
 
 def dotted(path: Path) -> str:

@@ -12,6 +12,7 @@ from transformers.training_args import OptimizerNames
 
 from model_hub import _hub
 from model_hub.errors import UserError
+from model_hub.huggingface import _weights
 from model_hub.huggingface._embeddings import grow_embeddings
 from model_hub.huggingface._fields import FlexibleKwargs, OptimizerKwargs
 from model_hub.huggingface._names import auto_model_class, optimizer_name
@@ -164,11 +165,14 @@ def build_using_auto(
     try:
         if use_pretrained_weights:
             load = functools.partial(auto_class.from_pretrained, config=config)
-            model = _from_pretrained("model", load, _call_kwargs(model_kwargs))
-        elif model_class is not None:
-            model = model_class(config)
+            arguments = _weights.loading_arguments(_call_kwargs(model_kwargs), config)
+            with _weights.blamed(arguments):
+                model = _from_pretrained("model", load, dict(arguments))
         else:
-            model = auto_class.from_config(config)
+            make = auto_class.from_config if model_class is None else model_class._from_config
+            arguments = _weights.making_arguments(_call_kwargs(model_kwargs), config)
+            with _weights.blamed(arguments):
+                model = make(config, **arguments)
     except ValueError as error:
         if isinstance(error, UserError) or "Unrecognized configuration class" not in str(error):
             raise

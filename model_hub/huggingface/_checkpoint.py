@@ -100,8 +100,16 @@ def trained_part(model: torch.nn.Module, state: Mapping[str, Any]) -> Mapping[st
     """
     if not has_adapter(model):
         return state
-    frozen = {n for n, p in unwrapped(model).named_parameters() if not p.requires_grad}
-    return {name: value for name, value in state.items() if name not in frozen}
+    inner = unwrapped(model)
+    frozen = _frozen(inner)
+    own = set(tensors_of(inner))
+    # What belongs to a frozen weight beside itself: how it is quantized.
+    modules = tuple({f"{name.rpartition('.')[0]}." for name in frozen})
+    return {
+        name: value
+        for name, value in state.items()
+        if name not in frozen and (name in own or not name.startswith(modules))
+    }
 
 
 def completed(model: torch.nn.Module, state: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -115,9 +123,26 @@ def completed(model: torch.nn.Module, state: Mapping[str, Any]) -> Mapping[str, 
         return state
     bare = without_prefix(state)
     inner = unwrapped(model)
-    frozen = {name for name, p in inner.named_parameters() if not p.requires_grad}
-    own = inner.state_dict()
-    return {**{name: own[name] for name in frozen if name in own}, **bare}
+    own = tensors_of(inner)
+    return {**{name: own[name] for name in _frozen(inner) if name in own}, **bare}
+
+
+def _frozen(model: torch.nn.Module) -> set[str]:
+    """Names of the weights that are not trained; one that has two names goes by both."""
+    named = model.named_parameters(remove_duplicate=False)
+    return {name for name, parameter in named if not parameter.requires_grad}
+
+
+def tensors_of(model: torch.nn.Module) -> dict[str, Any]:
+    """Parameters and buffers by the names of ``state_dict``, without what quantization adds there.
+
+    Args:
+        model: the model, without wrappers.
+    """
+    parameters = (name for name, _ in model.named_parameters(remove_duplicate=False))
+    buffers = (name for name, _ in model.named_buffers(remove_duplicate=False))
+    names = {*parameters, *buffers}
+    return {name: value for name, value in model.state_dict().items() if name in names}
 
 
 def accept_prefixed_weights(model: torch.nn.Module) -> None:
@@ -161,9 +186,12 @@ def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
 def merged(model: Any) -> Any:
     """A copy of the model with its adapter's weights added to its own.
 
-    An adapter that cannot be added, such as a trained prompt, leaves the model as it is.
+    An adapter that cannot be added, such as a trained prompt, leaves the model as it is; so do
+    weights that were loaded in 4 or 8 bits, in which the sum would be rounded.
     """
     if not hasattr(model, "merge_and_unload") or not hasattr(model.base_model, "merge_adapter"):
+        return model
+    if getattr(without_adapter(model), "is_quantized", False):
         return model
     return copy.deepcopy(model).merge_and_unload()
 

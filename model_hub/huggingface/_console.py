@@ -7,13 +7,14 @@ import signal
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import datasets
 import torch
 import transformers
 from tqdm.auto import tqdm
 
+from model_hub._terminal import painted
 from model_hub.huggingface._run import RunResult
 from model_hub.huggingface._run_folder import RunFolder
 
@@ -104,9 +105,10 @@ class _ShortFormatter(logging.Formatter):
         if record.name == "py.warnings":
             # Without the file, line and code of the library that warns.
             message = message.partition("Warning: ")[2].partition("\n")[0] or message
-        return (
-            message if record.levelno <= logging.INFO else f"{record.levelname.lower()}: {message}"
-        )
+        if record.levelno <= logging.INFO:
+            return message
+        colour: Literal["red", "yellow"] = "yellow" if record.levelno < logging.ERROR else "red"
+        return f"{painted(f'{record.levelname.lower()}:', colour, sys.stderr)} {message}"
 
 
 class Console:
@@ -193,7 +195,8 @@ class Console:
             remark = ""
             if name == self._searcher_metric and isinstance(value, float):
                 better = best_before is None or self._is_better(value, best_before)
-                remark = "  best so far" if better else f"  (best: {_shown(best_before)})"
+                good = painted("best so far", "green", sys.stdout)
+                remark = f"  {good}" if better else f"  (best: {_shown(best_before)})"
             rows.append((name, _shown(value), remark))
         unit = "epoch" if epochs == 1 else "epochs"
         self.say(table(f"validation after {steps} batches, {epochs:.3g} {unit}", rows))

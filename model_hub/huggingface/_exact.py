@@ -42,8 +42,24 @@ class _ExactCallback(pytorch.PyTorchCallback):
         self._replay_loader = replay_loader
         self._validation: dict[str, Any] = {}
 
+    def on_validation_start(self) -> None:
+        """Gives all slots the buffers of the first one, as their first batch would do.
+
+        A slot without a batch to validate would not take part, and the first would wait for it.
+        """
+        for model in self._wrapped_for_slots():
+            if model.broadcast_buffers and model.modules_buffers:
+                model._sync_buffers()
+            model.require_forward_param_sync = False
+
+    def _wrapped_for_slots(self) -> list[Any]:
+        kind = torch.nn.parallel.DistributedDataParallel
+        return [model for model in self._context.models if isinstance(model, kind)]
+
     def on_validation_end(self, metrics: dict[str, Any]) -> None:
         """Keeps the results, which the next checkpoints tell of the model."""
+        for model in self._wrapped_for_slots():
+            model.require_forward_param_sync = True
         last = self._context._current_batch_idx
         steps = self._context.get_initial_batch() if last is None else last + 1
         self._validation = {"steps_completed": steps, "metrics": metrics}

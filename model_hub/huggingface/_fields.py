@@ -108,9 +108,15 @@ class ModelKwargs(FlexibleKwargs):
         use_auth_token: access token of the Hub, or true for the one stored on this machine.
         token: access token of the Hugging Face Hub, as ``use_auth_token``.
         attn_implementation: which attention: ``eager``, ``sdpa``, ``flash_attention_2``, ...
-        dtype: type of the weights: ``float32``, ``bfloat16``, ``float16`` or ``auto``.
-        quantization_config: for bitsandbytes and others, the fields of their configuration with
-            ``quant_method``.
+        dtype: type of the weights: ``float32`` if not set, ``bfloat16``, ``float16``, or ``auto``
+            for the type in which they are saved. Costs, of the shorter ones: small updates of the
+            weights are lost in rounding, unless an adapter is what is trained.
+        load_in_4bit: load pretrained weights in 4 bits with the library bitsandbytes; short for
+            ``quantization_config``. Costs: the weights are rounded, and only an adapter (``peft``)
+            can be trained.
+        load_in_8bit: the same in 8 bits.
+        quantization_config: for bitsandbytes and others, the fields of their configuration, such as
+            ``load_in_4bit`` or ``quant_method``.
     """
 
     pretrained_model_name_or_path: str
@@ -120,7 +126,22 @@ class ModelKwargs(FlexibleKwargs):
     token: str | bool = dataclasses.field(kw_only=True)
     attn_implementation: str = dataclasses.field(kw_only=True)
     dtype: str = dataclasses.field(kw_only=True)
+    load_in_4bit: bool = dataclasses.field(kw_only=True)
+    load_in_8bit: bool = dataclasses.field(kw_only=True)
     quantization_config: dict[str, Any] = dataclasses.field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Finds a type that no weights can have.
+
+        Raises:
+            UserError: naming the key.
+        """
+        dtype = getattr(self, "dtype", None)
+        if dtype not in (None, "auto", "float32", "bfloat16", "float16", "float64"):
+            raise UserError(
+                f"hyperparameters.dtype is {dtype!r}, but should be float32, bfloat16, float16 or "
+                "auto."
+            )
 
 
 @dataclasses.dataclass

@@ -126,6 +126,9 @@ def _with_adapter(
     content = json.loads(adapter.read_text(encoding="utf-8"))
     name = base_model or content.get("base_model_name_or_path")
     revision = hparams.get("revision") if base_model is None else None
+    if getattr(config, "quantization_config", None) is not None and _was_quantized(hparams):
+        # The adapter is put on the weights as they are saved, not on rounded ones.
+        del config.quantization_config
     try:
         base = model_class.from_pretrained(name, config=config, revision=revision or "main")
     except (OSError, ValueError, RuntimeError) as error:
@@ -136,13 +139,19 @@ def _with_adapter(
     return peft.get_peft_model(base, peft.PeftConfig.from_pretrained(str(adapter.parent)))
 
 
+def _was_quantized(hparams: Mapping[str, Any]) -> bool:
+    """Whether the weights were quantized when they were loaded, and are not saved like that."""
+    keys = ("load_in_4bit", "load_in_8bit", "quantization_config")
+    return any(hparams.get(key) for key in keys)
+
+
 def _load_weights(model: Any, states: list[Mapping[str, torch.Tensor]]) -> None:
     """Loads the one of the states that is the model's.
 
     Raises:
         UserError: when there is none.
     """
-    own = model.state_dict()
+    own = _checkpoint.tensors_of(model)
     problem = "it holds no weights"
     for state in states:
         bare = {n: v for n, v in state.items() if n in own or not n.endswith(_COMPUTED)}
@@ -152,8 +161,9 @@ def _load_weights(model: Any, states: list[Mapping[str, torch.Tensor]]) -> None:
         shapes = [n for n in own if n in fitted and own[n].shape != fitted[n].shape]
         if not (missing or further or shapes):
             # Assigned, not copied: they keep their type, and are in memory once.
-            known = {name: fitted[name] for name in own}
-            model.load_state_dict(known, assign=True)
+            # The base model of an adapter has its weights already.
+            new = _checkpoint.trained_part(model, fitted)
+            model.load_state_dict({n: new[n] for n in own if n in new}, strict=False, assign=True)
             _checkpoint.without_adapter(model).tie_weights()  # type: ignore[operator]
             return
         problem = "; ".join(

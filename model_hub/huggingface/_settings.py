@@ -92,7 +92,7 @@ def _refused(cls: type, given: Mapping[str, Any]) -> list[str]:
     missing = (dataclasses.MISSING, dataclasses.MISSING)
     fields = [field for field in dataclasses.fields(cls) if field.init]
     required = [f.name for f in fields if (f.default, f.default_factory) == missing]
-    if not set(required) <= set(given):
+    if not issubclass(cls, _config.FlexibleKwargs) and not set(required) <= set(given):
         return []
     try:
         cls(**given)

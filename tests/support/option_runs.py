@@ -8,12 +8,14 @@ import dataclasses
 import json
 import os
 import pathlib
+import socket
+import subprocess
 import sys
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from workspaces import metrics_of
+from workspaces import command_line, environment, metrics_of
 
 from model_hub import cli
 from model_hub._new.tasks import TASKS
@@ -159,15 +161,47 @@ def switches_of(task: str) -> dict[str, dict[str, Any]]:
     }
 
 
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
 def tolerance(name: str) -> float:
     """What is compiled may be compiled otherwise after a start in the middle."""
     return 1e-5 if "compile" in name else 0.0
 
 
+def run_on_two_slots(jobs: list[Job], folder: pathlib.Path) -> None:
+    """Runs jobs one after another, in two processes that each of them trains in."""
+    file = folder / "jobs.json"
+    ports = free_ports(len(jobs))
+    file.write_text(
+        json.dumps([(port, job.words, job.stop) for port, job in zip(ports, jobs, strict=True)])
+    )
+    launcher = ["torchrun", "--standalone", "--nproc_per_node=2", __file__, str(file)]
+    done = subprocess.run(
+        command_line(launcher),
+        env=environment(folder / "home"),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
 def main() -> None:
-    """Runs the jobs in a file on this slot, as its siblings do."""
-    for job in json.loads(pathlib.Path(sys.argv[1]).read_text()):
-        Job(**job).run()
+    """Runs the jobs in a file on this slot, as its sibling does."""
+    # Where the processes meet, they leave what those of the next job would stumble over.
+    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "False"
+    for port, words, stop in json.loads(pathlib.Path(sys.argv[1]).read_text()):
+        os.environ["MASTER_PORT"] = str(port)
+        Job(words, stop).run()
 
 
 if __name__ == "__main__":

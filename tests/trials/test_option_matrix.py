@@ -1,16 +1,11 @@
 """Every switch, alone and as people combine them, on question answering and on a causal language
 model, on one slot and two: a run that is stopped in the middle and continued ends the same."""
 
-import dataclasses
-import json
 import pathlib
-import subprocess
 from collections.abc import Iterator
 
-import option_runs
 import pytest
-from option_runs import Project, new_project, switches_of, tolerance
-from workspaces import command_line, environment
+from option_runs import Project, new_project, run_on_two_slots, switches_of, tolerance
 
 QA, CLM = "question-answering", "causal-language-modeling"
 
@@ -56,16 +51,7 @@ def test_on_two_slots(projects: dict[str, Project], tmp_path: pathlib.Path) -> N
                 project.job(f"{name}-whole2", **switches),
                 *project.stopped(f"{name}-stopped2", **switches),
             ]
-    (tmp_path / "jobs.json").write_text(json.dumps([dataclasses.asdict(job) for job in jobs]))
-    launcher = ["torchrun", "--standalone", "--nproc_per_node=2", option_runs.__file__]
-    done = subprocess.run(
-        [*command_line(launcher), str(tmp_path / "jobs.json")],
-        env=environment(tmp_path / "home"),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_on_two_slots(jobs, tmp_path)
     for task, project in projects.items():
         for name in switches_of(task):
             assert_same_end(project, f"{name}-whole2", f"{name}-stopped2", tolerance(name))

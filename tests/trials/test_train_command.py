@@ -52,6 +52,7 @@ def test_leaves_a_whole_run_folder(
     yaml = workspace.write_yaml(changed(workspace.config, data__output_dir=str(predictions)))
     finished = command("model-hub", "train", yaml, "--output-dir", tmp_path / "run")
     assert finished.code == 0, finished.errors
+    assert "best so far" in finished.output and "\x1b" not in finished.output + finished.errors
     run = tmp_path / "run"
 
     resolved = ruamel_load(run / "config.yaml")
@@ -331,7 +332,10 @@ def test_ranges_are_picked_reproducibly_and_told(
     assert picked[0] == picked[1]
 
 
-def test_progress_bar_on_a_terminal(workspace: Workspace, tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_progress_bar_on_a_terminal(
+    no_color: str, workspace: Workspace, tmp_path: pathlib.Path
+) -> None:
     yaml = workspace.write_yaml(workspace.config)
     reader, writer = pty.openpty()
     rows_and_columns = struct.pack("HHHH", 24, 160, 0, 0)
@@ -339,7 +343,7 @@ def test_progress_bar_on_a_terminal(workspace: Workspace, tmp_path: pathlib.Path
     process = subprocess.Popen(
         command_line(["model-hub", "train", str(yaml), "--output-dir", str(tmp_path / "run")]),
         cwd=tmp_path,
-        env={**environment(tmp_path / "home"), "TERM": "xterm"},
+        env={**environment(tmp_path / "home"), "TERM": "xterm", "NO_COLOR": no_color},
         stdout=writer,
         stderr=writer,
         close_fds=True,
@@ -369,6 +373,8 @@ def test_progress_bar_on_a_terminal(workspace: Workspace, tmp_path: pathlib.Path
         "validation after 20 batches",
     ):
         assert piece in text, text
+    assert ("\x1b[32mbest so far\x1b[0m" in text) == (not no_color)
+    assert ("\x1b[3" in text) == (not no_color)
 
 
 def test_default_folder_is_below_runs(

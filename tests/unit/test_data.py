@@ -426,7 +426,7 @@ class TestPrepareDataset:
 
     def test_helpers_of_question_answering(self) -> None:
         found = _fingerprint.sources(question_answering.prepare_train_features)
-        assert set(found) == {"", "_squad_rows"}
+        assert set(found) == {"", "_answer_tokens", "_squad_rows"}
 
     def test_slow_tokenizer(
         self, rows: datasets.Dataset, tokenize: Callable[..., Any], calls: Callable[[], int]

@@ -24,7 +24,7 @@ _json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class OffsetTable:
-    """The character offsets of every token of every feature, as flat arrays.
+    """The character offsets of every token of every feature; read where they lie, not copied.
 
     Args:
         features: has the column ``offset_mapping``.
@@ -32,21 +32,26 @@ class OffsetTable:
 
     def __init__(self, features: datasets.Dataset) -> None:
         column = features.with_format("arrow", columns=["offset_mapping"])[:].column(0)
-        lengths, flat = [np.zeros(1, np.int64)], [np.zeros(0, np.int32)]
+        self._first_feature = np.cumsum([0, *map(len, column.chunks)], dtype=np.int64)
+        # By chunk the number of each feature's first token, and the offsets as one flat array.
+        self._first_token: list[Ints] = []
+        self._flat: list[npt.NDArray[Any]] = []
         for chunk in column.chunks:
-            lengths.append(chunk.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64))
-            pairs = chunk.flatten().flatten()
-            flat.append(pairs.to_numpy(zero_copy_only=False).astype(np.int32))
-        self._row = np.cumsum(np.concatenate(lengths))
-        self._pairs = np.concatenate(flat).reshape(-1, 2)
+            lengths = chunk.value_lengths().to_numpy(zero_copy_only=False)
+            self._first_token.append(np.cumsum(lengths, dtype=np.int64) - lengths)
+            self._flat.append(chunk.flatten().flatten().to_numpy(zero_copy_only=False))
 
     def characters(self, features: Ints, start: Ints, end: Ints) -> tuple[Ints, Ints]:
         """Characters (end exclusive) that the tokens ``start`` to ``end`` of the features cover."""
-        row = self._row[features]
-        return (
-            self._pairs[row + start, 0].astype(np.int64),
-            self._pairs[row + end, 1].astype(np.int64),
-        )
+        begins, ends = np.zeros(len(features), np.int64), np.zeros(len(features), np.int64)
+        chunk_of = np.searchsorted(self._first_feature, features, side="right") - 1
+        for chunk in np.unique(chunk_of).tolist():
+            these = chunk_of == chunk
+            flat = self._flat[chunk]
+            token = self._first_token[chunk][features[these] - self._first_feature[chunk]]
+            begins[these] = flat[2 * (token + start[these])]
+            ends[these] = flat[2 * (token + end[these]) + 1]
+        return begins, ends
 
 
 class ChosenSpans(NamedTuple):

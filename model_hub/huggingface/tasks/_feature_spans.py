@@ -11,6 +11,10 @@ from model_hub.huggingface.tasks._spans import SpanCandidates, select_n_best_spa
 
 Floats = npt.NDArray[np.float32]
 
+# Small tensors that stay, each between large ones that go, keep the C library from using the room
+# of the latter again: ten times the memory of what is kept.
+_BATCHES_OF_A_BLOCK = 64
+
 
 class FeatureSpans(NamedTuple):
     """The best spans of some features; ``seen`` features, n spans each.
@@ -53,9 +57,9 @@ class SpanCollector:
         self._n_best_size = n_best_size
         self._max_answer_length = max_answer_length
         # Two tensors a batch, one of integers and one of floats, so that little is copied at the
-        # end.
-        self._tokens: list[torch.Tensor] = []
-        self._values: list[torch.Tensor] = []
+        # end; and those of many batches put together.
+        self._batches: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._blocks: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     @torch.no_grad()
     def update(
@@ -114,26 +118,26 @@ class SpanCollector:
             null_score: float32 ``[batch]``.
         """
         left = columns.get("left_padding", torch.zeros_like(columns["feature_id"]))[:, None]
-        self._tokens.append(
-            torch.cat(
-                (columns["feature_id"][:, None], spans.start - left, spans.end - left), dim=1
-            ).int()
+        tokens = torch.cat(
+            (columns["feature_id"][:, None], spans.start - left, spans.end - left), dim=1
         )
-        self._values.append(
-            torch.cat((null_score[:, None], start_logits, end_logits, spans.score), dim=1)
-        )
+        values = torch.cat((null_score[:, None], start_logits, end_logits, spans.score), dim=1)
+        self._batches.append((tokens.int(), values))
+        if len(self._batches) == _BATCHES_OF_A_BLOCK:
+            self._blocks.append(_joined(self._batches))
+            self._batches = []
 
     def collected(self) -> FeatureSpans:
         """The spans of all features so far, a few hundred bytes a feature."""
         n = self._n_best_size
-        if not self._tokens:
+        parts = self._blocks + self._batches
+        if not parts:
             tokens, values = (
                 np.zeros((0, 1 + 2 * n), np.int32),
                 np.zeros((0, 1 + 3 * n), np.float32),
             )
         else:
-            tokens = torch.cat(self._tokens).cpu().numpy()
-            values = torch.cat(self._values).cpu().numpy()
+            tokens, values = (tensor.cpu().numpy() for tensor in _joined(parts))
         return FeatureSpans(
             feature_id=tokens[:, 0],
             start=tokens[:, 1 : 1 + n],
@@ -143,3 +147,10 @@ class SpanCollector:
             end_logit=values[:, 1 + n : 1 + 2 * n],
             score=values[:, 1 + 2 * n :],
         )
+
+
+def _joined(
+    parts: Sequence[tuple[torch.Tensor, torch.Tensor]],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    tokens, values = zip(*parts, strict=True)
+    return torch.cat(tokens), torch.cat(values)

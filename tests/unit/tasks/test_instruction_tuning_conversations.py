@@ -1,12 +1,15 @@
 """Which tokens are the assistant's, what is cut and left out, what is said of bad data."""
 
+import copy
 import pathlib
 from typing import Any
 
 import datasets
+import hypothesis
 import pytest
 import text_models
 import transformers
+from hypothesis import strategies as st
 from task_runs import starts, write_rows
 
 from model_hub.errors import UserError
@@ -63,6 +66,39 @@ def test_the_assistants_tokens_are_the_labels(template: str) -> None:
     assert all(label in (-100, token) for token, label in zip(ids, labels, strict=True))
     assert learned(tokenizer, labels) == ANSWERS
     assert rows["whole_length"] == [len(ids)]
+
+
+@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.given(data=st.data())
+def test_tokens_of_answers_by_the_offsets(
+    tokenizer: transformers.PreTrainedTokenizerFast, data: st.DataObject
+) -> None:
+    """A token is the assistant's if it begins in what the assistant says, not if it ends there."""
+    tokenizer = copy.copy(tokenizer)
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.role + ': ' + m.content + '!\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
+    )
+    # Blanks that belong to the next word, characters of several bytes or none.
+    words = st.sampled_from(["the", "Paris", "an", " ", "\n", "ü", "日", "🙂", "\u0301", "."])
+    roles = ["user", *data.draw(st.lists(st.sampled_from(["user", "assistant"]), max_size=4))]
+    talk = [
+        {"role": role, "content": "".join(data.draw(st.lists(words, max_size=8)))}
+        for role in [*roles, "assistant"]
+    ]
+    text, spans = "", []
+    for message in talk:
+        before = len(text) + len("assistant: ")
+        text += f"{message['role']}: {message['content']}!\n"
+        if message["role"] == "assistant":
+            spans.append((before, len(text) - 1))
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    expected = [
+        token if any(first <= begin < last for first, last in spans) else -100
+        for token, (begin, _) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
+    ]
+    rows = prepared([talk], tokenizer, 1000)
+    assert rows["input_ids"] == [encoded["input_ids"]] and rows["labels"] == [expected]
 
 
 def test_cut_and_left_out() -> None:

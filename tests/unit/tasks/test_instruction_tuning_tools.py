@@ -5,6 +5,8 @@ import pathlib
 from typing import Any
 
 import datasets
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import text_models
 import transformers
@@ -73,7 +75,8 @@ def test_calls_are_learned_and_what_tools_answer_is_not(template: str) -> None:
     ]
 
 
-def test_rows_of_a_file(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("kind", ["json", "parquet"])
+def test_rows_of_a_file(kind: str, tmp_path: pathlib.Path) -> None:
     """Arrow gives all mappings the keys of the others, with null; templates do not see these."""
     other = {"type": "function", "function": {"name": "say", "arguments": {"word": "two"}}}
     second = [TALK[0], {"role": "assistant", "content": "Hm ", "tool_calls": [other]}]
@@ -82,8 +85,12 @@ def test_rows_of_a_file(tmp_path: pathlib.Path) -> None:
         {"messages": second, "tools": []},
         {"messages": [TALK[0], TALK[3]]},
     ]
-    (tmp_path / "talks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    loaded = datasets.load_dataset("json", data_files=str(tmp_path / "talks.jsonl"))["train"]
+    file = tmp_path / f"talks.{kind}"
+    if kind == "json":
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        pyarrow.parquet.write_table(pa.Table.from_pylist(rows), file)
+    loaded = datasets.load_dataset(kind, data_files=str(file))["train"]
     sft.check_conversations(loaded, "file", "messages")
     found = learned(PLAIN, **loaded[:])
     expected = [ANSWERS, 'Hm [say {"word": "two"}]<|im_end|>', "Two.<|im_end|>"]
