@@ -30,8 +30,8 @@ def tell(error: UserError) -> None:
     rank = int(os.environ.get("RANK", "0"))
     file = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if file:
-        details = {"py_callstack": message, "timestamp": str(int(time.time()))}
-        reason = {"message": {"message": message, "extraInfo": details}}
+        details = {"py_callstack": str(error), "timestamp": str(int(time.time()))}
+        reason = {"message": {"message": str(error), "extraInfo": details}}
         with contextlib.suppress(OSError):
             pathlib.Path(file).write_text(json.dumps(reason), encoding="utf-8")
             if rank:

@@ -20,9 +20,10 @@ def loading_arguments(
 ) -> dict[str, Any]:
     """What ``from_pretrained`` is called with.
 
-    transformers 5 would load weights in the type in which they are saved. Here they are float32
-    unless something else is asked for, as in transformers 4: updates of weights in half precision
-    are lost in rounding, and the loss scaling of ``fp16`` does not work with them.
+    transformers 5 would load weights in the type in which they are saved. Here those in half
+    precision become float32 unless something else is asked for, as in transformers 4: updates of
+    weights in half precision are lost in rounding, and the loss scaling of ``fp16`` does not work
+    with them.
 
     Args:
         kwargs: arguments that the YAML has, ``load_in_4bit`` and ``load_in_8bit`` among them.
@@ -33,7 +34,11 @@ def loading_arguments(
     quantization = {**{n: True for n in _BITS if call.pop(n, False)}, **quantization}
     if quantization:
         call["quantization_config"] = quantization
-    elif "dtype" not in call and getattr(config, "quantization_config", None) is None:
+    elif (
+        "dtype" not in call
+        and getattr(config, "quantization_config", None) is None
+        and getattr(config, "dtype", None) is not torch.float64
+    ):
         if _is_half(config):
             logger.info(
                 "The weights are saved in %s; they are loaded in float32 (hyperparameters.dtype: "
