@@ -58,9 +58,11 @@ def command(tmp_path: pathlib.Path) -> RunCommand:
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
     """The command sets up logging for its process, which here is that of all tests."""
-    loggers = [logging.getLogger(), logging.getLogger("model_hub")]
-    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
+    names = (None, "model_hub", "transformers", "datasets", "huggingface_hub")
+    loggers = [logging.getLogger(name) for name in names]
+    before = [(log, log.level, log.propagate, list(log.handlers)) for log in loggers]
     yield
-    for logger, level, handlers in before:
-        logger.setLevel(level)
-        logger.handlers[:] = handlers
+    for log, level, propagate, handlers in before:
+        log.setLevel(level)
+        log.propagate = propagate
+        log.handlers[:] = handlers
