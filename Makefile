@@ -19,13 +19,14 @@ EXAMPLES := examples/huggingface
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint types docs image clean
+.PHONY: help venv demo test lint types docs image bench clean
 
 help:
 	@echo "make demo   train a small question-answering model, a few minutes without a GPU"
 	@echo "make test   run all tests (PYTEST_ARGS=... is passed on)"
 	@echo "make lint   check style and format;  make types   check types;  make docs   build docs/"
 	@echo "make image  build the container image IMAGE=$(IMAGE) (BASE=... and DOCKER_ARGS=... too)"
+	@echo "make bench  measure, and rewrite the tables in benchmarks/README.md, a quarter of an hour"
 	@echo "make venv   only create $(VENV) and install;  make clean   remove what make has made"
 
 venv: $(VENV)/.installed
@@ -46,6 +47,11 @@ types: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	@$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+bench: $(VENV)/.installed-test
+	@for script in step postprocess preprocess startup evaluate_memory; do \
+		$(BIN)/python benchmarks/$$script.py --write || exit 1; \
+	done
 
 image:
 	docker build $(if $(BASE),--build-arg BASE=$(BASE)) --tag $(IMAGE) $(DOCKER_ARGS) .

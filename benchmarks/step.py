@@ -185,7 +185,7 @@ def run_bare(setting: Setting) -> torch.nn.Module:
     optimizer = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": 0.0}, {"params": plain, "weight_decay": 0.0}],
         lr=LEARNING_RATE,
-        fused=device.type == "cuda",
+        fused=True,  # As Trainer and we do.
     )
     schedule = transformers.get_linear_schedule_with_warmup(optimizer, 0, setting.updates)
     loader = torch.utils.data.DataLoader(
