@@ -26,7 +26,7 @@ def seed_random(*parts: int) -> None:
     seed = int(words[1] >> np.uint64(1))
     torch.default_generator.manual_seed(seed)
     # Beside this, `torch.manual_seed` notes for devices that are not in use where it was called
-    # from, and that takes milliseconds of every step.
+    # from, and that takes longer than all else here together, in every step.
     for device in (torch.cuda, torch.xpu):
         if device.is_initialized():
             device.manual_seed_all(seed)

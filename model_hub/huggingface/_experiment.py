@@ -37,9 +37,10 @@ _DEFAULTS: dict[str, Any] = {
     "data": {},
 }
 
-# Mappings in which one key stands, and keys that say how long the training is.
+# Mappings in which one key stands.
 _ONE_UNIT = (("min_validation_period",), ("min_checkpoint_period",), ("searcher", "max_length"))
-_LENGTHS = (
+#: Keys that say how long the training is; the first that is there counts.
+LENGTHS = (
     ("hyperparameters", "max_steps"),
     ("hyperparameters", "num_train_epochs"),
     ("searcher", "max_length"),
@@ -123,7 +124,7 @@ def override(config: Mapping[str, Any], assignments: Iterable[str]) -> dict[str,
     for mapping in _ONE_UNIT:
         units = [(*mapping, unit) for unit in ("batches", "records", "epochs")]
         _keep_said(result, units, said)
-    _keep_said(result, _LENGTHS, said)
+    _keep_said(result, LENGTHS, said)
     return result
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from determined import pytorch
 
 from model_hub.errors import UserError
-from model_hub.huggingface import _config, _samples
+from model_hub.huggingface import _config, _experiment, _samples
 
 
 def check_settings(
@@ -123,11 +123,7 @@ def lengths_not_read(config: Mapping[str, Any]) -> list[str]:
     """
     said = [
         f"{section}.{name}"
-        for section, name in (
-            ("hyperparameters", "max_steps"),
-            ("hyperparameters", "num_train_epochs"),
-            ("searcher", "max_length"),
-        )
+        for section, name in _experiment.LENGTHS
         if (config.get(section) or {}).get(name) is not None
     ]
     return [
