@@ -6,7 +6,6 @@ import json
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ import time
 from typing import Any
 
 import expconf
+import ports
 import psutil
 from master import Master
 from reaper import container_processes
@@ -241,7 +241,7 @@ class Agent:
         tmp: pathlib.Path,
     ) -> dict[str, str]:
         """The environment of a container: nothing of ours gets in, the master's variables do."""
-        c10d, first, second = free_ports(3)
+        c10d, first, second = ports.free_ports(3)
         environment = {
             "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.defpath]),
             "HOME": str(root / "home"),
@@ -283,15 +283,3 @@ class Agent:
         if allocation.latest_checkpoint is not None:
             environment["DET_LATEST_CHECKPOINT"] = allocation.latest_checkpoint
         return environment
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody uses at the moment, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()

@@ -8,11 +8,11 @@ import dataclasses
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 from typing import Any
 
+import ports
 import torch
 from safetensors.torch import load_file
 from workspaces import command_line, environment, metrics_of
@@ -161,17 +161,6 @@ def switches_of(task: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
-
-
 def tolerance(name: str) -> float:
     """What is compiled may be compiled otherwise after a start in the middle."""
     return 1e-5 if "compile" in name else 0.0
@@ -180,10 +169,9 @@ def tolerance(name: str) -> float:
 def run_on_two_slots(jobs: list[Job], folder: pathlib.Path) -> None:
     """Runs jobs one after another, in two processes that each of them trains in."""
     file = folder / "jobs.json"
-    ports = free_ports(len(jobs))
-    file.write_text(
-        json.dumps([(port, job.words, job.stop) for port, job in zip(ports, jobs, strict=True)])
-    )
+    free = ports.free_ports(len(jobs))
+    work = [(port, job.words, job.stop) for port, job in zip(free, jobs, strict=True)]
+    file.write_text(json.dumps(work))
     launcher = ["torchrun", "--standalone", "--nproc_per_node=2", __file__, str(file)]
     done = subprocess.run(
         command_line(launcher),

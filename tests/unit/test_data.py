@@ -3,7 +3,6 @@
 import inspect
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ from typing import Any
 import attrdict
 import datasets
 import determined
+import ports
 import pytest
 import tiny
 import torch
@@ -570,15 +570,9 @@ class TestValidationDataLoader:
 
 
 class TestLocalMainFirst:
-    @staticmethod
-    def free_port() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
-
     def run_slots(self, work: Callable[[int], None], slots: int = 3) -> list[BaseException | None]:
         """Runs it in that many slots, each a thread here, joined as Determined joins processes."""
-        ports = {"pub_port": self.free_port(), "pull_port": self.free_port()}
+        pub_port, pull_port = ports.free_ports(2)
         errors: list[BaseException | None] = [None] * slots
 
         def slot(rank: int) -> None:
@@ -589,7 +583,8 @@ class TestLocalMainFirst:
                 local_size=slots,
                 cross_rank=0,
                 cross_size=1,
-                **ports,
+                pub_port=pub_port,
+                pull_port=pull_port,
             )
             try:
                 with hf.local_main_first(types.SimpleNamespace(distributed=distributed)):
