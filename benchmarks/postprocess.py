@@ -11,22 +11,23 @@ same: texts, their order, and numbers within 1e-6. Ours computes the metrics of 
 """
 
 import argparse
-import collections
 import functools
 import json
 import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import _bench
+import _plain_answers
 import datasets
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import torch
+from _plain_answers import LONGEST_ANSWER, N_BEST
 
 from model_hub.huggingface.tasks import question_answering as qa
 
@@ -34,8 +35,6 @@ TOKENS = 384
 QUESTION = 12  # Tokens of [CLS] question [SEP]; the context takes the rest but for a last [SEP].
 STRIDE = 128
 BATCH_SIZE = 12
-N_BEST = 20
-LONGEST_ANSWER = 30
 CHARACTERS = 5  # Of a word, the blank after it included.
 PEAK = 8  # Neighbouring tokens that stand out as starts; as many as ends.
 
@@ -173,98 +172,15 @@ def ours(inputs: Inputs, case: Case, folder: pathlib.Path) -> None:
 
 
 def theirs(inputs: Inputs, case: Case, folder: pathlib.Path) -> None:
-    """Goes through examples, their windows, and pairs of tokens, one by one.
-
-    Equal scores stand in the order of window, start, end, as ours do; the scripts leave it open.
-    """
-    windows_of = collections.defaultdict(list)
-    for number, name in enumerate(inputs.plain_features["example_id"]):
-        windows_of[name].append(number)
-    predictions: dict[str, str] = {}
-    n_best: dict[str, list[dict[str, Any]]] = {}
-    null_odds: dict[str, float] = {}
-    for example in inputs.examples:
-        null: dict[str, Any] | None = None
-        candidates: list[dict[str, Any]] = []
-        for number in windows_of[example["id"]]:
-            start_logits, end_logits = inputs.start_logits[number], inputs.end_logits[number]
-            feature = inputs.plain_features[number]
-            offsets = feature["offset_mapping"]
-            score = start_logits[0] + end_logits[0]
-            if null is None or score < null["score"]:
-                null = {"offsets": (0, 0), "score": score, "text": ""}
-            enumerated = every_pair if case.all_pairs else best_tokens
-            for start, end in enumerated(start_logits, end_logits):
-                if (
-                    start >= len(offsets)
-                    or end >= len(offsets)
-                    or offsets[start] is None
-                    or offsets[end] is None
-                ):
-                    continue
-                if end < start or end - start + 1 > LONGEST_ANSWER:
-                    continue
-                candidates.append(
-                    {
-                        "offsets": (offsets[start][0], offsets[end][1]),
-                        "score": start_logits[start] + end_logits[end],
-                        "start_logit": start_logits[start],
-                        "end_logit": end_logits[end],
-                        "place": (number, start, end),
-                    }
-                )
-        candidates.sort(key=lambda candidate: (-candidate["score"], candidate["place"]))
-        candidates = candidates[:N_BEST]
-        for candidate in candidates:
-            begin, end = candidate["offsets"]
-            candidate["text"] = example["context"][begin:end]
-        best = candidates[0]
-        assert null is not None
-        if case.no_answer:
-            place = sum(candidate["score"] >= null["score"] for candidate in candidates)
-            if place < N_BEST:
-                candidates = candidates[: N_BEST - 1]
-            candidates.insert(place, null)
-        scores = np.array([candidate["score"] for candidate in candidates], np.float64)
-        weights = np.exp(scores - scores.max())
-        for candidate, probability in zip(candidates, weights / weights.sum(), strict=True):
-            candidate["probability"] = float(probability)
-        odds = float(null["score"]) - float(best["score"])
-        predictions[example["id"]] = "" if case.no_answer and odds > 0 else best["text"]
-        null_odds[example["id"]] = odds
-        n_best[example["id"]] = [
-            {
-                name: float(value) if isinstance(value, np.floating) else value
-                for name, value in candidate.items()
-                if name not in ("offsets", "place")
-            }
-            for candidate in candidates
-        ]
-    folder.mkdir(exist_ok=True)
-    files = {"predictions": predictions, "nbest_predictions": n_best}
-    if case.no_answer:
-        files["null_odds"] = null_odds
-    for name, content in files.items():
-        (folder / f"{name}.json").write_text(json.dumps(content, indent=4), encoding="utf-8")
-
-
-def best_tokens(
-    start_logits: npt.NDArray[np.float32], end_logits: npt.NDArray[np.float32]
-) -> Iterator[tuple[int, int]]:
-    """Pairs of one of the best starts and one of the best ends."""
-    ends = np.argsort(end_logits)[: -N_BEST - 1 : -1].tolist()
-    for start in np.argsort(start_logits)[: -N_BEST - 1 : -1].tolist():
-        for end in ends:
-            yield start, end
-
-
-def every_pair(
-    start_logits: npt.NDArray[np.float32], end_logits: npt.NDArray[np.float32]
-) -> Iterator[tuple[int, int]]:
-    """All pairs that are not too long."""
-    for start in range(len(start_logits)):
-        for end in range(start, min(len(end_logits), start + LONGEST_ANSWER)):
-            yield start, end
+    _plain_answers.write_answers(
+        inputs.examples,
+        inputs.plain_features,
+        inputs.start_logits,
+        inputs.end_logits,
+        folder,
+        no_answer=case.no_answer,
+        all_pairs=case.all_pairs,
+    )
 
 
 SIDES = {"ours": ours, "plain Python": theirs}

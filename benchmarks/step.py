@@ -239,6 +239,14 @@ def run_trainer(setting: Setting) -> torch.nn.Module:
 
 def run_ours(setting: Setting) -> torch.nn.Module:
     """Ours, as ``model-hub train`` runs it."""
+    with tempfile.TemporaryDirectory() as folder:
+        return train_trial(setting, pathlib.Path(folder) / "run", core.DummyDistributedContext())
+
+
+def train_trial(
+    setting: Setting, run: pathlib.Path, distributed: core.DistributedContext
+) -> torch.nn.Module:
+    """Trains a trial in a folder of its own, on all slots; the batch is shared by them."""
     trained: list[torch.nn.Module] = []
 
     class Trial(hf.BaseTransformerTrial):
@@ -271,15 +279,12 @@ def run_ours(setting: Setting) -> torch.nn.Module:
             "checkpoint_policy": "none",
         }
     )
-    with tempfile.TemporaryDirectory() as name:
-        folder = RunFolder(pathlib.Path(name) / "run")
-        folder.create(config, trial="step:Trial", context_dir=pathlib.Path(name))
-        _local.train_experiment(
-            _local.Experiment(Trial, config, 0),
-            folder,
-            core.DummyDistributedContext(),
-            Console(enabled=False),
-        )
+    folder = RunFolder(run)
+    if distributed.rank == 0:
+        folder.create(config, trial="step:Trial", context_dir=run.parent)
+    _local.train_experiment(
+        _local.Experiment(Trial, config, 0), folder, distributed, Console(enabled=False)
+    )
     return trained[0]
 
 

@@ -230,21 +230,29 @@ def distributed_processes() -> Iterator[core.DistributedContext]:
     if size == 1:
         yield core.DummyDistributedContext()
         return
-    rank, local_rank = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
     # Determined asks this variable which way of distributing is in use.
     os.environ["USE_TORCH_DISTRIBUTED"] = "True"
     cuda = torch.cuda.is_available()
     if cuda:
-        torch.cuda.set_device(local_rank)
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     torch.distributed.init_process_group(backend="nccl" if cuda else "gloo")
+    try:
+        yield context_of_group()
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def context_of_group() -> core.DistributedContext:
+    """Determined's context of the processes of torch's group; a training closes it at its end."""
+    rank = int(os.environ["RANK"])
     # Free ports, where Determined's fixed ones would let only one run at a time on a machine.
     ports = [[_free_port(), _free_port()] if rank == 0 else None]
     torch.distributed.broadcast_object_list(ports)
     assert ports[0] is not None
-    context = core.DistributedContext(
+    return core.DistributedContext(
         rank=rank,
-        size=size,
-        local_rank=local_rank,
+        size=_run.slots_of_this_run(),
+        local_rank=int(os.environ["LOCAL_RANK"]),
         local_size=int(os.environ["LOCAL_WORLD_SIZE"]),
         cross_rank=int(os.environ["GROUP_RANK"]),
         cross_size=int(os.environ["GROUP_WORLD_SIZE"]),
@@ -252,10 +260,6 @@ def distributed_processes() -> Iterator[core.DistributedContext]:
         pub_port=ports[0][0],
         pull_port=ports[0][1],
     )
-    try:
-        yield context
-    finally:
-        torch.distributed.destroy_process_group()
 
 
 def _free_port() -> int:

@@ -16,10 +16,12 @@ _BATCHES_SORTED_TOGETHER = 50
 class LengthGroupedSampler(torch.utils.data.Sampler[int]):
     """Row numbers in an order in which neighbours have similar lengths; another order each epoch.
 
-    The rows are shuffled, cut into stretches of 50 batches, and each stretch is sorted, longest
-    first. The longest row of all comes first, so that a lack of memory shows at once. The order
-    follows from the seed and the number of the epoch alone: it is the same on every slot, and after
-    a pause.
+    The rows are shuffled, cut into stretches of 50 batches, and each stretch is sorted, as
+    transformers' ``Trainer`` does. The batches are then shuffled, as it does not: the lengths of
+    successive batches have nothing to do with each other. Of the full batches the one with the
+    longest row comes first, so that a lack of memory shows at once. The
+    order follows from the seed and the number of the epoch alone: it is the same on every slot, and
+    after a pause.
 
     Args:
         lengths: tokens of each row.
@@ -38,16 +40,19 @@ class LengthGroupedSampler(torch.utils.data.Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         order = self._rng.permutation(len(self._lengths))
         # At least four stretches, or small data would be sorted as a whole, the same every epoch.
-        batches = min(_BATCHES_SORTED_TOGETHER, len(order) // (self._batch_size * 4))
-        stretch = max(batches, 1) * self._batch_size
-        pieces = []
+        together = min(_BATCHES_SORTED_TOGETHER, len(order) // (self._batch_size * 4))
+        stretch = max(together, 1) * self._batch_size
         for begin in range(0, len(order), stretch):
             piece = order[begin : begin + stretch]
-            pieces.append(piece[np.argsort(-self._lengths[piece], kind="stable")])
-        if pieces:
-            longest = int(np.argmax([self._lengths[piece[0]] for piece in pieces]))
-            pieces[0][0], pieces[longest][0] = pieces[longest][0], pieces[0][0]
-        return iter(np.concatenate(pieces).tolist() if pieces else [])
+            order[begin : begin + stretch] = piece[np.argsort(-self._lengths[piece], kind="stable")]
+        whole = len(order) // self._batch_size
+        batches = order[: whole * self._batch_size].reshape(whole, self._batch_size)
+        shuffled = self._rng.permutation(whole)
+        if whole:
+            longest = int(np.argmax(self._lengths[batches].max(axis=1)[shuffled]))
+            shuffled[[0, longest]] = shuffled[[longest, 0]]
+        rest = order[whole * self._batch_size :]
+        return iter(np.concatenate([batches[shuffled].ravel(), rest]).tolist())
 
 
 def lengths_of(dataset: datasets.Dataset) -> np.ndarray:

@@ -1,11 +1,12 @@
 """The final answer of every example, chosen among the best spans of all its features."""
 
+import contextlib
 import itertools
 import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import datasets
@@ -78,6 +79,26 @@ class ChosenSpans(NamedTuple):
     score: Floats
 
 
+# Examples whose spans are chosen at a time: enough for numpy, few enough for the intermediate
+# results, many times the size of what is kept, to take no memory.
+_EXAMPLES_AT_A_TIME = 512
+
+
+def by_examples(spans: FeatureSpans, example_of_feature: Ints) -> Iterator[FeatureSpans]:
+    """Cuts spans into pieces for :func:`choose_spans`, each of whole examples, by rising example.
+
+    Args:
+        spans: by rising ``feature_id``, every feature once.
+        example_of_feature: row number of the example by feature id.
+    """
+    example = np.unique(example_of_feature[spans.feature_id], return_inverse=True)[1]
+    order = np.argsort(example, kind="stable")
+    limits = np.arange(_EXAMPLES_AT_A_TIME, example.max(initial=0) + 1, _EXAMPLES_AT_A_TIME)
+    for piece in np.split(order, np.searchsorted(example[order], limits)):
+        rows = np.sort(piece)
+        yield FeatureSpans(*(array[rows] for array in spans))
+
+
 def choose_spans(
     spans: FeatureSpans, example_of_feature: Ints, offsets: OffsetTable, n_best_size: int
 ) -> ChosenSpans:
@@ -134,12 +155,12 @@ class BestSpans(NamedTuple):
     score: Doubles
     null_odds: Doubles
 
-    def texts(self, chosen: ChosenSpans, contexts: Sequence[str]) -> list[str]:
-        """The answers' texts, "" where there is no span; contexts by row number of the example."""
+    def texts(self, contexts: Sequence[str]) -> list[str]:
+        """The answers' texts, "" where there is no span; contexts of the examples seen."""
         return [
-            contexts[row][begin:end]
-            for row, begin, end in zip(
-                chosen.examples.tolist(), self.begin.tolist(), self.end.tolist(), strict=True
+            context[begin:end]
+            for context, begin, end in zip(
+                contexts, self.begin.tolist(), self.end.tolist(), strict=True
             )
         ]
 
@@ -192,7 +213,7 @@ def nbest_json(
 
     Args:
         chosen: the n best spans.
-        contexts: by row number of the example.
+        contexts: of the examples seen.
         with_null: list "no answer" as well, as text "", where its score puts it or last.
         n_best_size: length of a list (one more if "no answer" comes last).
         summands: what the two summands of a score are called.
@@ -220,8 +241,7 @@ def nbest_json(
 
     summand_texts = _summands_json(chosen, summands) + [""] * len(nulls)
     begin, end = (np.append(array, nulls * 0)[order] for array in (chosen.begin, chosen.end))
-    rows = chosen.examples[example]
-    columns = (column.tolist() for column in (rows, begin, end, order))
+    columns = (column.tolist() for column in (example, begin, end, order))
     entries = [
         f'{{"text": {_json(contexts[row][begin:end])}, "probability": {p}, "score": {s}'
         f"{summand_texts[number]}}}"
@@ -249,28 +269,31 @@ def _numbers_json(numbers: npt.NDArray[Any]) -> list[str]:
     return texts
 
 
-def write_json(
-    path: pathlib.Path,
-    content: Mapping[str, Any],
-    encode: Callable[[Any], str] = _json,
-) -> None:
-    """Writes a UTF-8 JSON object, one entry a line.
+@contextlib.contextmanager
+def json_object(path: pathlib.Path) -> Iterator[Callable[[str, str], None]]:
+    """Writes a UTF-8 JSON object entry by entry, one a line.
 
     A reader sees the old file or the whole new one, never a part of it.
 
     Args:
         path: the file; its folder is made.
-        content: the entries.
-        encode: makes JSON of a value; ``str`` for what is JSON already.
+
+    Yields:
+        A function that adds an entry: its name, and its value as JSON.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(
         "w", encoding="utf-8", dir=path.parent, suffix=".tmp", delete=False
     ) as part:
+        # json's own indent takes twice as long for the n-best lists.
+        before = itertools.chain(("{\n",), itertools.repeat(",\n"))
+
+        def add(name: str, value: str) -> None:
+            part.write(f"{next(before)}{_json(name)}: {value}")
+
         try:
-            # json's own indent takes twice as long for the n-best lists.
-            lines = (f"{_json(name)}: {encode(value)}" for name, value in content.items())
-            part.write("{\n" + ",\n".join(lines) + "\n}\n")
+            yield add
+            part.write("\n}\n" if part.tell() else "{\n}\n")
             part.close()
             # Temporary files are private; these are results for everybody.
             os.chmod(part.name, 0o666 & ~_umask())
@@ -278,6 +301,13 @@ def write_json(
         except BaseException:
             os.unlink(part.name)
             raise
+
+
+def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
+    """Writes a mapping as :func:`json_object` does."""
+    with json_object(path) as add:
+        for name, value in content.items():
+            add(name, _json(value))
 
 
 def _umask() -> int:

@@ -40,8 +40,13 @@ class FeatureSpans(NamedTuple):
     @classmethod
     def joined(cls, parts: Sequence["FeatureSpans"]) -> "FeatureSpans":
         """One after another, by rising ``feature_id``, every feature once."""
-        whole = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
-        _, once = np.unique(whole[0], return_index=True)
+        # Nothing is copied where it is already so: on one slot.
+        whole = parts[0]
+        if len(parts) > 1:
+            whole = cls(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+        if np.all(whole.feature_id[1:] > whole.feature_id[:-1]):
+            return whole
+        _, once = np.unique(whole.feature_id, return_index=True)
         return cls(*(array[once] for array in whole))
 
 

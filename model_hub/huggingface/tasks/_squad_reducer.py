@@ -1,8 +1,9 @@
 """SQuAD metrics as a Determined reducer, and the files with the predictions."""
 
+import contextlib
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, NamedTuple
 
 import datasets
 import numpy as np
@@ -15,6 +16,42 @@ from model_hub.huggingface.tasks._feature_spans import FeatureSpans, SpanCollect
 from model_hub.huggingface.tasks._squad_metrics import squad_v1_metrics, squad_v2_metrics
 from model_hub.huggingface.tasks._squad_rows import answers_of
 from model_hub.huggingface.tasks._squad_settings import QuestionAnsweringDataKwargs
+
+
+class _Answers(NamedTuple):
+    """By name of the example, in the order of the rows.
+
+    Attributes:
+        texts: the best answer that is not empty, "" if there is none.
+        golds: the right answers.
+        null_odds: by how much "no answer" is better.
+        predictions: the answer, "" where that is better.
+    """
+
+    texts: dict[str, str]
+    golds: dict[str, list[str]]
+    null_odds: dict[str, float]
+    predictions: dict[str, str]
+
+    def add(
+        self,
+        names: Sequence[str],
+        texts: Sequence[str],
+        golds: Sequence[list[str]],
+        best: _answers.BestSpans,
+        settings: QuestionAnsweringDataKwargs,
+    ) -> None:
+        """Takes the answers of some more examples."""
+        self.texts.update(zip(names, texts, strict=True))
+        self.golds.update(zip(names, golds, strict=True))
+        self.null_odds.update(zip(names, best.null_odds.tolist(), strict=True))
+        unanswered = best.unanswered(settings).tolist()
+        for name, text, empty in zip(names, texts, unanswered, strict=True):
+            self.predictions[name] = "" if empty else text
+
+
+# Examples whose texts are read at a time to see that they are as they should be.
+_ROWS_AT_A_TIME = 1000
 
 
 class SquadReducer(pytorch.MetricReducer):
@@ -55,13 +92,12 @@ class SquadReducer(pytorch.MetricReducer):
     ) -> None:
         self._settings = data_kwargs
         self._write_files = write_files and data_kwargs.output_dir is not None
-        table = examples.with_format("arrow", columns=["id", "context", "answers"])[:]
-        self._names = [str(name) for name in table.column("id").to_pylist()]
-        self._contexts: list[str] = table.column("context").to_pylist()
-        self._references = [
-            answers_of(value, name)[0]
-            for value, name in zip(table.column("answers").to_pylist(), self._names, strict=True)
-        ]
+        # The texts stay where they lie; they are read for a few examples at a time.
+        self._rows = examples.with_format("arrow", columns=["context", "answers"])
+        names = examples.with_format("arrow", columns=["id"])[:].column(0)
+        self._names = [str(name) for name in names.to_pylist()]
+        for begin in range(0, len(self._names), _ROWS_AT_A_TIME):
+            self._texts(list(range(begin, min(begin + _ROWS_AT_A_TIME, len(self._names)))))
         row_of = {name: row for row, name in enumerate(self._names)}
         if len(row_of) < len(self._names):
             name = next(n for row, n in enumerate(self._names) if row_of[n] != row)
@@ -96,48 +132,57 @@ class SquadReducer(pytorch.MetricReducer):
             the best span (if it does not stand alone).
         """
         settings = self._settings
-        chosen = _answers.choose_spans(
-            FeatureSpans.joined(per_slot_metrics),
-            self._example_of_feature,
-            self._offsets,
-            settings.n_best_size,
-        )
-        best = _answers.best_spans(chosen, self.null_stands_alone)
-        rows = chosen.examples.tolist()
-        names = [self._names[row] for row in rows]
-        references = {self._names[row]: self._references[row] for row in rows}
-        texts = dict(zip(names, best.texts(chosen, self._contexts), strict=True))
-        null_odds = dict(zip(names, best.null_odds.tolist(), strict=True))
+        with contextlib.ExitStack() as files:
+            add_list = None
+            if self._write_files:
+                add_list = files.enter_context(
+                    _answers.json_object(self._path("nbest_predictions"))
+                )
+            answers = self._answers(FeatureSpans.joined(per_slot_metrics), add_list)
         if self._write_files:
-            unanswered = dict(zip(names, best.unanswered(settings).tolist(), strict=True))
-            predictions = {name: "" if unanswered[name] else texts[name] for name in names}
-            self._write(chosen, predictions, null_odds)
+            _answers.write_json(self._path("predictions"), answers.predictions)
+            if settings.version_2_with_negative:
+                _answers.write_json(self._path("null_odds"), answers.null_odds)
         if settings.version_2_with_negative:
-            return squad_v2_metrics(
-                texts, references, null_odds, settings.null_score_diff_threshold
-            )
-        return squad_v1_metrics(texts, references)
+            threshold = settings.null_score_diff_threshold
+            return squad_v2_metrics(answers.texts, answers.golds, answers.null_odds, threshold)
+        return squad_v1_metrics(answers.texts, answers.golds)
 
-    def _write(
-        self,
-        chosen: _answers.ChosenSpans,
-        predictions: Mapping[str, str],
-        null_odds: Mapping[str, float],
-    ) -> None:
-        folder = pathlib.Path(str(self._settings.output_dir)).expanduser()
-        version_2 = self._settings.version_2_with_negative
-        if version_2:
-            _answers.write_json(folder / "null_odds.json", null_odds)
-        lists = _answers.nbest_json(
-            chosen,
-            self._contexts,
-            version_2 and not self.null_stands_alone,
-            self._settings.n_best_size,
-            self.summands,
-        )
-        _answers.write_json(folder / "predictions.json", predictions)
-        _answers.write_json(
-            folder / "nbest_predictions.json", dict(zip(predictions, lists, strict=True)), str
+    def _answers(
+        self, all_spans: FeatureSpans, add_list: Callable[[str, str], None] | None
+    ) -> "_Answers":
+        """The answers of all examples; ``add_list`` takes each one's n best as JSON, if wanted."""
+        settings = self._settings
+        answers = _Answers({}, {}, {}, {})
+        for spans in _answers.by_examples(all_spans, self._example_of_feature):
+            chosen = _answers.choose_spans(
+                spans, self._example_of_feature, self._offsets, settings.n_best_size
+            )
+            best = _answers.best_spans(chosen, self.null_stands_alone)
+            rows = chosen.examples.tolist()
+            names = [self._names[row] for row in rows]
+            contexts, golds = self._texts(rows)
+            answers.add(names, best.texts(contexts), golds, best, settings)
+            if add_list is not None:
+                with_null = settings.version_2_with_negative and not self.null_stands_alone
+                lists = _answers.nbest_json(
+                    chosen, contexts, with_null, settings.n_best_size, self.summands
+                )
+                for name, entries in zip(names, lists, strict=True):
+                    add_list(name, entries)
+        return answers
+
+    def _path(self, name: str) -> pathlib.Path:
+        return pathlib.Path(str(self._settings.output_dir)).expanduser() / f"{name}.json"
+
+    def _texts(self, rows: list[int]) -> tuple[list[str], list[list[str]]]:
+        """Contexts and gold answers of some examples."""
+        table = self._rows[rows]
+        names = (self._names[row] for row in rows)
+        answers = zip(table.column("answers").to_pylist(), names, strict=True)
+        return (
+            table.column("context").to_pylist(),
+            [answers_of(value, name)[0] for value, name in answers],
         )
 
 

