@@ -60,11 +60,12 @@ RUN if [ -n "$TORCH_VERSION" ]; then \
     && python3 -m pip install --no-cache-dir -c /opt/model-hub/constraints.txt \
         ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} torch setuptools
 
-# setup.py knows what is needed; it reads the version, and an empty package is enough for it.
+# setup.py knows what is needed; it reads the version, and an empty package is enough for it. The
+# extras are those of the package's options and tasks: adapters, ROUGE and BLEU.
 COPY setup.py LICENSE /tmp/needs/
 COPY model_hub/__init__.py /tmp/needs/model_hub/
 RUN python3 -m pip install --no-cache-dir --no-build-isolation -c /opt/model-hub/constraints.txt \
-        /tmp/needs \
+        "/tmp/needs[peft,seq2seq]" \
     && python3 -m pip uninstall -y model-hub \
     && rm -r /tmp/needs
 

@@ -8,6 +8,8 @@ IMAGE ?= model-hub
 # Empty: the Dockerfile's own.
 BASE ?=
 DOCKER_ARGS ?=
+# A folder with train.json and validation.json for benchmarks/run.py.
+SQUAD ?=
 
 BIN := $(VENV)/bin
 # Compiling all modules of all packages to bytecode takes longer than installing them; Python
@@ -26,7 +28,7 @@ help:
 	@echo "make test   run all tests (PYTEST_ARGS=... is passed on)"
 	@echo "make lint   check style and format;  make types   check types;  make docs   build docs/"
 	@echo "make image  build the container image IMAGE=$(IMAGE) (BASE=... and DOCKER_ARGS=... too)"
-	@echo "make bench  measure, and rewrite the tables in benchmarks/README.md, a quarter of an hour"
+	@echo "make bench  measure, and rewrite the tables in benchmarks/README.md, some 20 minutes"
 	@echo "make venv   only create $(VENV) and install;  make clean   remove what make has made"
 
 venv: $(VENV)/.installed
@@ -49,9 +51,11 @@ docs: $(VENV)/.installed-dev
 	@echo "docs/_build/html/index.html"
 
 bench: $(VENV)/.installed-test
-	@for script in step postprocess preprocess startup evaluate_memory; do \
+	@for script in step postprocess preprocess startup evaluate_memory scaling; do \
 		$(BIN)/python benchmarks/$$script.py --write || exit 1; \
 	done
+	@$(BIN)/python benchmarks/run.py --write $(if $(SQUAD),\
+		--train $(SQUAD)/train.json --validation $(SQUAD)/validation.json)
 
 image:
 	docker build $(if $(BASE),--build-arg BASE=$(BASE)) --tag $(IMAGE) $(DOCKER_ARGS) .

@@ -8,6 +8,7 @@ import pathlib
 import platform
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
@@ -68,14 +69,30 @@ def alternate(
 def peak_mib(run: Callable[[], Any]) -> float:
     """MiB by which a call raises this process's resident memory at its highest (Linux).
 
+    Pages of files that are mapped into memory, as those of a data set are, do not count: the system
+    takes them back whenever it wants memory.
+
     In a process that has used more before, it would not show that memory is used again: measure in
     a new process, after what both sides need is loaded.
     """
     # The mark that ru_maxrss tells would still be that of loading, or even of the parent process.
     pathlib.Path("/proc/self/clear_refs").write_text("5")
-    before = _status_mib("VmRSS")
-    run()
-    return _status_mib("VmHWM") - before
+    before, files_before = _status_mib("VmRSS"), _status_mib("RssFile")
+    files, over = files_before, threading.Event()
+
+    def watch() -> None:
+        nonlocal files
+        while not over.wait(0.01):
+            files = max(files, _status_mib("RssFile"))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        run()
+    finally:
+        over.set()
+        watcher.join()
+    return _status_mib("VmHWM") - before - (files - files_before)
 
 
 def _status_mib(name: str) -> float:

@@ -4,7 +4,7 @@ Ours is everything between rows in a file and features that can be trained on: `
 which checks the rows, tokenizes, labels, and writes an Arrow file that the next start reads. The
 bare call is ``tokenizer(texts)`` on lists of texts in memory, in batches of as many rows, with the
 same truncation; its lists are thrown away. (Conversations are written as text beforehand for it.)
-Both have to find the same tokens. One process with one thread each; the last column says by how
+Both have to find the same tokens. One process with one thread each; the second table says by how
 much two processes are faster (``data.preprocessing_num_workers: 2``) than one.
 
     python benchmarks/preprocess.py
@@ -21,6 +21,7 @@ import functools
 import itertools
 import json
 import pathlib
+import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -43,6 +44,8 @@ import model_hub.huggingface.tasks.token_classification as tagging
 
 BATCH = 1000  # Rows; what Dataset.map takes.
 WORKERS = 2
+# With them there are so many times more words, for these tasks.
+WORDS_FOR_WORKERS, WITH_WORKERS = 8, ("qa", "clm")
 TEMPLATE = "{% for m in messages %}<{{ m['role'] }}> {{ m['content'] }} [SEP]\n{% endfor %}"
 Tokenizer = transformers.PreTrainedTokenizerBase
 Tokens = list[list[int]]
@@ -309,6 +312,12 @@ TASKS: dict[str, Callable[[Sequence[str], Tokenizer], Task]] = {
 }
 
 
+def batches_of(task: Task) -> list[tuple[Any, ...]]:
+    """What the bare call gets, batch by batch."""
+    begins = range(0, len(task.rows), BATCH)
+    return [task.texts(task.rows[begin : begin + BATCH]) for begin in begins]
+
+
 def bare(task: Task, tokenizer: Tokenizer, batches: Sequence[tuple[Any, ...]]) -> Tokens:
     tokens: Tokens = []
     for texts in batches:
@@ -330,19 +339,21 @@ def same_tokens(task: Task, found: datasets.Dataset, expected: Tokens) -> bool:
     return list(flat(flat(columns))) == list(flat(expected))
 
 
+def load(task: Task, folder: pathlib.Path) -> datasets.DatasetDict:
+    """The task's rows from a file, with an empty cache beside it."""
+    datasets.config.HF_DATASETS_CACHE = folder / "cache"
+    files = {}
+    for split, rows in (("train", task.rows), ("validation", task.rows[:8])):
+        path = folder / f"{split}.json"
+        path.write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+        files[f"{split}_file"] = str(path)
+    return hf.default_load_dataset(files)
+
+
 def row_of(task: Task, tokenizer: Tokenizer, repeats: int) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
-        datasets.config.HF_DATASETS_CACHE = pathlib.Path(folder) / "cache"
-        files = {}
-        for split, rows in (("train", task.rows), ("validation", task.rows[:8])):
-            path = pathlib.Path(folder) / f"{split}.json"
-            path.write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
-            files[f"{split}_file"] = str(path)
-        splits = hf.default_load_dataset(files)
-        batches = [
-            task.texts(task.rows[begin : begin + BATCH])
-            for begin in range(0, len(task.rows), BATCH)
-        ]
+        splits = load(task, pathlib.Path(folder))
+        batches = batches_of(task)
         tokens = bare(task, tokenizer, batches)
         if not same_tokens(task, task.build(splits, None), tokens):
             _bench.fail(f"{task.name}: the features have other tokens than the bare call finds")
@@ -352,21 +363,65 @@ def row_of(task: Task, tokenizer: Tokenizer, repeats: int) -> list[str]:
             {
                 "bare": lambda: bare(task, tokenizer, batches),
                 "ours": lambda: task.build(splits, None),
-                "several": lambda: task.build(splits, WORKERS),
             },
             repeats,
             warm_up=0,
         )
     speeds = [_bench.spread([count / s / 1000 for s in seconds[side]]) for side in ("bare", "ours")]
     share = _bench.spread(_bench.ratios(seconds["bare"], seconds["ours"]))
-    gain = _bench.spread(_bench.ratios(seconds["ours"], seconds["several"]))
     return [
         task.name,
         f"{count:,}",
         *(speed.shown(".0f") for speed in speeds),
         f"{share.shown()}, goal {task.goal}",
-        gain.shown(),
     ]
+
+
+def writing_share(task: Task, tokenizer: Tokenizer, repeats: int) -> str:
+    """What the chat template takes of the time for conversations, as text below the table."""
+    conversations = [row["messages"] for row in task.rows]
+
+    def write() -> None:
+        for messages in conversations:
+            tokenizer.apply_chat_template(messages, tokenize=False)
+            for number in range(1, len(messages), 2):  # The assistant's.
+                tokenizer.apply_chat_template(
+                    messages[:number], tokenize=False, add_generation_prompt=True
+                )
+                if number + 1 < len(messages):
+                    tokenizer.apply_chat_template(messages[: number + 1], tokenize=False)
+
+    batches = batches_of(task)
+    sides = {"write": write, "bare": lambda: bare(task, tokenizer, batches)}
+    found = _bench.alternate(sides, repeats)
+    writing, calling = (statistics.median(seconds) for seconds in found.values())
+    return (
+        "The bare call gets conversations as text. To write them with the template, up to the "
+        f"beginning and the end of each answer, takes {writing:.2f} s more for its {calling:.2f} s."
+    )
+
+
+def seconds_with_workers(task: Task, repeats: int) -> dict[str, list[float]]:
+    with tempfile.TemporaryDirectory() as folder:
+        splits = load(task, pathlib.Path(folder))
+        sides = {
+            "one": lambda: task.build(splits, None),
+            "several": lambda: task.build(splits, WORKERS),
+        }
+        return _bench.alternate(sides, repeats, warm_up=0)
+
+
+def workers_table(words: Sequence[str], names: Sequence[str], repeats: int) -> str:
+    """By how much workers are faster on more rows: each has to be started first."""
+    rows = []
+    for name in names:
+        task = TASKS[name](words, train_tokenizer(words[:400_000]))
+        seconds = seconds_with_workers(task, repeats)
+        gain = _bench.spread(_bench.ratios(seconds["one"], seconds["several"]))
+        shown = (_bench.spread(found).shown(".1f") for found in seconds.values())
+        rows.append([task.name, f"{len(task.rows):,}", *shown, gain.shown()])
+    header = ["task", "rows", "1 worker, s", f"{WORKERS} workers, s", "times faster"]
+    return _bench.table(header, rows)
 
 
 def main() -> None:
@@ -379,25 +434,22 @@ def main() -> None:
     datasets.disable_progress_bars()
     count = 3000 if arguments.quick else arguments.words
     words = read_words(arguments.data, count) if arguments.data else make_words(count)
-    rows = []
+    repeats = 1 if arguments.quick else arguments.repeats
+    rows, below = [], ""
     for name in arguments.tasks:
         if arguments.tokenizer:
             tokenizer = transformers.AutoTokenizer.from_pretrained(arguments.tokenizer)
         else:
             tokenizer = train_tokenizer(words)
         task = TASKS[name](words, tokenizer)
-        rows.append(row_of(task, tokenizer, 1 if arguments.quick else arguments.repeats))
-    text = _bench.table(
-        [
-            "task",
-            "tokens",
-            "bare call, 1000 tokens/s",
-            "ours, 1000 tokens/s",
-            "ours / bare",
-            f"{WORKERS} workers / 1",
-        ],
-        rows,
-    )
+        rows.append(row_of(task, tokenizer, repeats))
+        if name == "sft":
+            below = writing_share(task, tokenizer, repeats)
+    header = ["task", "tokens", "bare call, 1000 tokens/s", "ours, 1000 tokens/s", "ours / bare"]
+    text = _bench.table(header, rows)
+    print(below)
+    workers = workers_table(words * WORDS_FOR_WORKERS, WITH_WORKERS, repeats)
+    text = "\n\n".join(part for part in (text, below, workers) if part)
     if arguments.write:
         _bench.write("preprocess", text)
 

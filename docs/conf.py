@@ -3,6 +3,9 @@
 import importlib.metadata
 import os
 import sys
+from typing import Any
+
+from sphinx.application import Sphinx
 
 # For options_table, which stands beside this file.
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -39,3 +42,16 @@ html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["tables.css"]
 html_title = f"model-hub {release}"
+
+
+def setup(app: Sphinx) -> None:
+    """Called by Sphinx."""
+    app.connect("autodoc-skip-member", skip_fields)
+
+
+def skip_fields(
+    app: Sphinx, what: str, name: str, value: Any, skip: bool, options: Any
+) -> bool | None:
+    """Leaves out the fields of a NamedTuple, which the docstring of their class has described."""
+    # Their own docstring is "Alias for field number 0".
+    return True if type(value).__name__ == "_tuplegetter" else None

@@ -87,18 +87,25 @@ def data_types() -> dict[str, tuple[type, ...]]:
         for name in task.__all__:
             value = getattr(task, name)
             if dataclasses.is_dataclass(value) and getattr(value, "yaml_section", "") == "data":
-                found[_task_title(module.name, name, found)] = (value,)
+                found[_title(name)] = (value,)
     return found
 
 
-def _task_title(module: str, name: str, taken: dict[str, Any]) -> str:
-    title = module.replace("_", " ").capitalize()
-    return f"{title}, {name}" if title in taken else title
+def _title(name: str) -> str:
+    """``MaskedLanguageModelingDataKwargs`` is "Masked language modeling"."""
+    words = re.split(r"(?<=[a-z])(?=[A-Z])", name.removesuffix("DataKwargs"))
+    title = " ".join(word if word.isupper() else word.lower() for word in words)
+    return title[0].upper() + title[1:]
 
 
-def rows(classes: tuple[type, ...]) -> Iterator[Row]:
-    """The keys of some dataclasses; one that several of them have comes once."""
-    seen = set()
+def rows(classes: tuple[type, ...], *, without: type = object) -> Iterator[Row]:
+    """The keys of some dataclasses; one that several of them have comes once.
+
+    Args:
+        classes: the dataclasses.
+        without: a parent of theirs, whose keys are left out.
+    """
+    seen = set(getattr(without, "__dataclass_fields__", ()))
     for cls in classes:
         hints = typing.get_type_hints(cls)
         described = attributes_of(cls)
@@ -165,7 +172,10 @@ def in_yaml(value: Any) -> str:
     """A default as YAML has it."""
     if value is None:
         return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    # Of 1 / 6 not all digits.
+    return f"{value:.4g}" if isinstance(value, float) and len(str(value)) > 8 else str(value)
 
 
 def since(name: str) -> str:
@@ -182,11 +192,17 @@ def markdown(section: str) -> str:
     """The tables of a section, as Markdown."""
     tables = HYPERPARAMETERS if section == "hyperparameters" else data_types()
     lines = []
+    title_of = {classes[0]: title for title, classes in tables.items()}
     for title, classes in tables.items():
-        lines += [f"### {title}", "", "| key | type, default | what it does |", "|---|---|---|"]
+        # The keys of a task whose table stands above are not told again.
+        parent = next((c for c in classes[0].__mro__[1:] if c in title_of), object)
+        lines += [f"### {title}", ""]
+        if parent in title_of:
+            lines += [f"All keys of *{title_of[parent]}*, and these:", ""]
+        lines += ["| key | type, default | what it does |", "|---|---|---|"]
         lines += [
             f"| `{row.name}` | {row.type}, {row.default} | {row.description}{row.since} |"
-            for row in rows(classes)
+            for row in rows(classes, without=parent)
         ]
         lines.append("")
     return "\n".join(lines)

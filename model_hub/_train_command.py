@@ -108,10 +108,19 @@ def _run_train(options: argparse.Namespace) -> int:
         folder = resumed or _run_folder.RunFolder(
             distributed.broadcast(options.output_dir or _default_folder(name)), slots
         )
-        if distributed.rank == 0 and resumed is None:
-            folder.create(config, trial=spec, context_dir=context_dir)
-        elif distributed.rank == 0:
-            folder.write_config(config)
+        problem = ""
+        if distributed.rank == 0:
+            try:
+                if resumed is None:
+                    folder.create(config, trial=spec, context_dir=context_dir)
+                else:
+                    folder.write_config(config)
+            except UserError as error:
+                problem = str(error)
+        # All processes hear of it; the others would wait for the first, and fail with a traceback.
+        problem = distributed.broadcast(problem)
+        if problem:
+            raise UserError(problem)
         searcher = config["searcher"]
         console = _console.Console(
             enabled=distributed.rank == 0,

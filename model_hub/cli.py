@@ -57,8 +57,9 @@ def _parser() -> argparse.ArgumentParser:
             "model-hub train squad.yaml --config hyperparameters.learning_rate=1e-4",
             "model-hub COMMAND --help",
         )
-        + "\ncompletion with TAB, in bash and zsh, for this session:\n"
-        '  eval "$(register-python-argcomplete model-hub)"',
+        + "\ncompletion with TAB, for this session, in bash and zsh, and in fish:\n"
+        '  eval "$(register-python-argcomplete model-hub)"\n'
+        "  register-python-argcomplete --shell fish model-hub | source",
         formatter_class=_help.HelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"model-hub {model_hub.__version__}")

@@ -11,7 +11,6 @@ import model_hub.huggingface as hf
 import model_hub.huggingface.tasks.question_answering as qa
 
 
-# begin: model
 class TwoLayerHead(torch.nn.Module):
     """An encoder of transformers below a head with a hidden layer."""
 
@@ -45,10 +44,6 @@ class TwoLayerHead(torch.nn.Module):
         )
 
 
-# end: model
-
-
-# begin: trial
 class OwnModelTrial(QATrial):
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         self.context = context
@@ -82,8 +77,6 @@ class OwnModelTrial(QATrial):
         )
         self.prepare_data()
 
-    # end: trial
-    # begin: data
     def prepare_data(self) -> None:
         (self.data_kwargs,) = hf.parse_dict_to_dataclasses(
             (qa.QuestionAnsweringDataKwargs,), self.data_config
@@ -97,5 +90,3 @@ class OwnModelTrial(QATrial):
         hf.remove_unused_columns(self.model, self.train_dataset)
         hf.remove_unused_columns(self.model, self.validation_dataset, keep=qa.FEATURE_COLUMNS)
         self.collator = qa.QuestionAnsweringCollator(self.tokenizer)
-
-    # end: data

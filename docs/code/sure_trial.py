@@ -7,7 +7,6 @@ from qa_trial import QATrial
 import model_hub.huggingface.tasks.question_answering as qa
 
 
-# begin: reducer
 class SureStarts(pytorch.MetricReducer):
     """Share of the windows in which one token has more than half of the start probability."""
 
@@ -31,10 +30,6 @@ class SureStarts(pytorch.MetricReducer):
         return {"sure_starts": sure / windows if windows else float("nan")}
 
 
-# end: reducer
-
-
-# begin: trial
 class SureTrial(QATrial):
     # For `model-hub check`: names that may stand in searcher.metric.
     metric_names = (*QATrial.metric_names, "sure_starts")
@@ -49,6 +44,3 @@ class SureTrial(QATrial):
         self.reducer.update(for_reducer, outputs.start_logits, outputs.end_logits)
         self.sure_starts.update(outputs.start_logits)
         return {}
-
-
-# end: trial

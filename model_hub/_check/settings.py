@@ -57,7 +57,9 @@ def problems_of_the_whole(
         return
     yield from _batch(config)
     yield from _lengths(document, config)
-    for message in _samples.contradictions(config["hyperparameters"], config["data"]):
+    messages = _samples.contradictions(config["hyperparameters"], config["data"])
+    messages += _settings.contradictions(config["hyperparameters"])
+    for message in messages:
         yield problem_of(document, message)
     if trial_class is not None:
         yield from _metric(config, trial_class)

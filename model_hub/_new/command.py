@@ -1,6 +1,7 @@
 """The command `new`: arguments and printing."""
 
 import argparse
+import importlib.metadata
 import pathlib
 import shlex
 from typing import TypeAlias
@@ -62,6 +63,14 @@ def _run_new(options: argparse.Namespace) -> int:
     write_project(task, options.folder)
     print(f"{options.folder} has all that a training needs; README.md says what is what. To train:")
     print(f"  cd {shlex.quote(str(options.folder))} && model-hub train {task.short_name}.yaml")
-    if task.packages:
+    if task.packages and not _is_installed(task.packages):
         print(f"Its metrics need a package more: pip install {task.packages}")
     return 0
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

@@ -26,6 +26,7 @@ from model_hub.huggingface._data import (
 )
 from model_hub.huggingface._files import split_sources
 from model_hub.huggingface._names import MODEL_MODES, auto_model_class
+from model_hub.huggingface._new_weights import notice as _notice_new_weights
 from model_hub.huggingface._schedule import build_default_lr_scheduler, step_mode
 from model_hub.huggingface._trial import BaseTransformerTrial
 
@@ -61,3 +62,4 @@ __all__ = [
 _allow_random_state()
 _be_patient()
 _accept_use_auth_token()
+_notice_new_weights()

@@ -17,6 +17,7 @@ import transformers
 from determined import pytorch
 
 from model_hub._secrets import without_secrets
+from model_hub.huggingface import _new_weights
 
 logger = logging.getLogger("model_hub")
 
@@ -92,7 +93,8 @@ def without_adapter(model: torch.nn.Module) -> torch.nn.Module:
 def trained_part(model: torch.nn.Module, state: Mapping[str, Any]) -> Mapping[str, Any]:
     """Of a model with an adapter only the weights that are trained, and buffers; else all.
 
-    The base model's weights are where they came from, and many times as large.
+    The base model's weights are where they came from, and many times as large; those of them that
+    came from nowhere are kept.
 
     Args:
         model: the model, wrapped or not.
@@ -101,7 +103,7 @@ def trained_part(model: torch.nn.Module, state: Mapping[str, Any]) -> Mapping[st
     if not has_adapter(model):
         return state
     inner = unwrapped(model)
-    frozen = _frozen(inner)
+    frozen = _frozen(inner) - _new_weights.marked(inner)
     own = set(tensors_of(inner))
     # What belongs to a frozen weight beside itself: how it is quantized.
     modules = tuple({f"{name.rpartition('.')[0]}." for name in frozen})
@@ -193,7 +195,10 @@ def merged(model: Any) -> Any:
         return model
     if getattr(without_adapter(model), "is_quantized", False):
         return model
-    return copy.deepcopy(model).merge_and_unload()
+    try:
+        return copy.deepcopy(model).merge_and_unload()
+    except NotImplementedError:  # peft has methods for which it cannot.
+        return model
 
 
 def exportable_model(trial: Any) -> Any:

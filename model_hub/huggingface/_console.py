@@ -66,6 +66,8 @@ def set_up_logging(*, verbose: bool, rank: int) -> None:
             silent.setLevel(logging.ERROR)
     if rank > 0 or not sys.stderr.isatty():
         datasets.disable_progress_bars()
+    if rank > 0 or not verbose or not sys.stderr.isatty():
+        # Bars for reading and writing weights, which stay on the screen when they are full.
         transformers.utils.logging.disable_progress_bar()
 
 
@@ -148,7 +150,7 @@ class Console:
                 total=total,
                 initial=done,
                 unit="batch",
-                desc="training",
+                desc="training:",
                 dynamic_ncols=known,
                 ncols=None if known else 100,
                 smoothing=0.1,
@@ -175,16 +177,30 @@ class Console:
         """
         if self._bar is not None:
             self._bar.set_postfix_str(
-                f"epoch {epoch:.2f}, loss {loss:.4f}, lr {learning_rate:.2e}, "
-                f"{speed:.1f} samples/s",
+                self._fitting(
+                    f"loss {loss:.4f}",
+                    f"{speed:.1f} samples/s",
+                    f"epoch {epoch:.2f}",
+                    f"lr {learning_rate:.2e}",
+                ),
                 refresh=False,
             )
             self._bar.update(batches)
 
+    def _fitting(self, *pieces: str) -> str:
+        """As many of the pieces as the terminal is wide enough for, beside a bar of ten columns."""
+        width = os.get_terminal_size(sys.stderr.fileno()).columns or self._bar.ncols
+        total = str(self._bar.total)
+        room = width - len(f"training: 100%|{'#' * 10}| {total}/{total} [00:00<00:00]")
+        fitting = list(pieces)
+        while len(fitting) > 1 and sum(len(f", {piece}") for piece in fitting) > room:
+            fitting.pop()
+        return ", ".join(fitting)
+
     def status(self, status: str) -> None:
         """What the run is doing: ``training``, ``validating``, ``checkpointing``."""
         if self._bar is not None:
-            self._bar.set_description(status)
+            self._bar.set_description_str(f"{status}:")
 
     def validation(
         self, steps: int, epochs: float, metrics: Mapping[str, Any], best_before: float | None
@@ -207,6 +223,7 @@ class Console:
     def close(self) -> None:
         """Ends the progress bar, leaving its last state on the screen."""
         if self._bar is not None:
+            self._bar.set_description_str("training:", refresh=False)
             self._bar.close()
             self._bar = None
 

@@ -5,6 +5,8 @@ import logging
 import torch
 import transformers
 
+from model_hub.huggingface import _new_weights
+
 logger = logging.getLogger("model_hub")
 
 
@@ -32,6 +34,9 @@ def grow_embeddings(
     before, needed = embeddings.num_embeddings, len(tokenizer)
     if needed > before:
         model.resize_token_embeddings(needed)
+        for grown in (model.get_input_embeddings(), model.get_output_embeddings()):
+            if grown is not None:
+                _new_weights.mark(grown)
         logger.info(
             "The tokenizer has %d tokens, the model had embeddings for %d: %d new ones are added, "
             "which nothing was learned about yet.",

@@ -16,6 +16,7 @@ from model_hub.huggingface import (
     _description,
     _found_checkpoint,
     _model_card,
+    _new_weights,
     _rebuild,
 )
 from model_hub.huggingface._found_checkpoint import FoundCheckpoint
@@ -157,10 +158,28 @@ def _write_trial(
 def _save(model: Any, folder: pathlib.Path, merge: bool) -> Any:
     if merge:
         model = _checkpoint.merged(model)
+    else:
+        _check_adapter_alone(model)
     model.save_pretrained(folder)
     if _checkpoint.has_adapter(model):
         _description.write_config(model, folder / _description.BASE_CONFIG)
     return model
+
+
+def _check_adapter_alone(model: Any) -> None:
+    """Would the adapter, written alone, be put on the weights that it was trained on?
+
+    Raises:
+        UserError: when some of these are nowhere but in the checkpoint.
+    """
+    trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    lost = sorted(_new_weights.marked(model) - trained)
+    if _checkpoint.has_adapter(model) and lost:
+        raise UserError(
+            f"--no-merge: the adapter was put on weights that are in no file of pretrained ones "
+            f"({', '.join(lost[:3])}), and would be worth nothing without them. Leave --no-merge "
+            "out."
+        )
 
 
 def check_repository(repository: str) -> None:

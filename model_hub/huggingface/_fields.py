@@ -107,7 +107,8 @@ class ModelKwargs(FlexibleKwargs):
         revision: branch, tag or commit on the Hub.
         use_auth_token: access token of the Hub, or true for the one stored on this machine.
         token: access token of the Hugging Face Hub, as ``use_auth_token``.
-        attn_implementation: which attention: ``eager``, ``sdpa``, ``flash_attention_2``, ...
+        attn_implementation: which attention: ``eager``, ``sdpa``, ``flash_attention_2``, ... Costs,
+            of the last: a package, a GPU and weights or autocast in half precision.
         dtype: type of the weights: ``float32`` if not set, ``bfloat16``, ``float16``, or ``auto``
             for the type in which they are saved. Costs, of the shorter ones: small updates of the
             weights are lost in rounding, unless an adapter is what is trained.

@@ -1,10 +1,15 @@
-"""What is wrong in a data file: its encoding, its delimiter, or the first line that is broken."""
+"""What is wrong in a data file: its encoding, its delimiter, or the first line that is broken.
+
+Or what is not wrong in the file at all, but in the folder for what is read of it.
+"""
 
 import codecs
 import csv
+import errno
 import io
 import json
 import pathlib
+import tempfile
 
 from model_hub.errors import UserError
 
@@ -29,6 +34,29 @@ def check_delimiter(key: str, path: pathlib.Path) -> None:
             f"{key}: {str(path)!r} has one column, {header[0]!r}, which looks as if {found[0]} "
             "stood between the columns; write the file with commas as the delimiter."
         )
+
+
+def check_cache(folder: pathlib.Path) -> None:
+    """Checks that what is read of data files can be kept: ``datasets`` names the file instead.
+
+    Args:
+        folder: the cache of ``datasets``; it is made, if it is not there.
+
+    Raises:
+        UserError: when nothing can be written into it.
+    """
+    try:
+        # "~" stays for a user without a name and without HOME, as containers have them.
+        if folder.parts[0].startswith("~"):
+            raise FileNotFoundError(errno.ENOENT, f"no home is known for {folder.parts[0]!r}")
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"the cache of data sets, {str(folder)!r}, cannot be written: {error.strerror}. Let "
+            "the environment variable HF_HOME name a folder that can be."
+        ) from error
 
 
 def check_encoding(key: str, path: pathlib.Path, shown: pathlib.Path) -> None:

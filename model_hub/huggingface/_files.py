@@ -15,6 +15,7 @@ import datasets
 import model_hub
 from model_hub.errors import UserError
 from model_hub.huggingface._file_errors import (
+    check_cache,
     check_delimiter,
     check_encoding,
     first_broken_line,
@@ -138,7 +139,8 @@ def load(
         cache_dir: where ``datasets`` keeps what it has read; None is its default.
 
     Raises:
-        UserError: when the file cannot be read; it names the line that is broken.
+        UserError: when the file cannot be read; it names the line that is broken. Or when what is
+            read cannot be kept.
     """
     try:
         with _without_error_logs():
@@ -150,6 +152,7 @@ def load(
                 cache_dir=cache_dir and os.fspath(cache_dir),
             )
     except Exception as error:
+        check_cache(cache_dir or pathlib.Path(datasets.config.HF_DATASETS_CACHE))
         if loader in ("csv", "json", "text"):
             check_encoding(key, path, shown)
             with path.open("rb") as lines:
@@ -252,7 +255,7 @@ def _load_json_document(key: str, path: pathlib.Path) -> datasets.Dataset:
     name = hashlib.sha256(model_hub.__version__.encode() + content).hexdigest()[:24]
     copy = pathlib.Path(datasets.config.HF_DATASETS_CACHE) / "model_hub" / f"{name}.jsonl"
     if not copy.exists():
-        copy.parent.mkdir(parents=True, exist_ok=True)
+        check_cache(copy.parent)
         part = copy.with_suffix(f".{uuid.uuid4().hex}")
         with part.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(row) + "\n" for row in rows)

@@ -1,7 +1,6 @@
 """What the switches do to a model before it is wrapped: adapters, frozen weights, memory, speed."""
 
 import contextlib
-import dataclasses
 import fnmatch
 import functools
 import logging
@@ -9,11 +8,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-import transformers
 from determined import pytorch
 
 from model_hub.errors import UserError
-from model_hub.huggingface import _checkpoint, _precision
+from model_hub.huggingface import (
+    _adapter,
+    _checkpoint,
+    _config,
+    _precision,
+    _rank_allocation,
+)
 from model_hub.huggingface._options import OptionKwargs
 
 logger = logging.getLogger("model_hub")
@@ -23,6 +27,55 @@ logger = logging.getLogger("model_hub")
 _WITH_UNUSED_WEIGHTS = frozenset(
     {"big_bird", "fnet", "funnel", "layoutlm", "led", "longformer", "squeezebert", "xlnet"}
 )
+
+
+# Types of models whose own code mixes types, so that they need autocast if their weights are half.
+_PARTLY_FLOAT32 = frozenset({"xlnet"})
+
+
+def _type_of(model: torch.nn.Module) -> str | None:
+    config: Any = getattr(model, "config", None)
+    return getattr(config, "model_type", None)
+
+
+def check(context: pytorch.PyTorchTrialContext) -> None:
+    """Looks at the switches that depend on this machine, before anything is loaded.
+
+    Args:
+        context: the trial's context.
+
+    Raises:
+        UserError: when the device, or torch, cannot do what is asked for.
+    """
+    (options,) = _config.parse_dict_to_dataclasses((OptionKwargs,), context.get_hparams())
+    _precision.autocast_dtype(options, context.device)
+    if options.compiles:
+        _check_compilation(options)
+    if options.gradient_accumulation_steps is not None:
+        _config.accumulate_gradients(context, options, context.get_experiment_config())
+
+
+def _check_compilation(options: OptionKwargs) -> None:
+    # Put off, as are torch's own: most runs compile nothing.
+    import torch._dynamo
+    import torch._inductor
+
+    if options.torch_compile_backend is not None:
+        try:
+            torch._dynamo.lookup_backend(options.torch_compile_backend)
+        except torch._dynamo.exc.InvalidBackend as error:
+            raise UserError(
+                "hyperparameters.torch_compile_backend is "
+                f"{options.torch_compile_backend!r}, but torch has "
+                f"{', '.join(torch._dynamo.list_backends())}."
+            ) from error
+    if options.torch_compile_mode is not None:
+        modes = torch._inductor.list_mode_options()
+        if options.torch_compile_mode not in modes:
+            raise UserError(
+                f"hyperparameters.torch_compile_mode is {options.torch_compile_mode!r}, but should "
+                f"be one of {', '.join(modes)}."
+            )
 
 
 def apply_when_wrapped(
@@ -54,9 +107,17 @@ def apply_when_wrapped(
 
     def wrap_prepared(model: torch.nn.Module) -> torch.nn.Module:
         model = prepared(model, options)
-        if dtype is not None:
+        _rank_allocation.follow(context, model)
+        half = _precision.has_half_weights(model)
+        if half and dtype is None and _type_of(model) in _PARTLY_FLOAT32:
+            raise UserError(
+                f"hyperparameters.dtype: a model of type {_type_of(model)} computes in part "
+                "in float32, with which weights in half precision do not go together. Write "
+                "bf16: true beside it, or remove the key."
+            )
+        if dtype is not None or half:
             _precision.autocast_forward(model, dtype, context.device)
-        if options.torch_compile:
+        if options.compiles:
             compile_in_place(model, options)
         with _looking_for_unused_weights(context, model, options.ddp_find_unused_parameters):
             return _precision.wrap_without_autocast(context, wrap_model, model)
@@ -78,8 +139,7 @@ def _looking_for_unused_weights(
         wanted: the switch; None decides by the model's type.
     """
     if wanted is None:
-        config: Any = getattr(model, "config", None)
-        wanted = getattr(config, "model_type", None) in _WITH_UNUSED_WEIGHTS
+        wanted = _type_of(model) in _WITH_UNUSED_WEIGHTS
     if not wanted:
         yield
         return
@@ -101,7 +161,7 @@ def prepared(model: torch.nn.Module, options: OptionKwargs) -> torch.nn.Module:
         options: the switches.
     """
     if options.peft:
-        model = with_adapter(model, options.peft)
+        model = _adapter.with_adapter(model, options.peft)
     if options.frozen:
         freeze(model, options.frozen)
     if options.gradient_checkpointing:
@@ -119,14 +179,16 @@ def freeze(model: torch.nn.Module, patterns: list[str]) -> None:
     Raises:
         UserError: when a pattern fits no weight, or nothing is left to train.
     """
-    names = [name for name, _ in model.named_parameters()]
+    # A weight that the model uses twice has two names, and goes by both.
+    named = list(model.named_parameters(remove_duplicate=False))
+    names = [name for name, _ in named]
     for pattern in patterns:
-        if not fnmatch.filter(names, pattern):
+        if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
             raise UserError(
                 f"hyperparameters.freeze: no weight of the model fits {pattern!r}. Its weights "
                 f"have names such as {', '.join(names[:3])}."
             )
-    for name, parameter in model.named_parameters():
+    for name, parameter in named:
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns):
             parameter.requires_grad = False
     if not any(parameter.requires_grad for parameter in model.parameters()):
@@ -165,58 +227,3 @@ def compile_in_place(model: torch.nn.Module, options: OptionKwargs) -> None:
         "mode": options.torch_compile_mode,
     }
     model.compile(**{name: value for name, value in arguments.items() if value is not None})
-
-
-def with_adapter(model: torch.nn.Module, settings: dict[str, Any]) -> torch.nn.Module:
-    """The model with an adapter of the library peft; only the adapter and a new head are trained.
-
-    The head of a classifier is new: no pretrained weights are there for it. It is trained as a
-    whole and saved with the adapter, unless ``modules_to_save`` or ``task_type`` says otherwise.
-
-    Args:
-        model: a transformers model.
-        settings: ``peft_type`` (LORA if absent) and fields of its configuration class.
-
-    Raises:
-        UserError: when peft is not installed, or does not take the settings.
-    """
-    # An extra: most runs have no adapter.
-    try:
-        import peft
-    except ImportError as error:
-        raise UserError(
-            "hyperparameters.peft needs the library peft: pip install 'model-hub[peft]'."
-        ) from error
-    arguments = {"peft_type": "LORA", **settings}
-    kind = str(arguments.pop("peft_type")).upper()
-    classes: Any = peft.mapping.PEFT_TYPE_TO_CONFIG_MAPPING
-    if kind not in classes:
-        raise UserError(
-            f"hyperparameters.peft.peft_type is {kind!r}, but should be one of "
-            f"{', '.join(sorted(str(name.value) for name in classes))}."
-        )
-    takes_modules = "modules_to_save" in {f.name for f in dataclasses.fields(classes[kind])}
-    if takes_modules and not {"modules_to_save", "task_type"} & arguments.keys():
-        arguments["modules_to_save"] = new_head(model) or None
-    try:
-        adapted: torch.nn.Module = peft.get_peft_model(model, classes[kind](**arguments))
-    except (TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"hyperparameters.peft: {kind} does not take this: {error}") from error
-    return adapted
-
-
-def new_head(model: torch.nn.Module) -> list[str]:
-    """Names of the modules that a task puts on the pretrained model; none for a language model.
-
-    A language model's head is pretrained with the rest.
-    """
-    base = getattr(model, "base_model_prefix", "")
-    if not base or not hasattr(model, base) or not isinstance(model, transformers.PreTrainedModel):
-        return []
-    if model.get_output_embeddings() is not None:
-        return []
-    return [
-        name
-        for name, module in model.named_children()
-        if name != base and any(True for _ in module.parameters())
-    ]

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 from model_hub.errors import UserError
+from model_hub.huggingface import _adapter
 
 
 @dataclasses.dataclass
@@ -22,20 +23,21 @@ class OptionKwargs:
         gradient_checkpointing_kwargs: further arguments of ``torch.utils.checkpoint``.
         torch_compile: compile the model with ``torch.compile``. Costs: time at the first batches,
             and again at new shapes of batches; most backends need a compiler of C++.
-        torch_compile_backend: its backend; null is torch's default.
+        torch_compile_backend: its backend; null is torch's default. As in ``Trainer``, a backend or
+            a mode turns ``torch_compile`` on.
         torch_compile_mode: its mode, for instance ``reduce-overhead``.
         gradient_accumulation_steps: batches whose gradients are summed up for one update of the
             weights; the same as ``optimizations.aggregation_frequency``. Costs: fewer updates for
-            the same data.
+            the same data; batches at the very end that do not fill a group change nothing.
         label_smoothing_factor: share of the target that is spread over all classes, as ``Trainer``
-            does it.
+            does it. Costs: probabilities of the trained model are less sure.
         freeze: names of weights that are not trained: patterns with ``*``, such as
             ``bert.embeddings.*``. Costs: what is frozen does not learn.
         peft: an adapter of the library peft: ``peft_type`` and the fields of its configuration.
             The head of a classifier, which is new, is trained as a whole. Costs: nothing else
             learns.
         early_stopping_patience: stop after this many validations in a row without a better
-            ``searcher.metric``.
+            ``searcher.metric``. Costs: what would become better later is not waited for.
         early_stopping_threshold: a metric is better only if it is so by more than this.
         group_by_length: put samples of similar length into one batch, which saves padding. Costs:
             the order is less random.
@@ -49,7 +51,7 @@ class OptionKwargs:
         max_train_samples: train on the first so many rows of the data only, cut off before
             anything is prepared; more than there are means all. Costs: the rest is not learned
             from.
-        max_eval_samples: the same for each validation split.
+        max_eval_samples: the same for each validation split. Costs: metrics are less exact.
     """
 
     yaml_section: ClassVar[str] = "hyperparameters"
@@ -104,8 +106,26 @@ class OptionKwargs:
                 f"hyperparameters.label_smoothing_factor is {self.label_smoothing_factor}, but "
                 "should be at least 0 and below 1"
             )
+        if not self.early_stopping_threshold >= 0:
+            problems.append(
+                f"hyperparameters.early_stopping_threshold is {self.early_stopping_threshold}, but "
+                "should be 0 or more"
+            )
+        if not all(isinstance(pattern, str) for pattern in self.frozen):
+            problems.append(
+                f"hyperparameters.freeze is {self.freeze}, but should be a pattern or a list of "
+                "patterns"
+            )
         if problems:
             raise UserError("; ".join(problems) + ".")
+        if self.peft:
+            _adapter.check_settings(self.peft)
+
+    @property
+    def compiles(self) -> bool:
+        """Whether the model is compiled."""
+        chosen = (self.torch_compile_backend, self.torch_compile_mode)
+        return self.torch_compile or any(value is not None for value in chosen)
 
     @property
     def frozen(self) -> list[str]:

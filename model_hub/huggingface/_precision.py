@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -81,20 +81,41 @@ def wrap_without_autocast(
     return wrapped
 
 
-def autocast_forward(model: torch.nn.Module, dtype: torch.dtype, device: torch.device) -> None:
-    """Lets a model's ``forward``, in place, compute in ``dtype`` where torch holds that safe.
+def has_half_weights(model: torch.nn.Module) -> bool:
+    """Whether some of a model's weights are in half precision (``dtype``)."""
+    return any(each.dtype in (torch.float16, torch.bfloat16) for each in model.parameters())
 
-    What it returns is float32 again, so that losses and metrics are computed in that.
+
+def autocast_forward(
+    model: torch.nn.Module, dtype: torch.dtype | None, device: torch.device
+) -> None:
+    """Lets a model, in place, compute in ``dtype`` where torch holds that safe.
+
+    So do its ``forward`` and, where it has that, its ``generate``, which calls parts of the model
+    and not ``forward`` alone: the encoder, or the model within an adapter. What they return is
+    float32 again, so that losses and metrics are computed in that.
+
+    Args:
+        model: changed in place.
+        dtype: None computes in the type of the weights.
+        device: where it is.
     """
-    forward = model.forward
+    for name in ("forward", "generate"):
+        method = getattr(model, name, None)
+        if method is not None:
+            setattr(model, name, _autocasting(method, dtype, device))
 
-    @functools.wraps(forward)
+
+def _autocasting(
+    method: Callable[..., Any], dtype: torch.dtype | None, device: torch.device
+) -> Callable[..., Any]:
+    @functools.wraps(method)
     def autocast(*args: Any, **kwargs: Any) -> Any:
-        with torch.autocast(device.type, dtype):
-            outputs = forward(*args, **kwargs)
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+            outputs = method(*args, **kwargs)
         return in_float32(outputs)
 
-    model.forward = autocast
+    return autocast
 
 
 def in_float32(outputs: Any) -> Any:

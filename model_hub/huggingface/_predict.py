@@ -171,7 +171,7 @@ def _answer(
     size = predictor.asked.batch_size * _BATCHES_AT_A_TIME
     with (
         _prediction_files.writer(output, columns) as write,
-        tqdm(total=len(rows), unit=" rows", disable=None) as bar,
+        tqdm(total=len(rows), unit=" rows", disable=None, leave=False) as bar,
     ):
         for first in range(0, len(prepared), size):
             last = min(first + size, len(prepared))

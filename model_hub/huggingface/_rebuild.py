@@ -12,7 +12,14 @@ import transformers
 from determined import pytorch
 
 from model_hub.errors import UserError
-from model_hub.huggingface import _architectures, _build, _checkpoint, _config, _description
+from model_hub.huggingface import (
+    _architectures,
+    _build,
+    _checkpoint,
+    _config,
+    _description,
+    _new_weights,
+)
 from model_hub.huggingface._found_checkpoint import WEIGHTS_FILE, FoundCheckpoint
 from model_hub.utils import AttrDict
 
@@ -129,8 +136,19 @@ def _with_adapter(
     if getattr(config, "quantization_config", None) is not None and _was_quantized(hparams):
         # The adapter is put on the weights as they are saved, not on rounded ones.
         del config.quantization_config
+    if base_model is None and hparams.get("use_pretrained_weights") is False:
+        # They came from nowhere; the checkpoint holds them.
+        base = model_class(config)
+        _new_weights.mark(base)
+        return peft.get_peft_model(base, peft.PeftConfig.from_pretrained(str(adapter.parent)))
     try:
-        base = model_class.from_pretrained(name, config=config, revision=revision or "main")
+        base = model_class.from_pretrained(
+            name,
+            config=config,
+            revision=revision or "main",
+            # Embeddings that the tokenizer made more of are in the checkpoint.
+            ignore_mismatched_sizes=True,
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
             f"the checkpoint holds an adapter, and the weights that it was put on cannot be loaded "
@@ -156,14 +174,18 @@ def _load_weights(model: Any, states: list[Mapping[str, torch.Tensor]]) -> None:
     for state in states:
         bare = {n: v for n, v in state.items() if n in own or not n.endswith(_COMPUTED)}
         fitted = _checkpoint.fitted_names(_checkpoint.completed(model, bare), own)
-        missing = sorted(set(own) - set(fitted))
+        # Beside them, what neither the checkpoint nor the file of the base model has.
+        given = set(_checkpoint.without_prefix(bare))
+        drawn = _new_weights.marked(model) - given
+        missing = sorted((set(own) - set(fitted)) | drawn)
         further = sorted(set(fitted) - set(own))
         shapes = [n for n in own if n in fitted and own[n].shape != fitted[n].shape]
         if not (missing or further or shapes):
             # Assigned, not copied: they keep their type, and are in memory once.
             # The base model of an adapter has its weights already.
-            new = _checkpoint.trained_part(model, fitted)
-            model.load_state_dict({n: new[n] for n in own if n in new}, strict=False, assign=True)
+            new = {n: fitted[n] for n in own if n in given or not _checkpoint.has_adapter(model)}
+            model.load_state_dict(new, strict=False, assign=True)
+            _new_weights.mark(model, given if _checkpoint.has_adapter(model) else ())
             _checkpoint.without_adapter(model).tie_weights()  # type: ignore[operator]
             return
         problem = "; ".join(

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,8 @@ from determined import pytorch
 
 from model_hub.errors import UserError
 from model_hub.huggingface import _config, _schedule, _settings
+
+logger = logging.getLogger("model_hub")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +125,37 @@ def build_trial(
         total = periods.total_batches(_batches_per_epoch(trial, context) if in_epochs else 0)
         for scheduler in waiting:
             scheduler.resolve(total)
+    _check_accumulation(trial, periods, context)
     return trial, periods
+
+
+def _check_accumulation(
+    trial: pytorch.PyTorchTrial, periods: Periods, context: pytorch.PyTorchTrialContext
+) -> None:
+    """Says which batches at the end change no weights, as their group is not full.
+
+    Raises:
+        UserError: when these are all.
+    """
+    group = context._aggregation_frequency
+    if group == 1:
+        return
+    in_epochs = periods.unit == "epochs"
+    total = periods.total_batches(_batches_per_epoch(trial, context) if in_epochs else 0)
+    if total < group:
+        raise UserError(
+            f"hyperparameters.gradient_accumulation_steps (or optimizations.aggregation_frequency) "
+            f"is {group}, but the whole training has {total} batches: it would not change a "
+            "weight. Write a smaller number, or train longer."
+        )
+    if total % group and context.distributed.rank == 0:
+        logger.warning(
+            "the last %d of %d batches change nothing, as it takes %d for an update of the weights "
+            "(hyperparameters.gradient_accumulation_steps).",
+            total % group,
+            total,
+            group,
+        )
 
 
 def _batches_per_epoch(trial: pytorch.PyTorchTrial, context: pytorch.PyTorchTrialContext) -> int:

@@ -129,7 +129,8 @@ class RunFolder:
         except OSError as error:
             self._remove()
             raise UserError(
-                f"--output-dir: cannot write to {str(self.path)!r} ({error.strerror})."
+                f"--output-dir: cannot write to {str(self.path)!r} ({error.strerror}). "
+                "Name another folder."
             ) from error
 
     def read_run(self) -> tuple[dict[str, Any], str, pathlib.Path]:

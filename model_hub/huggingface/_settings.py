@@ -3,13 +3,14 @@
 import dataclasses
 import difflib
 import fnmatch
+import importlib.util
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from determined import pytorch
 
 from model_hub.errors import UserError
-from model_hub.huggingface import _config, _experiment, _samples
+from model_hub.huggingface import _adapter, _config, _experiment, _samples
 
 
 def check_settings(
@@ -35,8 +36,8 @@ def check_settings(
 
     Raises:
         UserError: naming all values of a wrong type or out of their range, a batch size that the
-            slots cannot share, values that contradict each other, and in strict mode all unknown
-            keys.
+            slots cannot share, values that contradict each other, packages that are missing, and in
+            strict mode all unknown keys.
     """
     hyperparameter_types = getattr(trial_class, "hyperparameter_types", ())
     data_types = getattr(trial_class, "data_types", ())
@@ -48,6 +49,8 @@ def check_settings(
     if not problems:
         problems += batch_problems(hparams.get("global_batch_size"), slots)
         problems += _samples.contradictions(hparams, data_config)
+        problems += contradictions(hparams)
+        problems += missing_packages(hparams)
     if searcher is not None:
         problems += metric_problems(trial_class, searcher.get("metric"))
     if strict and hyperparameter_types:
@@ -113,6 +116,63 @@ def metric_problems(trial_class: type[pytorch.PyTorchTrial], metric: Any) -> lis
         f"searcher.metric is {metric!r}, which {trial_class.__name__} does not report"
         f"{f'; did you mean {near[0]}? It' if near else '; it'} reports {', '.join(names)}"
     ]
+
+
+def contradictions(hparams: Mapping[str, Any]) -> list[str]:
+    """Hyperparameters that cannot work together, or not for the task: one message each.
+
+    Args:
+        hparams: the hyperparameters; what is a range is held against nothing.
+    """
+    found = []
+    factor = hparams.get("label_smoothing_factor")
+    if hparams.get("model_mode") == "question-answering" and isinstance(factor, float) and factor:
+        found.append(
+            f"hyperparameters.label_smoothing_factor is {factor}, but the labels of question "
+            "answering are places in a text, and no classes. Remove the key."
+        )
+    quantized = [name for name in ("load_in_4bit", "load_in_8bit") if hparams.get(name) is True]
+    if len(quantized) == 2:
+        found.append(
+            "hyperparameters.load_in_4bit and hyperparameters.load_in_8bit are both true; write "
+            "one of them."
+        )
+    elif quantized and not hparams.get("peft"):
+        found.append(
+            f"hyperparameters.{quantized[0]} is true, but weights that are rounded so cannot be "
+            "trained. Write hyperparameters.peft for an adapter that can, or remove the key."
+        )
+    if hparams.get("fp16") is True and hparams.get("dtype") == "float16":
+        found.append(
+            "hyperparameters.dtype is float16, but hyperparameters.fp16 scales gradients, which "
+            "torch does for weights in float32 alone. Remove one of them."
+        )
+    return found
+
+
+def missing_packages(hparams: Mapping[str, Any]) -> list[str]:
+    """Packages that the hyperparameters need and that this machine, which trains, does not have.
+
+    Args:
+        hparams: the hyperparameters; each has a value.
+
+    Returns:
+        One message each.
+    """
+    quantization = hparams.get("quantization_config") or {}
+    bits = [name for name in ("load_in_4bit", "load_in_8bit") if hparams.get(name)]
+    if isinstance(quantization, Mapping) and (
+        quantization.get("quant_method", "bitsandbytes") == "bitsandbytes" and quantization
+    ):
+        bits.append("quantization_config")
+    found = []
+    if bits and importlib.util.find_spec("bitsandbytes") is None:
+        found.append(
+            f"hyperparameters.{bits[0]} needs the package bitsandbytes: pip install bitsandbytes."
+        )
+    if hparams.get("peft") and not _adapter.is_installed():
+        found.append(f"hyperparameters.peft {_adapter.NEEDED}")
+    return found
 
 
 def lengths_not_read(config: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,13 @@ import transformers
 
 from model_hub import _hub
 from model_hub.errors import UserError
-from model_hub.huggingface import _architectures, _description, _export, _found_checkpoint
+from model_hub.huggingface import (
+    _architectures,
+    _description,
+    _export,
+    _found_checkpoint,
+    _new_weights,
+)
 
 _ADAPTER = "adapter_config.json"
 
@@ -132,6 +138,13 @@ def _with_adapter(model: Any, folder: str) -> Any:
             "the model is an adapter of the library peft: pip install 'model-hub[peft]'."
         ) from error
     adapted: Any = peft.PeftModel.from_pretrained(model, folder)
+    drawn = sorted(_new_weights.marked(adapted))
+    if drawn:
+        raise UserError(
+            f"neither the adapter in {folder!r} nor the model that it was put on has trained "
+            f"weights for {', '.join(drawn[:3])}: its answers would be random. Export it without "
+            "--no-merge, or train it with their modules in peft.modules_to_save."
+        )
     # Added to the weights, where that is possible, it costs no time.
     if hasattr(adapted.base_model, "merge_adapter"):
         return adapted.merge_and_unload()

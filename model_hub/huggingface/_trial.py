@@ -17,6 +17,7 @@ from model_hub.huggingface import (
     _loss,
     _loss_watch,
     _model_options,
+    _rank_allocation,
     _samples,
     _schedule,
 )
@@ -76,6 +77,7 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         cls, context: pytorch.PyTorchTrialContext, *_: Any, **__: Any
     ) -> "BaseTransformerTrial":
         # Before any __init__: a subclass may load its data before it calls the one below.
+        _model_options.check(context)
         _samples.pass_on_in(context)
         return super().__new__(cls)
 
@@ -170,8 +172,8 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
 
         Returns:
             The one that warns of a loss that is no number, the one that steps the schedule after a
-            validation, if it wants that (``reduce_lr_on_plateau``, ``greedy``), and the one that
-            stops early.
+            validation, if it wants that (``reduce_lr_on_plateau``, ``greedy``), the one that
+            stops early, and the one that keeps what AdaLoRA has weighed.
         """
         searcher = self.exp_config.get("searcher") or {}
         metric = searcher.get("metric")
@@ -191,7 +193,28 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
                 patience=self._options.early_stopping_patience,
                 threshold=self._options.early_stopping_threshold,
             )
+        for number, allocation in enumerate(_rank_allocation.allocations(self.context)):
+            callbacks[f"rank_allocation_{number}"] = allocation
         return callbacks
+
+    def training_loss(self, batch: Any) -> torch.Tensor:
+        """The model's loss on a batch, smoothed if ``label_smoothing_factor`` says so.
+
+        Args:
+            batch: arguments of the model, the labels among them.
+
+        Returns:
+            A scalar with its graph.
+
+        Raises:
+            UserError: when the model gives no loss, or there are no labels to smooth.
+        """
+        return _loss.training_loss(
+            self.model,
+            batch,
+            model_mode=self.hparams.get("model_mode"),
+            label_smoothing_factor=self._options.label_smoothing_factor,
+        )
 
     def train_batch(
         self, batch: Any, epoch_idx: int, batch_idx: int
@@ -209,12 +232,7 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         Raises:
             UserError: when the model gives no loss, or there are no labels to smooth.
         """
-        loss = _loss.training_loss(
-            self.model,
-            batch,
-            model_mode=self.hparams.get("model_mode"),
-            label_smoothing_factor=self._options.label_smoothing_factor,
-        )
+        loss = self.training_loss(batch)
         self.context.backward(loss)
         self.context.step_optimizer(self.optimizer, self.grad_clip_fn)
         return loss

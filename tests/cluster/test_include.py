@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+import zipfile
 from typing import Any
 
 import pytest
@@ -110,6 +111,11 @@ def test_the_startup_hook_installs_an_included_wheel(
     tmp_path: pathlib.Path,
 ) -> None:
     wheel = build_wheel(tmp_path)
+    # The image has another state of the same version, which pip takes for what it is to install.
+    purelib = pathlib.Path(sysconfig.get_paths(vars={"base": str(image)})["purelib"])
+    with zipfile.ZipFile(wheel) as content:
+        content.extractall(purelib)
+    (purelib / "model_hub" / "__init__.py").write_text("raise ImportError('the image has this')\n")
     constraints = ROOT / "constraints.txt"
     options = [f"--include={path}" for path in (HOOK, wheel, constraints)]
     run = run_submitted(master, agent, experiment, image, *options)

@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import dataclasses
 import pathlib
 import re
 import shlex
@@ -195,7 +196,9 @@ def test_commands_in_the_text_exist() -> None:
         for span in pages.spans(pages.prose(page)):
             if span.startswith("model-hub ") and len(span.split()) > 1:
                 used = set(re.findall(r"--[\w-]+", span))
-                assert used <= options_of(span.split()[1]), f"{page.name}: {span}"
+                command = span.split()[1]
+                known = {"--help", "--version"} if command in used else options_of(command)
+                assert used <= known, f"{page.name}: {span}"
 
 
 # ------------------------------------------------------------------------------ Links and messages
@@ -265,6 +268,28 @@ def test_every_key_is_described() -> None:
             assert row.description and row.type != "any", f"{cls.__name__}.{row.name}"
 
 
+def test_no_key_is_told_twice() -> None:
+    """A table holds the keys of its class but those of the table above that it refers to."""
+    tables = options_table.markdown("data").split("### ")[1:]
+    told = {table.splitlines()[0]: {c[0].strip("`") for c in pages.rows(table)} for table in tables}
+    for table, (title, classes) in zip(tables, options_table.data_types().items(), strict=True):
+        (above,) = re.findall(r"All keys of \*(.*)\*", table) or [None]
+        shared = told[above] if above else set()
+        assert told[title] and not told[title] & shared, title
+        fields = {field.name for cls in classes for field in dataclasses.fields(cls) if field.init}
+        assert told[title] | shared == fields, title
+    assert told["Masked language modeling"] == {"mlm_probability"}
+
+
+def test_tests_named_by_the_pages_exist() -> None:
+    there = set()
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        there |= {path.stem, *re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8"))}
+    for page in PAGES:
+        named = re.findall(r"\btest_\w+", page.read_text(encoding="utf-8"))
+        assert set(named) <= there, page.name
+
+
 def test_releases_name_keys_that_exist() -> None:
     known = known_keys(_config.HYPERPARAMETER_TYPES) | known_keys(data_types())
     written_down = set(options_table.OLD_LIBRARY).union(*options_table.SINCE.values())
@@ -293,12 +318,17 @@ def test_old_keys_are_known(section: str) -> None:
 def test_names_of_trainer_are_known() -> None:
     arguments = set(transformers.TrainingArguments.__dataclass_fields__)
     hyperparameters = known_keys(_config.HYPERPARAMETER_TYPES)
-    table = pages.section(MIGRATION, "## From `Trainer`").split("What else")[0]
-    for theirs, ours, _ in pages.rows(table):
+    text = pages.section(MIGRATION, "## From `Trainer`").split("What else")[0]
+    # A list of those with the same name and meaning, then a table of the others.
+    same, others = text.split("Others have")
+    listed = [n for line in re.findall(r"^- (.*)", same, re.MULTILINE) for n in pages.spans(line)]
+    assert len(listed) > 15
+    for name in listed:
+        assert name in arguments, name
+        assert name in hyperparameters or f"also says `{name}`" in same, name
+    for theirs, ours in pages.rows(others):
         names = pages.spans(theirs)
         assert names and set(names) <= arguments, theirs
-        if ours.startswith("the same in `hyperparameters`"):
-            assert set(names) <= hyperparameters, theirs
         for key in re.findall(r"`hyperparameters\.(\w+)", ours):
             assert key in hyperparameters, ours
 
@@ -308,3 +338,14 @@ def test_old_names_in_python_are_told() -> None:
     told = {name for cells in pages.rows(table) for name in pages.spans(cells[0])}
     for name in told - {"model_hub.utils", "check_hparams"}:
         assert hasattr(hf, name) or hasattr(__import__("model_hub.utils").utils, name), name
+
+
+def test_every_switch_says_what_it_costs() -> None:
+    """But those that only say more closely what another one does."""
+    closer = {"gradient_checkpointing_kwargs", "torch_compile_backend", "torch_compile_mode",
+              "early_stopping_threshold"}  # fmt: skip
+    described = {row.name: row for row in options_table.rows((_config.OptionKwargs,))}
+    assert closer < set(described)
+    for name, row in described.items():
+        assert ("Costs" in row.description) == (name not in closer), name
+        assert row.default and row.since, name

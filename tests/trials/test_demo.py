@@ -56,6 +56,12 @@ def test_picture_is_where_it_says(demo: Demo) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_files_elsewhere_are_named_plainly(demo: Demo) -> None:
+    """As in the image, whose examples are not where one works."""
+    assert f"model-hub train {DEMO / 'demo.yaml'} {DEMO.parent} " in demo.output
+    assert "../" not in demo.output
+
+
 def test_answers_are_the_exported_models(demo: Demo) -> None:
     model = AutoModelForQuestionAnswering.from_pretrained(demo.folder / "model")
     tokenizer = AutoTokenizer.from_pretrained(demo.folder / "model")

@@ -2,6 +2,7 @@
 changes the end of a run that is stopped in the middle and continued."""
 
 import pathlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -157,8 +158,21 @@ def test_accumulation_is_determineds_under_another_name(train: Train) -> None:
 
 
 def test_only_the_adapter_is_trained_and_saved(train: Train, workspace: Workspace) -> None:
-    plain = train("plain", hyperparameters__max_steps=1, hyperparameters__learning_rate=0.0)
-    run = train("lora", hyperparameters__peft=LORA)
+    base = workspace.root / "base"
+    shutil.copytree(workspace.config["hyperparameters"]["pretrained_model_name_or_path"], base)
+    config = transformers.AutoConfig.from_pretrained(base)
+    transformers.AutoModelForQuestionAnswering.from_config(config).save_pretrained(base)
+    pretrained = {
+        "hyperparameters__use_pretrained_weights": True,
+        "hyperparameters__pretrained_model_name_or_path": str(base),
+    }
+    plain = train(
+        "plain",
+        **pretrained,
+        hyperparameters__max_steps=1,
+        hyperparameters__learning_rate=0.0,
+    )
+    run = train("lora", **pretrained, hyperparameters__peft=LORA)
     model = trial().model
     trained = {name for name, p in model.named_parameters() if p.requires_grad}
     assert trained and all("lora_" in name or "qa_outputs" in name for name in trained)
@@ -239,7 +253,7 @@ def test_early_stopping(train: Train) -> None:
         ({"freeze": "nothing.*"}, "no weight of the model fits 'nothing.*'"),
         ({"freeze": "*"}, "all weights are frozen"),
         ({"peft": {"peft_type": "LORRA"}}, "peft.peft_type is 'LORRA'"),
-        ({"peft": {"rank": 3}}, "LORA does not take this"),
+        ({"peft": {"rank": 3}}, "hyperparameters.peft.rank is not known to LORA"),
         ({"gradient_accumulation_steps": 0}, "should be at least 1"),
         ({"label_smoothing_factor": 1.5}, "label_smoothing_factor is 1.5"),
         ({"early_stopping_patience": 0}, "should be at least 1"),

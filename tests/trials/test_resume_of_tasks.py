@@ -13,7 +13,7 @@ from task_runs import validations_of
 
 from model_hub import cli
 from model_hub._new.tasks import TASKS
-from model_hub.huggingface import _checkpoint, _local, _model_options
+from model_hub.huggingface import _adapter, _checkpoint, _local
 
 BATCHES = 10
 # Between two updates of the weights, in the middle of an epoch.
@@ -113,7 +113,7 @@ def check_switches(trial: Any, switches: dict[str, str]) -> None:
     if "peft" not in switches:
         return
     trained = {n for n, p in trial.model.named_parameters() if p.requires_grad}
-    head = _model_options.new_head(base)
+    head = _adapter.new_head(base)
     assert trained and all("lora_" in n or any(f".{h}." in n for h in head) for n in trained)
     lengths = [max(len(r) for r in each) if isinstance(each[0], list) else len(each)
                for each in trial.train_dataset["input_ids"]]  # fmt: skip

@@ -373,6 +373,8 @@ def test_progress_bar_on_a_terminal(
         "validation after 20 batches",
     ):
         assert piece in text, text
+    # Of other packages no bar stays on the screen.
+    assert "shards" not in text
     assert ("\x1b[32mbest so far\x1b[0m" in text) == (not no_color)
     assert ("\x1b[3" in text) == (not no_color)
 

@@ -5,12 +5,15 @@ Nothing is timed here.
 
 import importlib
 import json
+import mmap
 import pathlib
 import sys
+import time
 from types import ModuleType
 from typing import Any
 
 import pytest
+import transformers
 
 FOLDER = pathlib.Path(__file__).parents[2] / "benchmarks"
 
@@ -61,7 +64,7 @@ def test_preprocess(
 ) -> None:
     monkeypatch.setattr(script, "WORKERS", 1)
     headers, _, *rows = table_of(script, monkeypatch, capfd)
-    assert headers[0] == "task" and len(rows) == len(script.TASKS)
+    assert headers[0] == "task" and len(rows) == len(script.TASKS) + 2 + len(script.WITH_WORKERS)
 
     bare = script.bare
     monkeypatch.setattr(script, "bare", lambda *words: [[0, *ids] for ids in bare(*words)])
@@ -76,6 +79,58 @@ def test_startup(
     monkeypatch.setattr(script, "import_seconds", lambda: (1.0, 0.1))
     _, _, cold, warm, _ = table_of(script, monkeypatch, capfd)
     assert cold[2] == "22 texts tokenized" and warm[2] == "0 texts tokenized"
+
+
+@pytest.mark.parametrize("script", ["run"], indirect=True)
+def test_run(
+    script: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    corpus: pathlib.Path,
+    tmp_path: pathlib.Path,
+) -> None:
+    model = tmp_path / "model"
+    config = transformers.AutoConfig.from_pretrained(corpus / "model", max_position_embeddings=512)
+    transformers.AutoModelForQuestionAnswering.from_config(config).save_pretrained(model)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(corpus / "model", model_max_length=512)
+    tokenizer.save_pretrained(model)
+    words = ["--model", str(model), "--repeats", "1"]
+    _, _, ours, theirs = table_of(script, monkeypatch, capfd, *words)
+    assert [ours[0], theirs[0]] == ["ours", "Trainer"] and float(ours[1].split()[0]) > 0
+
+    def seeing_less(side: str, *_: Any) -> Any:
+        return script.Result(seconds=1.0, tokens=10 - (side == "ours"), f1=50.0)
+
+    monkeypatch.setattr(script, "run", seeing_less)
+    with pytest.raises(SystemExit, match="different numbers of real tokens"):
+        script.measure(tmp_path, [0])
+
+
+@pytest.mark.parametrize("script", ["scaling"], indirect=True)
+def test_scaling(
+    script: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _, _, *rows = table_of(script, monkeypatch, capfd)
+    assert [row[0] for row in rows[:3]] == ["1 slot", "2 times 1 slot", "2 slots"]
+    assert len(rows) == 3 + 2 + 2 * len(script.CLUSTERS)
+    # By hand: 400 MB over 8 GPUs at 100 GB/s are 2 * 7 / 8 * 4 ms; two thirds of 6 ms hide 4.
+    cluster = script.Cluster(8, "", 100e9)
+    assert script.efficiency(0.006, 400e6, cluster, 0.0) == pytest.approx(6 / 13)
+    assert script.efficiency(0.006, 400e6, cluster, 1.0) == pytest.approx(6 / 9)
+
+
+@pytest.mark.parametrize("script", ["_bench"], indirect=True)
+def test_mapped_files_are_no_memory(script: Any, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "data"
+    path.write_bytes(bytes(32 << 20))
+
+    def map_file() -> None:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            assert sum(data[:: mmap.PAGESIZE]) == 0
+            time.sleep(0.1)
+
+    assert script.peak_mib(map_file) < 8
+    assert script.peak_mib(lambda: len(bytes(32 << 20)) and b"1" * (32 << 20)) > 24
 
 
 @pytest.mark.parametrize("script", ["_bench"], indirect=True)

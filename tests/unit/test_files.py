@@ -260,3 +260,23 @@ class TestWhatIsWrong:
             _files.load_file("k", str(path))
         path.write_text('{"a": 1}\n{"a": 2}\n')
         assert _files.load_file("k", str(path)).to_list() == [{"a": 1}, {"a": 2}]
+
+    @pytest.mark.parametrize("content", ['{"a": 1}\n', '[{"a":\n1}]'])
+    @pytest.mark.parametrize(
+        ("cache", "reason"),
+        [("file/datasets", "Not a directory"), ("~nobody-here/datasets", "no home is known")],
+    )
+    def test_cache_that_cannot_be_written(
+        self,
+        content: str,
+        cache: str,
+        reason: str,
+        tmp_path: pathlib.Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "file").touch()
+        (tmp_path / "a.json").write_text(content)
+        monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)
+        with pytest.raises(UserError, match=rf"^the cache .*{cache}.*{reason}.*HF_HOME"):
+            _files.load_file("data.train_file", "a.json")

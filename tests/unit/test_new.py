@@ -1,5 +1,6 @@
 """`model-hub new`: what it writes, what it refuses, and that it works from a wheel."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -62,6 +63,19 @@ def test_every_trial_of_the_examples_can_be_started_from() -> None:
     """A trial that is new among the examples wants a `Task` in `model_hub/_new/tasks.py`."""
     there = {f"{path.parent.name}/{path.stem}" for path in EXAMPLES.glob("*/*_trial.py")}
     assert {f"{task.folder}/{task.module}" for task in TASKS.values()} == there
+
+
+@pytest.mark.parametrize(("packages", "told"), [("pytest", False), ("no-such-package", True)])
+def test_a_package_is_asked_for_only_where_it_is_missing(
+    packages: str,
+    told: bool,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    task = dataclasses.replace(TASKS["translation"], packages=packages)
+    monkeypatch.setitem(TASKS, "translation", task)
+    assert (f"pip install {packages}\n" in new(capsys, "translation", tmp_path / "x")) is told
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,25 @@ def test_its_commands_are_known(capsys: pytest.CaptureFixture[str]) -> None:
         assert (EXAMPLE / file).is_file(), file
 
 
+def test_what_check_prints_is_shown(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (shown,) = (block for block in blocks("text") if block.startswith("$ model-hub check squad"))
+    text = (EXAMPLE / "squad.yaml").read_text(encoding="utf-8")
+    for right, wrong in {
+        "learning_rate: ": "learning_rte: ",
+        "metric: f1": "metric: f2",
+        "slots_per_trial: 1": "slots_per_trial: 8",
+    }.items():
+        assert text.count(right) == 1
+        text = text.replace(right, wrong)
+    (tmp_path / "squad.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "qa_trial.py").write_bytes((EXAMPLE / "qa_trial.py").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["check", "squad.yaml"]) == 1
+    assert capsys.readouterr().out == shown.partition("\n")[2]
+
+
 def test_its_yaml_is_yaml() -> None:
     for block in blocks("yaml"):
         assert isinstance(ruamel.yaml.YAML(typ="safe", pure=True).load(block), dict)

@@ -45,6 +45,7 @@ class SummarizationTrial(hf.BaseTransformerTrial):
         hf.remove_unused_columns(self.model, self.train_dataset)
         hf.remove_unused_columns(self.model, self.validation_dataset, keep=[s2s.ROW_COLUMN])
         self.collator = s2s.seq2seq_collator(self.tokenizer, self.model)
+        self.step = s2s.TokenMeanStep(context, self.optimizer, self.grad_clip_fn)
 
     def build_datasets(self) -> s2s.Seq2SeqDatasets:
         # One process of a machine tokenizes; the others then read its cache.
@@ -64,7 +65,9 @@ class SummarizationTrial(hf.BaseTransformerTrial):
     def build_validation_data_loader(self) -> pytorch.DataLoader:
         return hf.validation_data_loader(self.context, self.validation_dataset, self.collator)
 
-    # train_batch is inherited: forward, backward, clipped step of the optimizer.
+    def train_batch(self, batch: pytorch.TorchData, epoch_idx: int, batch_idx: int):
+        # Every token of the labels counts the same, on any number of slots and accumulated batches.
+        return self.step.of_mean(self.training_loss(batch), batch["labels"])
 
     def evaluate_batch(self, batch: pytorch.TorchData, batch_idx: int) -> dict:
         rows = batch.pop(s2s.ROW_COLUMN)

@@ -49,6 +49,7 @@ class NERTrial(hf.BaseTransformerTrial):
         hf.remove_unused_columns(self.model, self.train_dataset)
         hf.remove_unused_columns(self.model, self.validation_dataset)
         self.collator = tc.TokenClassificationCollator(self.tokenizer)
+        self.step = tc.TokenMeanStep(context, self.optimizer, self.grad_clip_fn)
 
     def build_datasets(self) -> tc.TokenClassificationDatasets:
         # One process of a machine tokenizes; the others then read its cache.
@@ -63,7 +64,9 @@ class NERTrial(hf.BaseTransformerTrial):
     def build_validation_data_loader(self) -> pytorch.DataLoader:
         return hf.validation_data_loader(self.context, self.validation_dataset, self.collator)
 
-    # train_batch is inherited: forward, backward, clipped step of the optimizer.
+    def train_batch(self, batch: pytorch.TorchData, epoch_idx: int, batch_idx: int):
+        # Every labelled token counts the same, on any number of slots and accumulated batches.
+        return self.step.of_mean(self.training_loss(batch), batch["labels"])
 
     def evaluate_batch(self, batch: pytorch.TorchData, batch_idx: int) -> dict:
         outputs = self.model(**batch)

@@ -89,7 +89,7 @@ def prepare_features(
         pad_to_max_length: store every sequence padded; the collator pads to the longest of a batch.
 
     Returns:
-        Lists with one entry per row: ``input_ids``, ``attention_mask`` and ``token_type_ids`` if
+        Lists with one entry per row, ``input_ids``, ``attention_mask`` and ``token_type_ids`` if
         the tokenizer makes them (a list of int for each ending, empty for one that the row does
         not have), and ``labels`` (int).
     """

@@ -29,7 +29,7 @@ def prepare_features(
         pad_to_max_length: pad every sequence to that length.
 
     Returns:
-        What the tokenizer gives (``input_ids``, ``attention_mask``, ...), and ``labels``: int, or
+        What the tokenizer gives (``input_ids``, ``attention_mask``, ...), and ``labels``, int or
         float where there are no label numbers. No row is without a token.
     """
     encoded = tokenizer(

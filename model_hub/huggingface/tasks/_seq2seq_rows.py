@@ -255,7 +255,7 @@ def prepare_features(
         languages: codes of source and target for a tokenizer that marks them.
 
     Returns:
-        ``input_ids`` and ``attention_mask`` of the sources, ``labels``: the targets' tokens, -100
+        ``input_ids`` and ``attention_mask`` of the sources; as ``labels`` the targets' tokens, -100
         where they are padded. One list of int per row.
     """
     mark_languages(tokenizer, languages)

@@ -43,8 +43,8 @@ def prepare_features(
         label_all_tokens: give all tokens of a word a label.
 
     Returns:
-        Lists with one entry per row: ``input_ids``, ``attention_mask``, ``token_type_ids`` if the
-        tokenizer makes them, ``labels`` (all lists of int; -100 is no label), and ``words`` (int):
+        Lists with one entry per row, ``input_ids``, ``attention_mask``, ``token_type_ids`` if the
+        tokenizer makes them, ``labels`` (all lists of int; -100 is no label), and ``words`` (int),
         how many words have a token with a label.
     """
     encoded = tokenizer(

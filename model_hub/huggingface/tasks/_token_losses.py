@@ -36,6 +36,8 @@ def logits_and_targets(
         arguments["use_cache"] = False
     logits: torch.Tensor = model(**arguments).logits
     labels = batch["labels"]
+    # A prompt that is trained (peft) stands before the tokens, and has logits as well.
+    logits = logits[:, -labels.shape[1] :]
     if next_token:
         labels = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=NO_LABEL)
     return logits, labels

@@ -71,7 +71,24 @@ class TokenMeanStep:
             reduction="sum",
             label_smoothing=self._label_smoothing_factor,
         )
-        count = (targets != NO_LABEL).sum()
+        return self._step(loss, (targets != NO_LABEL).sum())
+
+    def of_mean(self, loss: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The same, of a loss that the model has computed itself.
+
+        Args:
+            loss: the mean over the target tokens of this batch on this slot, a scalar with its
+                graph.
+            labels: as the targets above; there has to be one that is not -100.
+
+        Returns:
+            As above.
+        """
+        count = (labels != NO_LABEL).sum()
+        return self._step(loss * count, count)
+
+    def _step(self, loss: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+        """Takes the step for a sum of losses of so many tokens."""
         totals = torch.stack([loss.detach().double(), count.double()])
         slots = self._context.distributed.size
         if slots > 1:

@@ -37,7 +37,7 @@ def prepare_train_features(
         with_places: also tell where context and CLS token are, as for validation.
 
     Returns:
-        Lists with one entry per window: ``input_ids``, ``attention_mask``, ``token_type_ids`` if
+        Lists with one entry per window, ``input_ids``, ``attention_mask``, ``token_type_ids`` if
         the tokenizer makes them (all lists of int), ``start_positions``, ``end_positions`` (int,
         tokens, both inclusive); with places ``context_begin``, ``context_end``, ``cls_index``.
 
@@ -66,7 +66,7 @@ def prepare_validation_features(
     """Makes validation features; arguments and errors as :func:`prepare_train_features`.
 
     Returns:
-        Lists with one entry per window: the tokenizer's columns as for training; ``example_id``
+        Lists with one entry per window. The tokenizer's columns as for training; ``example_id``
         (str), the row it comes from; ``offset_mapping``, the pair of first character and
         character after the last of every token; ``context_begin`` and ``context_end``, the tokens
         that belong to the context (end exclusive); ``cls_index``, the token that stands for "no

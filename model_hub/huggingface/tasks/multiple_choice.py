@@ -1,7 +1,4 @@
-"""Multiple choice on SWAG-like data: features, batches, loss, accuracy.
-
->>> import model_hub.huggingface.tasks.multiple_choice as mc
-"""
+"""Multiple choice on SWAG-like data: features, batches, loss, accuracy."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

@@ -31,6 +31,7 @@ from model_hub.huggingface.tasks._seq2seq_settings import (
     source_length,
 )
 from model_hub.huggingface.tasks._text_scores import split_sentences
+from model_hub.huggingface.tasks._token_mean import TokenMeanStep
 from model_hub.huggingface.tasks._tokenization import PlainBatches, padding_batches
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Seq2SeqReducer",
     "SummarizationDataKwargs",
     "SummarizationReducer",
+    "TokenMeanStep",
     "TranslationDataKwargs",
     "TranslationReducer",
     "build_datasets",

@@ -1,7 +1,4 @@
-"""Token classification: named entities, parts of speech, chunks. Features, entities, metrics.
-
->>> import model_hub.huggingface.tasks.token_classification as tc
-"""
+"""Token classification: named entities, parts of speech, chunks. Features, entities, metrics."""
 
 import dataclasses
 import logging
@@ -27,6 +24,7 @@ from model_hub.huggingface.tasks._tag_rows import (
     fit_to_head,
     read_tagging,
 )
+from model_hub.huggingface.tasks._token_mean import TokenMeanStep
 
 __all__ = [
     "LabelTables",
@@ -35,6 +33,7 @@ __all__ = [
     "TokenClassificationDataKwargs",
     "TokenClassificationDatasets",
     "TokenClassificationReducer",
+    "TokenMeanStep",
     "build_datasets",
     "count_entities",
     "fit_to_head",

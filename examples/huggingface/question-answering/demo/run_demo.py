@@ -82,7 +82,7 @@ def set_environment(folder: Path) -> None:
 
 def training_command(folder: Path, seed: int) -> list[list[str]]:
     """Arguments of model-hub, a line each; the YAML's paths become those of this run."""
-    corpus = os.path.relpath(folder / "corpus", DEMO.parent)
+    corpus = shortest(folder / "corpus", DEMO.parent)
     changes = {
         "hyperparameters.pretrained_model_name_or_path": f"{corpus}/model",
         "data.train_file": f"{corpus}/train.json",
@@ -90,11 +90,16 @@ def training_command(folder: Path, seed: int) -> list[list[str]]:
         "reproducibility.experiment_seed": seed,
     }
     return [
-        ["train", os.path.relpath(DEMO / "demo.yaml"), os.path.relpath(DEMO.parent)],
+        ["train", shortest(DEMO / "demo.yaml"), shortest(DEMO.parent)],
         # As JSON, which is YAML too: a path may hold what YAML reads as something else.
         *(["--config", f"{key}={json.dumps(value)}"] for key, value in changes.items()),
         ["--strict", "--output-dir", str(folder)],
     ]
+
+
+def shortest(path: Path, start: Path | str = os.curdir) -> str:
+    """Relative to `start`, or absolute where that takes less to type."""
+    return min(os.path.relpath(path, start), os.path.abspath(path), key=len)
 
 
 def print_answers(folder: Path) -> None:

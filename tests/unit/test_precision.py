@@ -1,0 +1,53 @@
+"""Autocast reaches all that a model does, and what comes out is float32."""
+
+import pytest
+import tiny
+import torch
+import transformers
+
+from model_hub.huggingface import _model_options, _precision
+from model_hub.huggingface._options import OptionKwargs
+
+CPU = torch.device("cpu")
+IDS = torch.tensor([[2, 5, 6, 8, 3], [2, 7, 9, 3, 0]])
+
+
+def types_computed_in(model: torch.nn.Module) -> set[torch.dtype]:
+    """Filled with the types of what the linear layers give."""
+    found: set[torch.dtype] = set()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_hook(lambda _, __, output: found.add(output.dtype))
+    return found
+
+
+@pytest.mark.parametrize("peft", [None, {"r": 2}])
+def test_generation_computes_in_bfloat16_as_well(peft: dict[str, int] | None) -> None:
+    """An encoder is called without the model's ``forward``, and so is the model in an adapter."""
+    model = transformers.T5ForConditionalGeneration(tiny.CONFIGS["t5"]())
+    prepared = _model_options.prepared(model, OptionKwargs(peft=peft))
+    found = types_computed_in(prepared)
+    generate = {"input_ids": IDS, "max_length": 4, "do_sample": False}
+    prepared.generate(**generate)
+    # Without it this is what they compute in.
+    assert found == {torch.float32}
+    found.clear()
+    _precision.autocast_forward(prepared, torch.bfloat16, CPU)
+    tokens = prepared.generate(**generate)
+    assert found == {torch.bfloat16} and tokens.dtype == torch.int64
+    found.clear()
+    outputs = prepared(input_ids=IDS, labels=IDS)
+    assert found == {torch.bfloat16}
+    assert {outputs.loss.dtype, outputs.logits.dtype} == {torch.float32}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_in_half_precision_give_float32(dtype: torch.dtype) -> None:
+    model = transformers.BertForSequenceClassification(tiny.bert_config())
+    assert not _precision.has_half_weights(model)
+    assert _precision.has_half_weights(model.to(dtype))
+    found = types_computed_in(model)
+    _precision.autocast_forward(model, None, CPU)
+    outputs = model(input_ids=IDS, labels=torch.tensor([0, 1]))
+    assert found == {dtype}
+    assert {outputs.loss.dtype, outputs.logits.dtype} == {torch.float32}
