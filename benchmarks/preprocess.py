@@ -45,7 +45,7 @@ import model_hub.huggingface.tasks.token_classification as tagging
 BATCH = 1000  # Rows; what Dataset.map takes.
 WORKERS = 2
 # With them there are so many times more words, for these tasks.
-WORDS_FOR_WORKERS, WITH_WORKERS = 8, ("qa", "clm")
+WORDS_FOR_WORKERS, WITH_WORKERS = 8, ("qa",)
 TEMPLATE = "{% for m in messages %}<{{ m['role'] }}> {{ m['content'] }} [SEP]\n{% endfor %}"
 Tokenizer = transformers.PreTrainedTokenizerBase
 Tokens = list[list[int]]

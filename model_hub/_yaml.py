@@ -1,5 +1,8 @@
 """Reading YAML text as ``det`` does: YAML 1.2, in which ``3e-5`` is a number."""
 
+import os
+import pathlib
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +14,48 @@ from model_hub.errors import UserError
 def reader() -> ruamel.yaml.YAML:
     """A fresh parser; one parser is for one text."""
     return ruamel.yaml.YAML(typ="safe", pure=True)
+
+
+def read(file: pathlib.Path) -> str:
+    """The text of a YAML file, with its line breaks as they are.
+
+    Raises:
+        UserError: when it cannot be read.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"cannot read the configuration {str(file)!r}: {error.strerror}."
+        ) from error
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"cannot read the configuration {str(file)!r}: line {line} is not UTF-8 "
+            f"({error.reason}); save the file as UTF-8."
+        ) from error
+
+
+def write(file: pathlib.Path, text: str) -> None:
+    """Puts a text into a YAML file that is there; a full disk leaves the file as it was.
+
+    Raises:
+        UserError: when it cannot be written.
+    """
+    target = file.resolve()
+    part = target.with_name(f"{target.name}.part")
+    try:
+        with target.open("r+b"):  # One that may not be written is not replaced either.
+            part.write_bytes(text.encode("utf-8"))
+        shutil.copymode(target, part)
+        os.replace(part, target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UserError(
+            f"cannot write {str(file)!r}: {error.strerror}; it is as it was."
+        ) from error
 
 
 def parse(text: str, where: str) -> Any:
@@ -37,7 +82,8 @@ def parse(text: str, where: str) -> Any:
 def place_and_reason(error: ruamel.yaml.error.YAMLError) -> tuple[int | None, str]:
     """The line (from 1) where the reader failed, None if it does not say; and why."""
     if not isinstance(error, ruamel.yaml.error.MarkedYAMLError):
-        return None, str(error)
+        # Such as a character that cannot stand in a YAML: on further lines is where, in a stream.
+        return None, str(error).splitlines()[0]
     mark = error.problem_mark or error.context_mark
     reason = str(error.problem or error.context)
     began = error.context_mark

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 import model_hub
-from model_hub import _failure, _help, _model_commands, _train_command
+from model_hub import _failure, _help, _model_commands, _train_command, _yaml
 from model_hub._new import command
 from model_hub.errors import UserError
 
@@ -118,7 +118,7 @@ def _check(options: argparse.Namespace) -> int:
     if options.fix:
         result = fix.fixed(text, folder)
         if result.changes:
-            file.write_bytes(result.text.encode("utf-8"))
+            _yaml.write(file, result.text)
         for line in result.changes:
             print(f"{file}: fixed: {line}")
         for line in result.kept:

@@ -42,7 +42,8 @@ class Document:
             self.value = _yaml.plain(reader.load(text))
         except ruamel.yaml.error.YAMLError as error:
             line, reason = _yaml.place_and_reason(error)
-            self.error = (line or 1, reason)
+            position = getattr(error, "position", 0)  # Of a character that no YAML has.
+            self.error = (line or text.count("\n", 0, position) + 1, reason)
             return
         except (ValueError, TypeError) as error:  # A tag such as !!int on what is none.
             self.error = (1, str(error))

@@ -5,11 +5,11 @@ import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from model_hub import _yaml
 from model_hub._check import expconf, old_style
 from model_hub._check.document import Document
 from model_hub._check.findings import ERROR, WARNING, Finding, Problem
 from model_hub._values import in_yaml
-from model_hub.errors import UserError
 
 _SECTIONS = (
     "hyperparameters",
@@ -61,11 +61,7 @@ def read(file: pathlib.Path) -> str:
     Raises:
         UserError: when it cannot be read.
     """
-    try:
-        return file.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"not UTF-8: {error}"
-        raise UserError(f"cannot read the configuration {str(file)!r}: {reason}.") from error
+    return _yaml.read(file)
 
 
 def check(text: str, folder: pathlib.Path) -> Report:
@@ -111,6 +107,7 @@ def _with_trial(
     # What is wrong already, for instance a range that is none, would be stumbled over.
     config["hyperparameters"] = found.without_wrong("hyperparameters", hparams)
     found.add(settings.problems_of_keys(document, config, trial_class))
+    found.add(settings.problems_of_limits(config, trial_class))
     config["hyperparameters"] = found.without_wrong("hyperparameters", hparams)
     left_out = set(hparams) - set(config["hyperparameters"])
     found.add(settings.problems_of_the_whole(document, config, trial_class), left_out)

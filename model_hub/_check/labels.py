@@ -39,7 +39,9 @@ def problems(config: Config, splits: Mapping[str, datasets.Dataset]) -> Iterator
     for split in ("train", "validation"):
         key = f"{split}_file"
         rows = splits.get(split)
-        if not data.get(key) or rows is None or not _is_label(rows, column):
+        if not data.get(key) or rows is None or column not in rows.column_names:
+            continue
+        if not _is_label(rows, column) and not _is_number(rows, column):
             continue
         try:
             values = _file_head.column_values(f"data.{key}", data[key], column)
@@ -55,7 +57,8 @@ def problems(config: Config, splits: Mapping[str, datasets.Dataset]) -> Iterator
                 f"data.{key} {data[key]!r}: row {empty[0]} has no label; write one, or remove the "
                 "row",
             )
-        found[split] = {v: row for v, row in values.items() if v not in (None, "")}
+        if _is_label(rows, column):
+            found[split] = {v: row for v, row in values.items() if v not in (None, "")}
     severity = ERROR if whole else WARNING
     if len(found.get("train", {})) == 1:
         (label,) = found["train"]
@@ -69,10 +72,13 @@ def problems(config: Config, splits: Mapping[str, datasets.Dataset]) -> Iterator
         yield from _unknown(found, data, severity)
 
 
+def _is_number(rows: datasets.Dataset, column: str) -> bool:
+    """Whether the column holds numbers to predict, or, in a csv file, labels with a gap."""
+    return bool(pa.types.is_floating(rows.features.arrow_schema.field(column).type))
+
+
 def _is_label(rows: datasets.Dataset, column: str) -> bool:
     """Whether the column holds labels, not numbers that are to be predicted."""
-    if column not in rows.column_names:
-        return False
     kind = rows.features.arrow_schema.field(column).type
     kind = kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else kind
     kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer, pa.types.is_boolean)

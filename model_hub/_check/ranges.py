@@ -1,9 +1,10 @@
 """Ranges of a search in section ``hyperparameters``: their keys, and the values they stand for."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from model_hub._check.findings import Path, Problem, dotted
+from model_hub._check.findings import WARNING, Path, Problem, dotted
 from model_hub._check.shapes import ByKind, Keys, ListOf, Number, Shape, Text
 
 _COUNT = Number(least=1, whole=True)
@@ -16,12 +17,29 @@ def _bounds_in_order(value: Mapping[str, Any], path: Path) -> Iterator[Problem]:
         yield Problem(where, f"{dotted(where)} is {high}, but should be above minval, {low}")
 
 
+def _exponents(value: Mapping[str, Any], path: Path) -> Iterator[Problem]:
+    low, high, base = value["minval"], value["maxval"], value["base"]
+    if not 0 < low < high < 0.1 or base <= 1:
+        return
+    ends = (f"{math.log(end, base):.3g}" for end in (low, high))
+    yield Problem(
+        path,
+        f"{dotted(path)}: minval and maxval of type log are exponents; these give values "
+        f"from {base**low:.5g} to {base**high:.5g}. For values from {low:g} to {high:g} write "
+        "minval: {}, maxval: {}".format(*ends),
+        WARNING,
+    )
+
+
 def _range(**fields: Shape) -> Keys:
     bounded = "minval" in fields
     return Keys(
         {"type": Text(), **fields, **({"count": _COUNT} if bounded else {})},
         required=tuple(fields),
-        rules=(_bounds_in_order,) if bounded else (),
+        rules=(
+            *((_bounds_in_order,) if bounded else ()),
+            *((_exponents,) if "base" in fields else ()),
+        ),
     )
 
 

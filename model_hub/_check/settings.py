@@ -1,11 +1,12 @@
 """Sections ``hyperparameters`` and ``data`` against what the trial reads; lengths; the metric."""
 
+import dataclasses
 import fnmatch
 import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from model_hub._check import words
+from model_hub._check import adapter, limits, words
 from model_hub._check.document import Document, problem_of
 from model_hub._check.findings import ERROR, WARNING, Path, Problem, dotted
 from model_hub._check.old_style import get
@@ -41,12 +42,20 @@ def problems_of_keys(
     """
     if not is_ours(trial_class):
         return
-    hparam_types = getattr(trial_class, "hyperparameter_types", _config.HYPERPARAMETER_TYPES)
-    data_types = getattr(trial_class, "data_types", (_config.DatasetKwargs,))
+    hparam_types, data_types = _types_read(trial_class)
     yield from _unknown(config, trial_class, hparam_types, data_types)
     for section, dataclass_types in (("hyperparameters", hparam_types), ("data", data_types)):
         yield from _values(document, config, section, dataclass_types)
     yield from _names_known(config)
+
+
+def problems_of_limits(config: Config, trial_class: TrialClass | None) -> Iterator[Problem]:
+    """Numbers of the right type that nothing can be built with; arguments as above."""
+    if is_ours(trial_class):
+        hparam_types, data_types = _types_read(trial_class)
+        yield from limits.problems("hyperparameters", config["hyperparameters"], hparam_types)
+        yield from limits.problems("data", config["data"], data_types)
+        yield from adapter.problems(config["hyperparameters"].get("peft"))
 
 
 def problems_of_the_whole(
@@ -65,6 +74,14 @@ def problems_of_the_whole(
         yield from _metric(config, trial_class)
 
 
+def _types_read(trial_class: TrialClass | None) -> tuple[tuple[type, ...], tuple[type, ...]]:
+    """The dataclasses of hyperparameters and of data that a trial reads."""
+    return (
+        getattr(trial_class, "hyperparameter_types", _config.HYPERPARAMETER_TYPES),
+        getattr(trial_class, "data_types", (_config.DatasetKwargs,)),
+    )
+
+
 def _unknown(
     config: Config,
     trial_class: TrialClass | None,
@@ -73,14 +90,18 @@ def _unknown(
 ) -> Iterator[Problem]:
     """Misspelt keys are errors; others may be the trial's own, if it does not say which it has."""
     data_said = trial_class is not None and data_types is not BaseTransformerTrial.data_types
-    for section, dataclass_types, said in (
-        ("hyperparameters", hparam_types, True),
-        ("data", data_types, data_said),
+    for section, dataclass_types, said, other, other_types in (
+        ("hyperparameters", hparam_types, True, "data", data_types),
+        ("data", data_types, data_said, "hyperparameters", hparam_types),
     ):
+        elsewhere = {field.name for cls in other_types for field in dataclasses.fields(cls)}
         for name in config[section]:
             for subject, near in _config.unknown_keys(section, [name], dataclass_types):
                 path: Path = (section, name if isinstance(name, str) else in_yaml(name))
-                if near:
+                if name in elsewhere:
+                    move = f"it is a key of section {other}: move it there"
+                    yield Problem(path, f"{subject} is not known; {move}", WARNING)
+                elif near:
                     message = f"{subject} is not known; did you mean {near}?"
                     yield Problem(path, message, ERROR if said else WARNING)
                 elif said:
@@ -106,7 +127,9 @@ def _values(
                 wrong = True
                 if is_range(given) and given["type"] in ("int", "double", "log"):
                     message = message.replace(" is ", " may become ", 1)
-                yield Problem(where, message.rstrip("."))
+                named = document.path_in(message)
+                inside = named if named[: len(where)] == where else where
+                yield Problem(inside, message.rstrip("."))
             if found:
                 break
             advice = words.unquoted(value) if document.is_quoted(where) else ""
@@ -195,9 +218,10 @@ def _lengths(document: Document, config: Config) -> Iterator[Problem]:
 
 def _metric(config: Config, trial_class: TrialClass) -> Iterator[Problem]:
     metric = config["searcher"].get("metric")
+    yield from _time_metric(config, trial_class)
     if not isinstance(metric, str):
         return
-    for message in _settings.metric_problems(trial_class, metric):
+    for message in _settings.metric_problems(trial_class, metric, config["hyperparameters"]):
         yield Problem(("searcher", "metric"), message)
         return
     smaller = config["searcher"].get("smaller_is_better")
@@ -213,3 +237,16 @@ def _metric(config: Config, trial_class: TrialClass) -> Iterator[Problem]:
                 WARNING,
                 missing=smaller is None,
             )
+
+
+def _time_metric(config: Config, trial_class: TrialClass) -> Iterator[Problem]:
+    unit = config["searcher"].get("time_metric")
+    lengths = ("batches", "epochs")
+    if not isinstance(unit, str) or unit in lengths or not getattr(trial_class, "metric_names", ()):
+        return
+    if _settings.metric_problems(trial_class, unit, config["hyperparameters"]):
+        yield Problem(
+            ("searcher", "time_metric"),
+            f"searcher.time_metric is {unit!r}, which {trial_class.__name__} does not report; "
+            "write batches or epochs",
+        )

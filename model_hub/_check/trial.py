@@ -1,5 +1,8 @@
 """The trial class that an experiment runs: found, imported, and where its import broke."""
 
+import difflib
+import importlib.util
+import itertools
 import pathlib
 import sys
 import traceback
@@ -11,6 +14,7 @@ from determined import pytorch
 from model_hub._check.document import Document, problem_of
 from model_hub._check.findings import ERROR, WARNING, Problem
 from model_hub._check.old_style import get, is_legacy
+from model_hub._check.words import meant
 from model_hub._entrypoint import LAUNCHER, SCRIPT, trial_spec, words_of
 from model_hub.errors import UserError
 from model_hub.huggingface import BaseTransformerTrial
@@ -18,6 +22,11 @@ from model_hub.huggingface._experiment import import_trial
 
 TrialClass = type[pytorch.PyTorchTrial]
 _ENTRYPOINT = ("entrypoint",)
+# What starts the processes of an experiment, and our script.
+_KNOWN_MODULES = (
+    *(f"determined.launch.{name}" for name in ("torch_distributed", "horovod", "deepspeed")),
+    SCRIPT.split()[-1],
+)
 
 
 def load_trial(
@@ -33,11 +42,18 @@ def load_trial(
     Returns:
         The class, None where it cannot be had; and what is wrong.
     """
+    if "entrypoint" not in config:
+        return None, []  # Told already.
     try:
         spec = trial_spec(config.get("entrypoint"))
     except UserError as error:
         return None, [problem_of(document, str(error))]
-    module = spec.partition(":")[0]
+    module, _, name = spec.partition(":")
+    if module.endswith(".py"):
+        right = f"{module.removesuffix('.py')}:{name}"
+        return None, [
+            Problem(_ENTRYPOINT, f"entrypoint: {spec} should name a module, no file; write {right}")
+        ]
     known = set(sys.modules)
     try:
         trial_class = import_trial(spec, folder)
@@ -47,9 +63,9 @@ def load_trial(
         raise
     except BaseException as error:  # Also sys.exit() in the user's module.
         # It would be found half made by who imports it next.
-        for name in set(sys.modules) - known:
-            if name.partition(".")[0] == module.partition(".")[0]:
-                del sys.modules[name]
+        for loaded in set(sys.modules) - known:
+            if loaded.partition(".")[0] == module.partition(".")[0]:
+                del sys.modules[loaded]
         return None, [Problem(_ENTRYPOINT, _broken_import(spec, error, folder))]
     return trial_class, list(_launch_problems(config, spec, trial_class, folder))
 
@@ -82,6 +98,7 @@ def _launch_problems(
         )
     entrypoint = config.get("entrypoint")
     words = words_of(entrypoint)
+    yield from _word_problems(words, spec)
     slots = get(config, "resources", "slots_per_trial")
     if is_legacy(entrypoint):
         if get(config, "searcher", "max_length") is None:
@@ -98,6 +115,40 @@ def _launch_problems(
             f"entrypoint: {LAUNCHER} {SCRIPT} {spec}",
             WARNING,
         )
+
+
+def _word_problems(words: list[str], spec: str) -> Iterator[Problem]:
+    """Misspelt modules of Determined and of this library, and what our script does not take."""
+    modules = [module for flag, module in itertools.pairwise(words) if flag == "-m"]
+    for module in modules:
+        # One of another package may be in the container's image alone.
+        ours = module.partition(".")[0] in ("determined", "model_hub")
+        misspelt = difflib.get_close_matches(module, _KNOWN_MODULES, 1, 0.85)
+        if (ours or misspelt) and not _is_there(module):
+            yield Problem(
+                _ENTRYPOINT,
+                f"entrypoint: there is no module {module!r}{meant(module, _KNOWN_MODULES)}",
+            )
+    script = SCRIPT.split()[-1]
+    if script in words:
+        # The shell runs the command, so that `&& ...` may follow.
+        rest = itertools.takewhile(
+            lambda word: word == spec or word.startswith("-"), words[words.index(script) + 1 :]
+        )
+        further = [word for word in rest if word != spec]
+        if further:
+            yield Problem(
+                _ENTRYPOINT,
+                f"entrypoint: {script} takes the trial alone, but {' '.join(further)} is there "
+                f"too; write {SCRIPT} {spec}",
+            )
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ImportError:  # Of a package above it.
+        return False
 
 
 def is_ours(trial_class: TrialClass | None) -> bool:

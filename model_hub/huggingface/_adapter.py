@@ -98,6 +98,7 @@ def with_adapter(model: torch.nn.Module, settings: Mapping[str, Any]) -> torch.n
     kind = _kind(settings)
     if issubclass(cls, peft.PromptLearningConfig):
         arguments["task_type"] = _task_type(model, kind, arguments.get("task_type"))
+    before = list(model.parameters())
     try:
         adapted: torch.nn.Module = peft.get_peft_model(model, _configured(cls, arguments))
     except UserError:
@@ -109,7 +110,15 @@ def with_adapter(model: torch.nn.Module, settings: Mapping[str, Any]) -> torch.n
         # next time.
         layers = [name for name, _ in adapted.named_parameters() if ".base_layer." in name]
         _new_weights.mark(adapted, layers)
+    if not any(each.requires_grad and each.numel() for each in adapted.parameters()):
+        raise UserError(
+            f"hyperparameters.peft: {kind} with these settings has no weight to train in a "
+            f"{type(model).__name__}."
+        )
     _check_alone(adapted, cls)
+    # Should one be frozen, it would be left out as the model's are.
+    old = {id(each) for each in before}
+    _new_weights.mark(adapted, {n for n, each in adapted.named_parameters() if id(each) not in old})
     return adapted
 
 

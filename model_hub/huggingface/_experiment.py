@@ -55,12 +55,7 @@ def read_config(path: pathlib.Path) -> dict[str, Any]:
     Raises:
         UserError: when there is no such file, it is no YAML, or no mapping.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UserError(f"cannot read the configuration {str(path)!r}: {reason}.") from error
-    config = _yaml.parse(text, str(path))
+    config = _yaml.parse(_yaml.read(path), str(path))
     if not isinstance(config, dict):
         found = "is empty" if config is None else f"holds {in_yaml(config)[:60]}"
         raise UserError(

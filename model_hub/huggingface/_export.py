@@ -1,5 +1,6 @@
 """A checkpoint becomes a folder of the Hugging Face layout, and goes to the Hub if it is wanted."""
 
+import contextlib
 import dataclasses
 import logging
 import pathlib
@@ -91,7 +92,11 @@ def export(
     with _found_checkpoint.find(name, which=which, master=master) as found:
         if found.folder.is_relative_to(folder):
             raise UserError(f"{str(folder)!r} holds the checkpoint itself. Write another folder.")
-        with _checkpoint.whole_folder(folder) as part:
+        with contextlib.ExitStack() as stack:
+            try:
+                part = stack.enter_context(_checkpoint.whole_folder(folder))
+            except OSError as error:
+                raise UserError(f"cannot write {str(folder)!r}: {error.strerror}.") from error
             model = (_write_trial if run_trial_code else _write_rebuilt)(
                 found, part, merge, base_model
             )

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import logging
+import os
 import pathlib
 import re
 import tempfile
@@ -77,16 +78,22 @@ def find(name: str, *, which: str = "best", master: str | None = None) -> Iterat
         yield _read(RunFolder(path).checkpoints / chosen.uuid, metrics)
         return
     if not is_checkpoint(path):
-        raise UserError(
-            f"{name!r} is no checkpoint: it has no file {WEIGHTS_FILE}"
-            + (
-                ". It holds an exported model already."
-                if (path / "config.json").exists()
-                else ", and it is not the folder of a run (run.json) either."
-            )
-        )
+        raise UserError(f"{name!r} is no checkpoint: it has no file {WEIGHTS_FILE}{_instead(path)}")
     run = path.parent.parent
     yield _read(path, _metrics_of_run(RunFolder(run)) if is_run(run) else {})
+
+
+def _instead(path: pathlib.Path) -> str:
+    """What a folder is that is no checkpoint, and what to write."""
+    if (path / "config.json").exists():
+        return ". It holds an exported model already."
+    runs = [run for run in path.glob("*") if is_run(run)] + [
+        run for run in path.glob("runs/*") if is_run(run)
+    ]
+    if not runs:
+        return ", and it is not the folder of a run (run.json) either."
+    newest = max(runs, key=lambda run: (run / "run.json").stat().st_mtime)
+    return f". It holds runs; write one of them, for instance {os.path.relpath(newest)}."
 
 
 def is_run(path: pathlib.Path) -> bool:

@@ -47,12 +47,13 @@ def check(context: pytorch.PyTorchTrialContext) -> None:
     Raises:
         UserError: when the device, or torch, cannot do what is asked for.
     """
-    (options,) = _config.parse_dict_to_dataclasses((OptionKwargs,), context.get_hparams())
+    # A context may have no configuration, if the trial has its own.
+    (options,) = _config.parse_dict_to_dataclasses((OptionKwargs,), context._hparams or {})
     _precision.autocast_dtype(options, context.device)
     if options.compiles:
         _check_compilation(options)
     if options.gradient_accumulation_steps is not None:
-        _config.accumulate_gradients(context, options, context.get_experiment_config())
+        _config.accumulate_gradients(context, options, context._exp_conf or {})
 
 
 def _check_compilation(options: OptionKwargs) -> None:
@@ -115,6 +116,8 @@ def apply_when_wrapped(
                 "in float32, with which weights in half precision do not go together. Write "
                 "bf16: true beside it, or remove the key."
             )
+        if dtype is torch.float16:
+            _precision.check_trained_weights(model)
         if dtype is not None or half:
             _precision.autocast_forward(model, dtype, context.device)
         if options.compiles:

@@ -1,5 +1,6 @@
 """Mixed precision: autocast around a model's forward, and loss scaling for float16."""
 
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -13,6 +14,12 @@ from model_hub.errors import UserError
 from model_hub.huggingface._options import OptionKwargs
 
 logger = logging.getLogger("model_hub")
+
+#: What is said of trained weights in float16.
+NO_HALF_GRADIENTS = (
+    "hyperparameters.fp16 scales gradients, which torch does for weights in float32 alone. Remove "
+    "one of them."
+)
 
 
 def autocast_dtype(
@@ -86,6 +93,19 @@ def has_half_weights(model: torch.nn.Module) -> bool:
     return any(each.dtype in (torch.float16, torch.bfloat16) for each in model.parameters())
 
 
+def check_trained_weights(model: torch.nn.Module) -> None:
+    """Looks whether losses of a model can be scaled.
+
+    Raises:
+        UserError: when weights in float16 are trained: modules that an adapter trains as a whole.
+    """
+    trained = (name for name, each in model.named_parameters()
+               if each.requires_grad and each.dtype is torch.float16)  # fmt: skip
+    name = next(trained, None)
+    if name is not None:
+        raise UserError(f"hyperparameters.dtype: {name} is float16, but {NO_HALF_GRADIENTS}")
+
+
 def autocast_forward(
     model: torch.nn.Module, dtype: torch.dtype | None, device: torch.device
 ) -> None:
@@ -111,7 +131,8 @@ def _autocasting(
 ) -> Callable[..., Any]:
     @functools.wraps(method)
     def autocast(*args: Any, **kwargs: Any) -> Any:
-        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+        # Without a type, an autocast that the trial has around its call holds on.
+        with torch.autocast(device.type, dtype) if dtype else contextlib.nullcontext():
             outputs = method(*args, **kwargs)
         return in_float32(outputs)
 

@@ -54,7 +54,10 @@ class RankAllocation(pytorch.PyTorchCallback):
         self._updates = 0
 
     def watch(self, optimizer: torch.optim.Optimizer) -> None:
-        """Follows the updates of an optimizer that has all weights of the adapter."""
+        """Follows the updates of an optimizer, if it has the adapter's weights."""
+        own = {id(weight) for weight in self._tuner.parameters() if weight.requires_grad}
+        if own.isdisjoint(id(each) for group in optimizer.param_groups for each in group["params"]):
+            return
         if self._config.task_type is None:
             optimizer.register_step_pre_hook(lambda *_: self._regularize())
         optimizer.register_step_post_hook(lambda *_: self._allocate())

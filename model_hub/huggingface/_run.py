@@ -119,30 +119,24 @@ def build_trial(
         if isinstance(wrapped._scheduler, _schedule.DeferredLRScheduler)
         and not wrapped._scheduler.resolved
     ]
-    if waiting:
-        # Before Determined loads a checkpoint: the schedule's state has to find the schedule.
+    if waiting or context._aggregation_frequency > 1:
         in_epochs = periods.unit == "epochs"
         total = periods.total_batches(_batches_per_epoch(trial, context) if in_epochs else 0)
+        # Before Determined loads a checkpoint: the schedule's state has to find the schedule.
         for scheduler in waiting:
             scheduler.resolve(total)
-    _check_accumulation(trial, periods, context)
+        _check_accumulation(total, context)
     return trial, periods
 
 
-def _check_accumulation(
-    trial: pytorch.PyTorchTrial, periods: Periods, context: pytorch.PyTorchTrialContext
-) -> None:
+def _check_accumulation(total: int, context: pytorch.PyTorchTrialContext) -> None:
     """Says which batches at the end change no weights, as their group is not full.
 
     Raises:
         UserError: when these are all.
     """
     group = context._aggregation_frequency
-    if group == 1:
-        return
-    in_epochs = periods.unit == "epochs"
-    total = periods.total_batches(_batches_per_epoch(trial, context) if in_epochs else 0)
-    if total < group:
+    if total < group > 1:
         raise UserError(
             f"hyperparameters.gradient_accumulation_steps (or optimizations.aggregation_frequency) "
             f"is {group}, but the whole training has {total} batches: it would not change a "

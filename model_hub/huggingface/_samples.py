@@ -54,7 +54,8 @@ def pass_on_in(context: pytorch.PyTorchTrialContext) -> None:
     Args:
         context: gets a section ``data`` of its own, if there is something to write into it.
     """
-    hparams = context.get_hparams()
+    # None, if the trial has its own.
+    hparams = context._hparams or {}
     if all(hparams.get(name) is None for name in LIMITS):
         return
     config = context.get_experiment_config()

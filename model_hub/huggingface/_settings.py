@@ -4,13 +4,14 @@ import dataclasses
 import difflib
 import fnmatch
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import torch
 from determined import pytorch
 
 from model_hub.errors import UserError
-from model_hub.huggingface import _adapter, _config, _experiment, _samples
+from model_hub.huggingface import _adapter, _config, _experiment, _precision, _samples
 
 
 def check_settings(
@@ -49,10 +50,12 @@ def check_settings(
     if not problems:
         problems += batch_problems(hparams.get("global_batch_size"), slots)
         problems += _samples.contradictions(hparams, data_config)
-        problems += contradictions(hparams)
-        problems += missing_packages(hparams)
+        # Of another trial these keys may mean anything.
+        if _config.OptionKwargs in hyperparameter_types:
+            problems += contradictions(hparams)
+            problems += missing_packages(hparams)
     if searcher is not None:
-        problems += metric_problems(trial_class, searcher.get("metric"))
+        problems += metric_problems(trial_class, searcher.get("metric"), hparams)
     if strict and hyperparameter_types:
         try:
             _config.check_keys(hparams, data_config, hyperparameter_types, data_types, strict=True)
@@ -104,9 +107,13 @@ def _refused(cls: type, given: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def metric_problems(trial_class: type[pytorch.PyTorchTrial], metric: Any) -> list[str]:
+def metric_problems(
+    trial_class: type[pytorch.PyTorchTrial], metric: Any, hparams: Mapping[str, Any]
+) -> list[str]:
     """What is wrong with a ``searcher.metric`` of a trial that says what it reports, or none."""
-    names = getattr(trial_class, "metric_names", ())
+    names: Sequence[str] = getattr(trial_class, "metric_names", ())
+    if names and hasattr(trial_class, "metrics_of"):
+        names = trial_class.metrics_of(hparams)
     if not isinstance(metric, str) or any(fnmatch.fnmatchcase(metric, name) for name in names):
         return []
     if not names:
@@ -142,11 +149,10 @@ def contradictions(hparams: Mapping[str, Any]) -> list[str]:
             f"hyperparameters.{quantized[0]} is true, but weights that are rounded so cannot be "
             "trained. Write hyperparameters.peft for an adapter that can, or remove the key."
         )
-    if hparams.get("fp16") is True and hparams.get("dtype") == "float16":
-        found.append(
-            "hyperparameters.dtype is float16, but hyperparameters.fp16 scales gradients, which "
-            "torch does for weights in float32 alone. Remove one of them."
-        )
+    # An adapter's weights are in float32 all the same, or `check_trained_weights` finds them.
+    halves = hparams.get("fp16") is True and hparams.get("dtype") == "float16"
+    if halves and not hparams.get("peft"):
+        found.append(f"hyperparameters.dtype is float16, but {_precision.NO_HALF_GRADIENTS}")
     return found
 
 
@@ -172,7 +178,28 @@ def missing_packages(hparams: Mapping[str, Any]) -> list[str]:
         )
     if hparams.get("peft") and not _adapter.is_installed():
         found.append(f"hyperparameters.peft {_adapter.NEEDED}")
+    (options,) = _config.parse_dict_to_dataclasses((_config.OptionKwargs,), hparams)
+    if options.compiles and options.torch_compile_backend in (None, "inductor"):
+        found += _missing_compiler()
     return found
+
+
+def _missing_compiler() -> list[str]:
+    """On a CPU torch compiles C++; on a GPU it brings along what it needs, or tells by itself."""
+    if torch.cuda.is_available():
+        return []
+    # Put off: most runs compile nothing.
+    from torch._inductor import cpp_builder, exc
+
+    try:
+        cpp_builder.get_cpp_compiler()
+    except exc.InvalidCxxCompiler:
+        return [
+            "hyperparameters.torch_compile needs a compiler of C++, and none is found (g++, or "
+            "what the environment variable CXX names): apt-get install g++. Or write "
+            "torch_compile_backend: aot_eager, or remove the keys that begin with torch_compile."
+        ]
+    return []
 
 
 def lengths_not_read(config: Mapping[str, Any]) -> list[str]:

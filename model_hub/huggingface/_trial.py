@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import datasets
@@ -80,6 +80,15 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         _model_options.check(context)
         _samples.pass_on_in(context)
         return super().__new__(cls)
+
+    @classmethod
+    def metrics_of(cls, hparams: Mapping[str, Any]) -> Sequence[str]:
+        """Those of ``metric_names`` that the trial reports with these hyperparameters.
+
+        Args:
+            hparams: section ``hyperparameters``; in ``model-hub check`` it may hold ranges.
+        """
+        return cls.metric_names
 
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         self.context = context

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from option_runs import Project, new_project
+from option_runs import Project, new_project, run_on_two_slots
 from safetensors.torch import load_file
 
 from model_hub import cli
@@ -166,6 +166,19 @@ def test_stopped_in_the_middle_it_ends_the_same(
     export(project, f"{name}-stopped", tmp_path / "out")
     exported = weights(tmp_path / "out")
     assert all(torch.allclose(whole[n], exported[n], atol=1e-6) for n in whole)
+
+
+def test_on_two_slots(projects: dict[str, Project], tmp_path: pathlib.Path) -> None:
+    """Slots whose ranks differed would be alike after a stop, and go on otherwise."""
+    jobs, runs = [], []
+    for task, peft in ((CLASSES, ADALORA), (CLM, PROMPT)):
+        project, settings = projects[task], pretrained(projects[task], peft=peft)
+        whole, stopped = (project.folder / f"{peft['peft_type']}-{n}-of-two" for n in "ws")
+        runs.append((whole, stopped))
+        jobs += [project.job(whole.name, **settings), *project.stopped(stopped.name, **settings)]
+    run_on_two_slots(jobs, tmp_path)
+    for whole, stopped in runs:
+        assert same(weights(whole / "model"), weights(stopped / "model"))
 
 
 def test_ranks_are_taken_away(

@@ -297,6 +297,21 @@ def test_folders_in_use(trained: Get, tmp_path: pathlib.Path, capsys: Capture) -
     assert (notes / "README.md").exists()
 
 
+def test_a_folder_that_cannot_be_made(trained: Get, capsys: Capture) -> None:
+    out = pathlib.Path("/proc/none/out")
+    export(trained("glue").run, out, code=2)
+    assert capsys.readouterr().err.startswith(f"model-hub: error: cannot write '{out}': No such")
+
+
+def test_the_folder_of_several_runs(trained: Get, tmp_path: pathlib.Path, capsys: Capture) -> None:
+    run = tmp_path / "project" / "runs" / "first"
+    shutil.copytree(trained("glue").run, run)
+    for folder in (run.parent, run.parents[1]):
+        export(folder, tmp_path / "out", code=2)
+        error = capsys.readouterr().err
+        assert f"It holds runs; write one of them, for instance {os.path.relpath(run)}." in error
+
+
 def test_what_is_no_checkpoint_is_said(
     trained: Get, tmp_path: pathlib.Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

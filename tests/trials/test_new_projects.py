@@ -95,3 +95,36 @@ def test_from_the_shell(command: RunCommand, tmp_path: pathlib.Path) -> None:
     (run,) = (work / "my-ner" / "runs").iterdir()
     assert run.name.startswith("ner-")
     assert validations_of(run)[-1]["f1"] > TASKS["token-classification"].reaches
+
+
+def test_from_the_readme(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """README.md's commands, one after the other; numbers apart, they print what it shows."""
+    readme = (pathlib.Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    section = readme.partition("## Start your own")[2].partition("Or in Python")[0]
+    shown = "\n".join(re.findall(r"```text\n(.*?)\n```", section, re.S))
+    steps = [step.split("\n") for step in shown.removeprefix("$ ").split("\n$ ")]
+    assert [step[0].split()[:2] for step in steps if step[0].startswith("model-hub")] == [
+        ["model-hub", name] for name in ("new", "train", "export", "predict")
+    ]
+    monkeypatch.chdir(tmp_path)
+    for line, *expected in steps:
+        words = shlex.split(line)
+        if words[0] == "cd":
+            monkeypatch.chdir(words[1])
+            continue
+        if words[:2] == ["head", "-n"]:
+            text = pathlib.Path(words[3]).read_text("utf-8")
+            output = "".join(text.splitlines(keepends=True)[: int(words[2])])
+        else:
+            run_here(line)
+            output = "".join(capsys.readouterr())
+        # Standard output and error come one after the other here; the order is not compared.
+        said, lines = (
+            [re.sub(r"\d+(\.\d+)?", "0", each) for each in some]
+            for some in (output.splitlines(), expected)
+        )
+        if "..." not in lines:
+            assert said == lines
+        assert set(lines) <= {*said, "..."}, output

@@ -9,6 +9,7 @@ import torch
 from option_runs import Project, new_project, run_on_two_slots
 
 from model_hub import cli
+from model_hub.huggingface import _run
 
 CLASSES, TAGS, SUMMARIES = "text-classification", "token-classification", "summarization"
 BEAMS = "question-answering-beam-search"
@@ -89,17 +90,56 @@ def test_a_backend_turns_compilation_on(
 
 
 def test_batches_that_fill_no_group(
-    projects: dict[str, Project], capsys: pytest.CaptureFixture[str]
+    projects: dict[str, Project],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     project = projects[CLASSES]
     project.job("rest", gradient_accumulation_steps=3, max_steps=4).run()
     assert "the last 1 of 4 batches change nothing" in capsys.readouterr().err
     # Four batches an epoch.
+    counts: list[int] = []
+    count = _run._batches_per_epoch
+
+    def counted(*args: Any) -> int:
+        counts.append(count(*args))
+        return counts[-1]
+
+    # A loader may take long to build.
+    monkeypatch.setattr(_run, "_batches_per_epoch", counted)
     words = project.job(
         "none", gradient_accumulation_steps=9, max_steps=None, num_train_epochs=2
     ).words
     assert cli.main(words) == 2
     assert "is 9, but the whole training has 8 batches" in capsys.readouterr().err
+    assert counts == [4]
+
+
+def test_a_compiler_is_asked_for_before_data_is_loaded(
+    projects: dict[str, Project],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("a GPU needs no compiler of C++")
+    cpp_builder = pytest.importorskip("torch._inductor.cpp_builder")
+    project = projects[CLASSES]
+    nowhere = {"data.train_file": "nowhere.jsonl"}
+    monkeypatch.setenv("PATH", "")
+    # What was found earlier is remembered.
+    cpp_builder.cpp_compiler_search.cache_clear()
+    try:
+        with torch._inductor.config.patch("cpp.cxx", (None, "g++")):
+            for backend, missing in ((None, True), ("inductor", True), ("eager", False)):
+                job = project.job(
+                    "no-g++", torch_compile_backend=backend, torch_compile=True, **nowhere
+                )
+                assert cli.main(job.words) == 2
+                errors = capsys.readouterr().err
+                assert ("needs a compiler of C++" in errors) == missing == ("nowhere" not in errors)
+                assert "Traceback" not in errors
+    finally:
+        cpp_builder.cpp_compiler_search.cache_clear()
 
 
 @pytest.mark.parametrize(

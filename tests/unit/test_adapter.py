@@ -7,9 +7,17 @@ import pytest
 import tiny
 import torch
 import transformers
+from determined import pytorch
 
 from model_hub.errors import UserError
-from model_hub.huggingface import _adapter, _checkpoint, _embeddings, _settings
+from model_hub.huggingface import (
+    _adapter,
+    _checkpoint,
+    _embeddings,
+    _model_options,
+    _rank_allocation,
+    _settings,
+)
 from model_hub.huggingface._options import OptionKwargs
 from model_hub.huggingface.tasks import language_modeling as lm
 
@@ -77,6 +85,30 @@ def test_embeddings_that_were_added_are_kept(tmp_path: pathlib.Path) -> None:
     assert any("wte" in name for name in kept(adapted))
 
 
+def test_an_adapters_weights_are_kept_when_they_are_frozen(masked: str) -> None:
+    """Nothing but the checkpoint has them, trained or not."""
+    model = _adapter.with_adapter(classifier(masked), LORA)
+    adapters = trained(model)
+    _model_options.freeze(model, ["*lora_A*", "*classifier*"])
+    assert trained(model) < adapters == kept(model)
+
+
+def test_ranks_follow_their_own_optimizer() -> None:
+    model = transformers.BertForSequenceClassification(tiny.bert_config())
+    settings = {"peft_type": "ADALORA", "total_step": 9}
+    adapted = _adapter.with_adapter(model, settings)
+    allocation = _rank_allocation.RankAllocation(adapted)
+    other = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])
+    own = torch.optim.SGD([weight for weight in adapted.parameters() if weight.requires_grad])
+    for optimizer in (other, own):
+        allocation.watch(optimizer)
+    adapted(input_ids=IDS, labels=torch.tensor([0, 1])).loss.backward()
+    other.step()
+    assert allocation.state_dict()["updates"] == 0
+    own.step()
+    assert allocation.state_dict()["updates"] == 1
+
+
 def test_random_starts_are_kept(tmp_path: pathlib.Path) -> None:
     """Such a start is taken out of the weights, and is another one the next time."""
     folder = str(tiny.save(tmp_path, "bert", transformers.AutoModelForSequenceClassification))
@@ -120,11 +152,17 @@ def test_a_prompt_is_learned_for_the_task(tmp_path: pathlib.Path) -> None:
             {**LORA, "target_modules": ["no"]},
             "does not",
         ),
+        (
+            transformers.GPT2LMHeadModel,
+            {"peft_type": "TRAINABLE_TOKENS"},
+            "TRAINABLE_TOKENS with these settings has no weight to train in a GPT2",
+        ),
     ],
 )
 def test_what_cannot_be_put_on_a_model(model: Any, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=f"hyperparameters.peft: .*{message}"):
-        _adapter.with_adapter(model(tiny.bert_config()), settings)
+        config = tiny.CONFIGS[model.config_class.model_type]()
+        _adapter.with_adapter(model(config), settings)
 
 
 @pytest.mark.parametrize(
@@ -157,12 +195,18 @@ def test_a_range_is_no_mistake() -> None:
         ({"load_in_4bit": True, "peft": LORA}, None),
         ({"label_smoothing_factor": 0.0, "model_mode": "question-answering"}, None),
         ({"label_smoothing_factor": 0.1, "model_mode": "token-classification"}, None),
+        ({"fp16": True, "dtype": "float16", "peft": LORA}, None),
         ({"fp16": {"type": "categorical", "vals": [True]}, "dtype": "float16"}, None),
     ],
 )
 def test_what_does_not_go_together(hparams: dict[str, Any], message: str | None) -> None:
     found = _settings.contradictions(hparams)
     assert len(found) == (message is not None) and all(str(message) in each for each in found)
+
+
+def test_keys_of_a_trial_that_is_not_ours() -> None:
+    hparams = {"global_batch_size": 1, "load_in_8bit": True, "torch_compile": "never"}
+    _settings.check_settings(pytorch.PyTorchTrial, hparams, {}, slots=1)
 
 
 def test_packages_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:

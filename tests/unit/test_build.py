@@ -12,6 +12,7 @@ import pytest
 import tiny
 import torch
 import transformers
+from determined import pytorch
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from transformers.optimization import AdafactorSchedule, GreedyLR
 from transformers.trainer_utils import SchedulerType
@@ -543,3 +544,32 @@ class TestDeferredSchedule:
         ):
             with pytest.raises(UserError, match=r"hyperparameters\.num_training_steps"):
                 ask()
+
+
+@pytest.mark.parametrize("of_the_context", [None, {"gradient_accumulation_steps": 2}])
+def test_a_trial_that_has_its_settings_itself(
+    of_the_context: dict[str, Any] | None, tmp_path: pathlib.Path
+) -> None:
+    """Its context, as for loading a checkpoint, may have no configuration at all."""
+    folder = tiny.save(tmp_path, "bert", transformers.AutoModelForSequenceClassification)
+
+    class OwnSettings(hf.BaseTransformerTrial):  # type: ignore[misc]
+        def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
+            self.hparams = AttrDict(
+                pretrained_model_name_or_path=str(folder),
+                model_mode="sequence-classification",
+                use_pretrained_weights=True,
+                global_batch_size=8,
+                num_training_steps=10,
+                gradient_accumulation_steps=2,
+            )
+            self.data_config = AttrDict()
+            self.exp_config = AttrDict()
+            super().__init__(context)
+
+        def build_training_data_loader(self) -> Any: ...
+        def build_validation_data_loader(self) -> Any: ...
+
+    context = pytorch.CheckpointLoadContext(of_the_context)
+    OwnSettings(context)
+    assert context._aggregation_frequency == 2

@@ -5,7 +5,8 @@ import tiny
 import torch
 import transformers
 
-from model_hub.huggingface import _model_options, _precision
+from model_hub.errors import UserError
+from model_hub.huggingface import _adapter, _model_options, _precision
 from model_hub.huggingface._options import OptionKwargs
 
 CPU = torch.device("cpu")
@@ -51,3 +52,26 @@ def test_weights_in_half_precision_give_float32(dtype: torch.dtype) -> None:
     outputs = model(input_ids=IDS, labels=torch.tensor([0, 1]))
     assert found == {dtype}
     assert {outputs.loss.dtype, outputs.logits.dtype} == {torch.float32}
+
+
+def test_autocast_of_the_trial_itself_holds_on() -> None:
+    model = transformers.BertForSequenceClassification(tiny.bert_config()).bfloat16()
+    found = []
+    model.classifier.register_forward_hook(
+        lambda *_: found.append(torch.is_autocast_enabled("cpu"))
+    )
+    _precision.autocast_forward(model, None, CPU)
+    model(input_ids=IDS)
+    with torch.autocast("cpu", torch.bfloat16):
+        model(input_ids=IDS)
+    assert found == [False, True]
+
+
+def test_only_what_is_trained_has_to_be_float32() -> None:
+    """As with a base model in float16 on a GPU without bfloat16."""
+    language = transformers.GPT2LMHeadModel(tiny.CONFIGS["gpt2"]()).half()
+    _precision.check_trained_weights(_adapter.with_adapter(language, {"r": 2}))
+    # Its head is trained as a whole.
+    classifier = transformers.BertForSequenceClassification(tiny.bert_config()).half()
+    with pytest.raises(UserError, match=r"classifier.*is float16, but hyperparameters.fp16"):
+        _precision.check_trained_weights(_adapter.with_adapter(classifier, {"r": 2}))

@@ -23,6 +23,10 @@ class GLUETrial(hf.BaseTransformerTrial):
         for split, rows in raw_datasets.items():
             tc.check_columns(rows, sources[split], hparams.get("finetuning_task"), columns)
 
+    @classmethod
+    def metrics_of(cls, hparams: dict) -> tuple[str, ...]:
+        return tc.reported(cls.metric_names, hparams.get("finetuning_task"))
+
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         self.hparams = AttrDict(context.get_hparams())
         self.data_config = AttrDict(context.get_data_config())

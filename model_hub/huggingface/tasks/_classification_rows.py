@@ -1,5 +1,6 @@
 """Rows of text-classification data (one or two texts, and ``label``): what is wrong in them."""
 
+import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,23 @@ _READ_AS_EMPTY = (
 )
 
 
+def misspelt_label(columns: Sequence[str]) -> str | None:
+    """The column that seems to be meant for ``label``: ``lable``, ``Labels``, ``gold_label``.
+
+    Args:
+        columns: names of all columns.
+
+    Returns:
+        None where ``label`` is there, or no name is near to it.
+    """
+    if LABEL in columns:
+        return None
+    lowered = {name.lower(): name for name in reversed(columns)}
+    near = difflib.get_close_matches(LABEL, lowered, 1, 0.75)
+    near += [name for name in lowered if LABEL in name]
+    return lowered[near[0]] if near else None
+
+
 def check_texts(dataset: datasets.Dataset, source: str, text_columns: Sequence[str]) -> None:
     """Checks that the columns are there and hold text in every row, before it is tokenized.
 
@@ -31,10 +49,12 @@ def check_texts(dataset: datasets.Dataset, source: str, text_columns: Sequence[s
     needed = [*text_columns, LABEL]
     missing = [name for name in needed if name not in dataset.column_names]
     if missing:
+        near = misspelt_label(dataset.column_names)
         raise UserError(
             f"{source}: the columns are {', '.join(map(repr, dataset.column_names))}, but needed "
-            f"are {', '.join(map(repr, needed))}; missing: {', '.join(map(repr, missing))}. Rename "
-            "or add them"
+            f"are {', '.join(map(repr, needed))}; missing: {', '.join(map(repr, missing))}. "
+            + (f"Did you mean {LABEL!r} by {near!r}? " if near else "")
+            + "Rename or add them"
             + ("." if missing == [LABEL] else ", or write data.text_columns with others.")
         )
     for name in text_columns:

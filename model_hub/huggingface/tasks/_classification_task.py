@@ -15,17 +15,21 @@ from model_hub.huggingface.tasks._classification_rows import (
     check_numbers,
     check_texts,
     label_values,
+    misspelt_label,
     shortened,
 )
 from model_hub.huggingface.tasks._columns import columns_of_text
-from model_hub.huggingface.tasks._glue_tasks import GlueTask, glue_task
+from model_hub.huggingface.tasks._glue_tasks import (
+    OWN_CLASSES,
+    OWN_NUMBERS,
+    GlueTask,
+    glue_task,
+)
 
 logger = logging.getLogger("model_hub")
 
 # MNLI is validated twice: on texts of the kinds that it is trained on, and on texts of others.
 _MATCHED, _MISMATCHED = "validation_matched", "validation_mismatched"
-_OWN_CLASSES = ("accuracy", "f1")
-_OWN_NUMBERS = ("mse", "pearson", "spearmanr")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,9 +109,9 @@ def find_task(
     if glue is not None:
         metrics, names = glue.metrics, glue.label_names
     elif pa.types.is_floating(_label_type(train)):
-        metrics, names = _OWN_NUMBERS, ()
+        metrics, names = OWN_NUMBERS, ()
     else:
-        metrics, names = _OWN_CLASSES, None
+        metrics, names = OWN_CLASSES, None
     if names == ():
         for split, source in where.items():
             # In GLUE's test splits the label of all rows is -1; in one's own data it is a number.
@@ -184,7 +188,9 @@ def _text_columns(
         return columns
     if glue is not None:
         return glue.text_columns
-    texts = columns_of_text(dataset, leave_out=[LABEL])
+    # A misspelt label is none of the texts, so that the message about it is right.
+    label = misspelt_label(dataset.column_names) or LABEL
+    texts = columns_of_text(dataset, leave_out=[label])
     if not texts:
         raise UserError(
             f"{source}: the columns are {', '.join(map(repr, dataset.column_names))}, but none of "

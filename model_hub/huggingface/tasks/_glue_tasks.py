@@ -2,6 +2,8 @@
 
 import dataclasses
 import difflib
+from collections.abc import Sequence
+from typing import Any
 
 from model_hub.errors import UserError
 
@@ -41,6 +43,30 @@ GLUE_TASKS = {
     "wnli": GlueTask(_SENTENCES, ("not_entailment", "entailment")),
     "xnli": GlueTask(("premise", "hypothesis"), _INFERENCE),
 }
+
+
+#: Metrics of data of one's own: of labels, and of numbers that are to be predicted.
+OWN_CLASSES = ("accuracy", "f1")
+OWN_NUMBERS = ("mse", "pearson", "spearmanr")
+
+
+def reported(metric_names: Sequence[str], finetuning_task: Any) -> tuple[str, ...]:
+    """The metric names without those that are of other tasks.
+
+    Args:
+        metric_names: those of a trial, its own ones among them.
+        finetuning_task: ``hyperparameters.finetuning_task``; all names stay if it is no task.
+    """
+    if finetuning_task is not None and finetuning_task not in tuple(GLUE_TASKS):
+        return tuple(metric_names)
+    own = OWN_CLASSES + OWN_NUMBERS
+    by_task: dict[Any, tuple[str, ...]] = {
+        None: own,
+        **{name: task.metrics for name, task in GLUE_TASKS.items()},
+    }
+    by_task["mnli"] = ("accuracy", "accuracy_mismatched")
+    others = {name for names in by_task.values() for name in names} - {*by_task[finetuning_task]}
+    return tuple(name for name in metric_names if name not in others)
 
 
 def glue_task(name: str | None) -> GlueTask | None:

@@ -71,7 +71,7 @@ class TokenMeanStep:
             reduction="sum",
             label_smoothing=self._label_smoothing_factor,
         )
-        return self._step(loss, (targets != NO_LABEL).sum())
+        return self._step(loss, (targets != NO_LABEL).sum(), 1)
 
     def of_mean(self, loss: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The same, of a loss that the model has computed itself.
@@ -85,11 +85,13 @@ class TokenMeanStep:
             As above.
         """
         count = (labels != NO_LABEL).sum()
-        return self._step(loss * count, count)
+        return self._step(loss, count, count)
 
-    def _step(self, loss: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-        """Takes the step for a sum of losses of so many tokens."""
-        totals = torch.stack([loss.detach().double(), count.double()])
+    def _step(
+        self, loss: torch.Tensor, count: torch.Tensor, weight: torch.Tensor | int
+    ) -> torch.Tensor:
+        """Takes the step for ``count`` tokens, whose losses sum up to ``weight`` times the loss."""
+        totals = torch.stack([loss.detach().double() * weight, count.double()])
         slots = self._context.distributed.size
         if slots > 1:
             torch.distributed.all_reduce(totals)
@@ -98,7 +100,8 @@ class TokenMeanStep:
             self._divisor = tokens.clamp(min=1)
             self._tokens = torch.zeros_like(tokens)
         self._tokens = self._tokens + tokens
-        self._context.backward(loss * (slots / self._divisor).float())
+        # One factor, so that a mean over all there is stays as it is to the bit.
+        self._context.backward(loss * (slots * weight / self._divisor).float())
         self._context.step_optimizer(self._optimizer, self._weigh_and_clip)
         return (total_loss / tokens.clamp(min=1)).float()
 

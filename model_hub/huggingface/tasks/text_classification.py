@@ -27,7 +27,7 @@ from model_hub.huggingface.tasks._classification_task import (
     check_columns,
     find_task,
 )
-from model_hub.huggingface.tasks._glue_tasks import GLUE_TASKS
+from model_hub.huggingface.tasks._glue_tasks import GLUE_TASKS, reported
 from model_hub.huggingface.tasks._head_labels import set_num_labels
 from model_hub.huggingface.tasks._lengths import sequence_length
 from model_hub.huggingface.tasks._tokenization import TokenizationDataKwargs, padding_collator
@@ -53,6 +53,7 @@ __all__ = [
     "padding_collator",
     "prepare_features",
     "regression_metrics",
+    "reported",
     "set_num_labels",
 ]
 

@@ -46,6 +46,15 @@ def test_output_and_exit_code(
     assert cli.main(["check", str(file), str(tmp_path / "nowhere")]) == 2
 
 
+def test_another_encoding(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "old.yaml"
+    file.write_bytes(b"name: x\ndescription: caf\xe9\n")
+    for command in ("check", "train"):
+        assert cli.main([command, str(file)]) == 2
+        error = capsys.readouterr().err
+        assert "line 2 is not UTF-8" in error and "save the file as UTF-8" in error
+
+
 def test_no_yaml_is_told_before_torch_is_imported(tmp_path: pathlib.Path) -> None:
     (tmp_path / "broken.yaml").write_text("a: [1\n")
     code = (

@@ -1,6 +1,8 @@
 """``--fix``: what is deprecated is rewritten, and nothing else changes."""
 
 import pathlib
+import subprocess
+import sys
 
 import pytest
 import ruamel.yaml
@@ -183,6 +185,26 @@ def test_broken_files_do_not_get_worse(file: pathlib.Path, context: pathlib.Path
     assert after.count("error") <= before.count("error")
     assert after.count("warning") < before.count("warning")
     assert fix.fixed(result.text, context).text == result.text
+
+
+def test_a_full_disk_leaves_the_file(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "old.yaml"
+    file.write_text("name: x\nentrypoint: qa_trial:QATrial\n")
+    code = (
+        "import resource; from model_hub import cli;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0));"
+        "raise SystemExit(cli.main(['check', 'old.yaml', '--fix']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2, done.stderr
+    assert (
+        done.stderr
+        == "model-hub: error: cannot write 'old.yaml': File too large; it is as it was.\n"
+    )
+    assert file.read_text() == "name: x\nentrypoint: qa_trial:QATrial\n"
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_command(

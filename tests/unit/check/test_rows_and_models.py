@@ -63,6 +63,7 @@ def tags(labels: list[str]) -> str:
 # More rows than are looked at one by one.
 BOTH = ["negative", "positive"] * 75
 AS_CSV = {"validation_file: validation.jsonl": "validation_file: validation.csv"}
+METRIC_OF_SST2 = ("metric", "error", "which GLUETrial does not report; it reports accuracy")
 TASK = {"  # finetuning_task: sst2": "  finetuning_task: sst2"}
 
 
@@ -116,6 +117,30 @@ def longest(tokens: int) -> dict[str, str]:
             {"train.jsonl": classes(BOTH) + '{"sentence":\n'},
             [("train_file", "error", "line 151: not JSON")],
         ),
+        (
+            CLASSES,
+            {"train_file: train.jsonl": "train_file: train.csv", **AS_CSV},
+            {
+                "train.csv": "sentence,label\n" + "soup,0\nsoup,1\n" * 60 + "soup,\n",
+                "validation.csv": "sentence,label\nsoup,0\nsoup,1\n",
+            },
+            [("train_file", "error", "row 121 has no label")],
+        ),
+        (
+            CLASSES,
+            {"train_file: train.jsonl": "train_file: train.csv"},
+            {"train.csv": "lable,sentence\npositive,soup\nnegative,cold soup\n"},
+            [
+                (
+                    "train_file",
+                    "error",
+                    "'sentence', 'label'; missing: 'label'. Did you mean 'label'",
+                )
+            ],
+        ),
+        # Each task of GLUE has its own metrics.
+        (CLASSES, {**TASK, "metric: accuracy": "metric: f1"}, {}, [METRIC_OF_SST2]),
+        (CLASSES, {"metric: accuracy": "metric: f1"}, {}, []),
         # Numbers with a decimal point are predicted, and need not be the same ones.
         (
             CLASSES,

@@ -106,6 +106,23 @@ def test_it_is_torchs_mean_of_the_large_batch() -> None:
     assert losses == pytest.approx([loss.item()])
 
 
+@pytest.mark.parametrize("count", range(1, 120))
+def test_a_mean_over_all_there_is_stays_as_it_is(count: int) -> None:
+    """To the bit, as a model's own loss without these steps."""
+    torch.manual_seed(count)
+    weights = [torch.randn(3, requires_grad=True) for _ in range(2)]
+    weights[1].data.copy_(weights[0].data)
+    (weights[0].exp().mean() / 3).backward()
+    optimizer = torch.optim.SGD([weights[1]], lr=0.0)
+    context, seen = Context(1), []
+    context.wrap(optimizer)
+    clip = lambda parameters: seen.extend(p.grad.clone() for p in parameters)  # noqa: E731
+    step = lm.TokenMeanStep(context, optimizer, clip)  # type: ignore[arg-type]
+    loss = weights[1].exp().mean() / 3
+    told = step.of_mean(loss, torch.zeros(1, count, dtype=torch.int64))
+    assert torch.equal(seen[0], weights[0].grad) and torch.equal(told, loss.detach())
+
+
 def test_a_mean_of_means_would_be_another_one() -> None:
     """The mistake that this is about; the data is so that it shows."""
     whole, _ = trained([EVERY_ROW], 1)

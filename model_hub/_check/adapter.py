@@ -1,0 +1,55 @@
+"""Numbers and switches in ``hyperparameters.peft``, which peft looks at late or never."""
+
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from model_hub._check.findings import Path, Problem, dotted
+from model_hub._check.ranges import is_range
+from model_hub._check.words import short, unquoted
+from model_hub.huggingface import _adapter
+
+
+def problems(settings: Any) -> Iterator[Problem]:
+    """What is wrong with values of an adapter's fields; their names are looked at elsewhere.
+
+    Args:
+        settings: the value of ``hyperparameters.peft``.
+    """
+    if not isinstance(settings, Mapping) or not _adapter.is_installed():
+        return
+    # An extra: most files have no adapter.
+    import peft
+
+    kind = str(settings.get("peft_type") or "LORA").upper()
+    classes: Any = peft.mapping.PEFT_TYPE_TO_CONFIG_MAPPING
+    if kind not in classes:
+        return
+    hints = typing.get_type_hints(classes[kind])
+    for name, value in settings.items():
+        if name not in hints or value is None or is_range(value):
+            continue
+        path: Path = ("hyperparameters", "peft", str(name))
+        if kind == "LORA" and name == "r" and isinstance(value, int) and value < 1:
+            wanted = "a whole number above 0"  # In others 0 may say: by another field.
+        else:
+            wanted = _wanted(name, value, {*(typing.get_args(hints[name]) or (hints[name],))})
+        if wanted:
+            message = f"{dotted(path)} is {short(value)}, but should be {wanted}{unquoted(value)}"
+            yield Problem(path, message)
+
+
+def _wanted(name: str, value: Any, kinds: set[Any]) -> str:
+    """What should stand there instead; nothing if the value is right, or may be."""
+    kinds = kinds - {type(None)}
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kinds == {bool}:
+        return "" if isinstance(value, bool) else "true or false"
+    # A float is taken for many a field that is declared as a whole number.
+    if not kinds or not kinds <= {int, float}:
+        return ""
+    if not is_number:
+        return "a number"
+    if name.endswith("dropout") and not 0 <= value <= 1:
+        return "between 0 and 1"
+    return ""
