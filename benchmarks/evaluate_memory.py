@@ -77,7 +77,13 @@ def build_model(task: str) -> transformers.PreTrainedModel:
     torch.manual_seed(0)
     if task == "causal language model":
         config = transformers.GPT2Config(
-            vocab_size=vocabulary, n_embd=32, n_layer=1, n_head=2, n_positions=length
+            vocab_size=vocabulary,
+            n_embd=32,
+            n_layer=1,
+            n_head=2,
+            n_positions=length,
+            bos_token_id=0,
+            eos_token_id=0,
         )
         return transformers.GPT2LMHeadModel(config)
     config = transformers.BertConfig(

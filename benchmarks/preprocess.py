@@ -45,7 +45,7 @@ import model_hub.huggingface.tasks.token_classification as tagging
 BATCH = 1000  # Rows; what Dataset.map takes.
 WORKERS = 2
 # With them there are so many times more words, for these tasks.
-WORDS_FOR_WORKERS, WITH_WORKERS = 8, ("qa",)
+WORDS_FOR_WORKERS, WITH_WORKERS = 6, ("qa",)
 TEMPLATE = "{% for m in messages %}<{{ m['role'] }}> {{ m['content'] }} [SEP]\n{% endfor %}"
 Tokenizer = transformers.PreTrainedTokenizerBase
 Tokens = list[list[int]]
@@ -415,7 +415,7 @@ def workers_table(words: Sequence[str], names: Sequence[str], repeats: int) -> s
     """By how much workers are faster on more rows: each has to be started first."""
     rows = []
     for name in names:
-        task = TASKS[name](words, train_tokenizer(words[:400_000]))
+        task = TASKS[name](words, train_tokenizer(words[:300_000]))
         seconds = seconds_with_workers(task, repeats)
         gain = _bench.spread(_bench.ratios(seconds["one"], seconds["several"]))
         shown = (_bench.spread(found).shown(".1f") for found in seconds.values())
@@ -427,7 +427,7 @@ def workers_table(words: Sequence[str], names: Sequence[str], repeats: int) -> s
 def main() -> None:
     parser = _bench.parser(__doc__)
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
-    parser.add_argument("--words", type=int, default=400_000, help="of text for each task")
+    parser.add_argument("--words", type=int, default=300_000, help="of text for each task")
     parser.add_argument("--tokenizer", help="folder of a fast tokenizer like BERT's")
     parser.add_argument("--data", type=pathlib.Path, help="a file with text")
     arguments = parser.parse_args()

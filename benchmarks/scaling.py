@@ -40,7 +40,7 @@ from model_hub.huggingface import _local
 
 SLOTS = 2
 # Rows of a slot's batch, tokens, steps that are timed.
-BATCH, LENGTH, STEPS = 8, 128, 6
+BATCH, LENGTH, STEPS = 8, 128, 4
 PHASES = ("1 slot", "2 times 1 slot", "2 slots")
 
 

@@ -214,6 +214,8 @@ def prepare_dataset(
         )
     )
     prepare = functools.partial(function, tokenizer=tokenizer, **function_kwargs)
+    if overwrite_cache:
+        _fingerprint.forget_other_parts(dataset, fingerprint, num_proc)
     return dataset.map(
         functools.partial(_prepare_batch, prepare),
         batched=True,

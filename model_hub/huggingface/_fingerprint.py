@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+import datasets
 import transformers
 
 
@@ -87,3 +88,25 @@ def tokenizer_state(tokenizer: transformers.PreTrainedTokenizerBase) -> dict[str
             {k: v for k, v in pipeline.items() if k not in ("padding", "truncation")}
         )
     return state
+
+
+def forget_other_parts(dataset: datasets.Dataset, fingerprint: str, num_proc: int | None) -> None:
+    """Removes what the cache has of a prepared dataset in another number of parts.
+
+    ``Dataset.map`` prepares as many parts as the cache has, also when it is told not to read them:
+    with those of one process, one of several would do all the work. Parts of the number asked for
+    stay, as other processes may be about to read them; they are replaced as a whole.
+
+    Args:
+        dataset: raw rows.
+        fingerprint: of the prepared dataset.
+        num_proc: processes that will prepare it.
+    """
+    if not dataset.cache_files:
+        return
+    wanted = max(1, min(num_proc or 1, len(dataset)))
+    folder = pathlib.Path(dataset.cache_files[0]["filename"]).parent
+    for path in folder.glob(f"cache-{fingerprint}*.arrow"):
+        parts = path.stem.rpartition("_of_")[2] if "_of_" in path.stem else "1"
+        if parts.isdigit() and int(parts) != wanted:
+            path.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """Splits, columns, the cache of prepared data, the order of the loaders, and who goes first."""
 
+import functools
 import inspect
 import os
 import pathlib
@@ -406,6 +407,22 @@ class TestPrepareDataset:
         further = {name: change[name] for name in ("length", "overwrite_cache") if name in change}
         hf.prepare_dataset(rows, tokenize, tokenizer=tokenizer, **{"length": 4, **further})
         assert calls() == 1
+
+    def test_overwriting_takes_as_many_processes_as_are_wanted(
+        self, rows: datasets.Dataset, tokenize: Callable[..., Any], calls: Callable[[], int]
+    ) -> None:
+        prepare = functools.partial(
+            hf.prepare_dataset, rows, tokenize, tokenizer=tiny.word_tokenizer()
+        )
+        expected = prepare().to_dict()
+        calls()
+        # Each process takes its part in one batch.
+        for count in (2, None, 2):
+            assert prepare(num_proc=count, overwrite_cache=True).to_dict() == expected
+            assert calls() == (count or 1)
+            assert prepare(num_proc=count).to_dict() == expected
+            assert prepare().to_dict() == expected
+            assert calls() == 0
 
     def test_code_of_helpers_matters(
         self,
