@@ -34,6 +34,14 @@ def plain_run(corpus: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
+def probes_run_through(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For jobs of ``option_runs`` in this process: no network, an own folder, and no stop."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("STOP_AT_BATCH", "-1")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
 def command(tmp_path: pathlib.Path) -> RunCommand:
     """Runs a program of this environment, as a user would, in an empty folder of its own."""
     home = tmp_path / "home"

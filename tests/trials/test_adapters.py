@@ -31,6 +31,9 @@ ADALORA = {
 PROMPT = {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 4}
 
 
+pytestmark = pytest.mark.usefixtures("probes_run_through")
+
+
 @pytest.fixture(scope="module")
 def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Project]:
     """Two projects with pretrained weights beside them; those of a classifier lack its pooler."""
@@ -47,13 +50,6 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Project]:
         torch.manual_seed(1)
         cls.from_config(config).save_pretrained(base)
     return made
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("STOP_AT_BATCH", "-1")
-    monkeypatch.chdir(tmp_path)
 
 
 def pretrained(project: Project, **settings: Any) -> dict[str, Any]:

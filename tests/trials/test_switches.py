@@ -15,6 +15,9 @@ CLASSES, TAGS, SUMMARIES = "text-classification", "token-classification", "summa
 BEAMS = "question-answering-beam-search"
 
 
+pytestmark = pytest.mark.usefixtures("probes_run_through")
+
+
 @pytest.fixture(scope="module")
 def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Project]:
     root = tmp_path_factory.mktemp("projects")
@@ -24,13 +27,6 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Project]:
         "from summarization_trial import SummarizationTrial as ProbeTrial\n"
     )
     return made
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("STOP_AT_BATCH", "-1")
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

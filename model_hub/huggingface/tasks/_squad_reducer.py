@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import torch
 from determined import pytorch
 
@@ -50,8 +51,13 @@ class _Answers(NamedTuple):
             self.predictions[name] = "" if empty else text
 
 
-# Examples whose texts are read at a time to see that they are as they should be.
+# Examples whose answers are read at a time to see that they are as they should be.
 _ROWS_AT_A_TIME = 1000
+
+
+def _golds(table: pa.Table, names: Sequence[str]) -> list[list[str]]:
+    answers = zip(table.column("answers").to_pylist(), names, strict=True)
+    return [answers_of(value, name)[0] for value, name in answers]
 
 
 class SquadReducer(pytorch.MetricReducer):
@@ -96,8 +102,10 @@ class SquadReducer(pytorch.MetricReducer):
         self._rows = examples.with_format("arrow", columns=["context", "answers"])
         names = examples.with_format("arrow", columns=["id"])[:].column(0)
         self._names = [str(name) for name in names.to_pylist()]
+        answers = examples.with_format("arrow", columns=["answers"])
         for begin in range(0, len(self._names), _ROWS_AT_A_TIME):
-            self._texts(list(range(begin, min(begin + _ROWS_AT_A_TIME, len(self._names)))))
+            rows = slice(begin, begin + _ROWS_AT_A_TIME)
+            _golds(answers[rows], self._names[rows])
         row_of = {name: row for row, name in enumerate(self._names)}
         if len(row_of) < len(self._names):
             name = next(n for row, n in enumerate(self._names) if row_of[n] != row)
@@ -138,7 +146,7 @@ class SquadReducer(pytorch.MetricReducer):
                 add_list = files.enter_context(
                     _answers.json_object(self._path("nbest_predictions"))
                 )
-            answers = self._answers(FeatureSpans.joined(per_slot_metrics), add_list)
+            answers = self._choose(FeatureSpans.joined(per_slot_metrics), add_list)
         if self._write_files:
             _answers.write_json(self._path("predictions"), answers.predictions)
             if settings.version_2_with_negative:
@@ -148,9 +156,9 @@ class SquadReducer(pytorch.MetricReducer):
             return squad_v2_metrics(answers.texts, answers.golds, answers.null_odds, threshold)
         return squad_v1_metrics(answers.texts, answers.golds)
 
-    def _answers(
+    def _choose(
         self, all_spans: FeatureSpans, add_list: Callable[[str, str], None] | None
-    ) -> "_Answers":
+    ) -> _Answers:
         """The answers of all examples; ``add_list`` takes each one's n best as JSON, if wanted."""
         settings = self._settings
         answers = _Answers({}, {}, {}, {})
@@ -178,12 +186,8 @@ class SquadReducer(pytorch.MetricReducer):
     def _texts(self, rows: list[int]) -> tuple[list[str], list[list[str]]]:
         """Contexts and gold answers of some examples."""
         table = self._rows[rows]
-        names = (self._names[row] for row in rows)
-        answers = zip(table.column("answers").to_pylist(), names, strict=True)
-        return (
-            table.column("context").to_pylist(),
-            [answers_of(value, name)[0] for value, name in answers],
-        )
+        names = [self._names[row] for row in rows]
+        return table.column("context").to_pylist(), _golds(table, names)
 
 
 class QuestionAnsweringReducer(SquadReducer):
