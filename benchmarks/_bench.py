@@ -1,6 +1,7 @@
 """What the benchmarks share: timing sides in turn, one Markdown table, its place in README.md."""
 
 import argparse
+import concurrent.futures
 import datetime
 import importlib.metadata
 import os
@@ -11,7 +12,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar
+
+Returned = TypeVar("Returned")
 
 README = pathlib.Path(__file__).with_name("README.md")
 
@@ -64,6 +67,12 @@ def alternate(
             took = time.perf_counter() - begin
             seconds[name].append(result if isinstance(result, float) else took)
     return seconds
+
+
+def two_at_a_time(calls: Sequence[Callable[[], Returned]]) -> list[Returned]:
+    """Results of calls that wait for a process each: of those whose time is not measured."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        return [waiting.result() for waiting in [pool.submit(call) for call in calls]]
 
 
 def peak_mib(run: Callable[[], Any]) -> float:

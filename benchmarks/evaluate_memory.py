@@ -10,6 +10,8 @@ the metrics of both are compared.
 """
 
 import argparse
+import functools
+import itertools
 import json
 import os
 import pathlib
@@ -32,6 +34,7 @@ import model_hub.huggingface.tasks.text_classification as classification
 import model_hub.huggingface.tasks.token_classification as tagging
 
 SCALES = (1, 4, 16)
+SIDES = ("ours", "Trainer")
 BATCH_SIZE = 8
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 # Rows at scale 1, tokens of a row, vocabulary. A language model's logits are as wide as its
@@ -202,34 +205,40 @@ def measure(side: str, task: str, scale: int, files: pathlib.Path | None) -> dic
     return {"mib": mib, "accuracy": accuracies[0]}
 
 
-def in_a_process_of_its_own(
-    side: str, task: str, scale: int, files: pathlib.Path | None
-) -> Mapping[str, float]:
+def in_a_process_of_its_own(side: str, task: str, scale: int) -> Mapping[str, float]:
     words = [sys.executable, __file__, "--side", side, "--task", task, "--scale", str(scale)]
-    words += ["--files", str(files)] if files else []
-    done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, env=os.environ)
+    with tempfile.TemporaryDirectory() as files:
+        if task == "question answering":
+            case = postprocess.Case(TASKS[task][0] * scale, no_answer=False, all_pairs=True)
+            postprocess.make_inputs(case).save(pathlib.Path(files))
+            words += ["--files", files]
+        done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, env=os.environ)
     result: Mapping[str, float] = json.loads(done.stdout.splitlines()[-1])
     return result
 
 
-def row_of(task: str, side: str, scales: list[int], found: dict[int, set[float]]) -> list[str]:
-    cells = [task, side]
+def rows_of(task: str, scales: list[int]) -> list[list[str]]:
+    """Both sides' rows of the table; ends the script if they found other metrics."""
+    found = _bench.two_at_a_time(
+        [
+            functools.partial(in_a_process_of_its_own, side, task, scale)
+            for scale in scales
+            for side in SIDES
+        ]
+    )
+    results = dict(zip(itertools.product(scales, SIDES), found, strict=True))
     for scale in scales:
-        with tempfile.TemporaryDirectory() as name:
-            files = None
-            if task == "question answering":
-                files = pathlib.Path(name)
-                case = postprocess.Case(TASKS[task][0] * scale, no_answer=False, all_pairs=True)
-                postprocess.make_inputs(case).save(files)
-            result = in_a_process_of_its_own(side, task, scale, files)
-        found[scale].add(round(result["accuracy"], 9))
-        cells.append(f"{result['mib']:.1f}")
-    return cells
+        values = {round(results[scale, side]["accuracy"], 9) for side in SIDES}
+        if len(values) != 1:
+            _bench.fail(f"{task}, {scale}x: the two sides found different metrics: {values}")
+    return [
+        [task, side, *(f"{results[scale, side]['mib']:.1f}" for scale in scales)] for side in SIDES
+    ]
 
 
 def main() -> None:
     parser = _bench.parser(__doc__)
-    parser.add_argument("--side", choices=["ours", "Trainer"], help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--task", choices=list(TASKS), help=argparse.SUPPRESS)
     parser.add_argument("--scale", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--files", type=pathlib.Path, help=argparse.SUPPRESS)
@@ -244,13 +253,7 @@ def main() -> None:
         print(json.dumps(measure(arguments.side, task, scale, files)))
         return
     scales = [1] if arguments.quick else arguments.scales
-    rows = []
-    for task in arguments.tasks:
-        found: dict[int, set[float]] = {scale: set() for scale in scales}
-        rows += [row_of(task, side, scales, found) for side in ("ours", "Trainer")]
-        for scale, values in found.items():
-            if len(values) != 1:
-                _bench.fail(f"{task}, {scale}x: the two sides found different metrics: {values}")
+    rows = [row for task in arguments.tasks for row in rows_of(task, scales)]
     print("MiB that a validation adds to the memory of its process, at its peak")
     text = _bench.table(["task", "side", *(f"{scale}x" for scale in scales)], rows)
     if arguments.write:

@@ -270,7 +270,9 @@ def row_of(case: Case, repeats: int) -> Sequence[str]:
         what = f"{case.windows} windows, no answer {'may' if case.no_answer else 'may not'} be best"
         compare(*(folder / side for side in SIDES), what)
         seconds = _bench.alternate(sides, repeats, warm_up=0)
-        peaks = [memory(side, case, folder / "inputs") for side in SIDES]
+        peaks = _bench.two_at_a_time(
+            [functools.partial(memory, side, case, folder / "inputs") for side in SIDES]
+        )
     ratio = _bench.spread(_bench.ratios(seconds["plain Python"], seconds["ours"]))
     return [
         f"{case.windows:,}",

@@ -16,6 +16,7 @@ import os
 # Before tokenizers is imported: both sides with one thread, so that cores are compared with cores.
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+import copy
 import dataclasses
 import functools
 import itertools
@@ -45,7 +46,7 @@ import model_hub.huggingface.tasks.token_classification as tagging
 BATCH = 1000  # Rows; what Dataset.map takes.
 WORKERS = 2
 # With them there are so many times more words, for these tasks.
-WORDS_FOR_WORKERS, WITH_WORKERS = 6, ("qa",)
+WORDS_FOR_WORKERS, WITH_WORKERS = 9, ("qa",)
 TEMPLATE = "{% for m in messages %}<{{ m['role'] }}> {{ m['content'] }} [SEP]\n{% endfor %}"
 Tokenizer = transformers.PreTrainedTokenizerBase
 Tokens = list[list[int]]
@@ -411,11 +412,11 @@ def seconds_with_workers(task: Task, repeats: int) -> dict[str, list[float]]:
         return _bench.alternate(sides, repeats, warm_up=0)
 
 
-def workers_table(words: Sequence[str], names: Sequence[str], repeats: int) -> str:
+def workers_table(words: Sequence[str], tokenizer: Tokenizer, repeats: int) -> str:
     """By how much workers are faster on more rows: each has to be started first."""
     rows = []
-    for name in names:
-        task = TASKS[name](words, train_tokenizer(words[:300_000]))
+    for name in WITH_WORKERS:
+        task = TASKS[name](words, copy.deepcopy(tokenizer))
         seconds = seconds_with_workers(task, repeats)
         gain = _bench.spread(_bench.ratios(seconds["one"], seconds["several"]))
         shown = (_bench.spread(found).shown(".1f") for found in seconds.values())
@@ -427,7 +428,7 @@ def workers_table(words: Sequence[str], names: Sequence[str], repeats: int) -> s
 def main() -> None:
     parser = _bench.parser(__doc__)
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
-    parser.add_argument("--words", type=int, default=300_000, help="of text for each task")
+    parser.add_argument("--words", type=int, default=200_000, help="of text for each task")
     parser.add_argument("--tokenizer", help="folder of a fast tokenizer like BERT's")
     parser.add_argument("--data", type=pathlib.Path, help="a file with text")
     arguments = parser.parse_args()
@@ -435,12 +436,13 @@ def main() -> None:
     count = 3000 if arguments.quick else arguments.words
     words = read_words(arguments.data, count) if arguments.data else make_words(count)
     repeats = 1 if arguments.quick else arguments.repeats
+    if arguments.tokenizer:
+        original = transformers.AutoTokenizer.from_pretrained(arguments.tokenizer)
+    else:
+        original = train_tokenizer(words)
     rows, below = [], ""
     for name in arguments.tasks:
-        if arguments.tokenizer:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(arguments.tokenizer)
-        else:
-            tokenizer = train_tokenizer(words)
+        tokenizer = copy.deepcopy(original)
         task = TASKS[name](words, tokenizer)
         rows.append(row_of(task, tokenizer, repeats))
         if name == "sft":
@@ -448,7 +450,7 @@ def main() -> None:
     header = ["task", "tokens", "bare call, 1000 tokens/s", "ours, 1000 tokens/s", "ours / bare"]
     text = _bench.table(header, rows)
     print(below)
-    workers = workers_table(words * WORDS_FOR_WORKERS, WITH_WORKERS, repeats)
+    workers = workers_table(words * WORDS_FOR_WORKERS, original, repeats)
     text = "\n\n".join(part for part in (text, below, workers) if part)
     if arguments.write:
         _bench.write("preprocess", text)

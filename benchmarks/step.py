@@ -77,9 +77,9 @@ def small_gpt2() -> transformers.PreTrainedModel:
 
 CLASSES, CAUSAL = "sequence-classification", "causal-lm"
 ON_CPU = (
-    Case("MiniLM, 128 tokens", minilm, CLASSES, 8, 128, 5),
-    Case("MiniLM, 384 tokens", minilm, CLASSES, 4, 384, 5),
-    Case("GPT-2 of 4 layers and 256 wide, 128 tokens", small_gpt2, CAUSAL, 4, 128, 5),
+    Case("MiniLM, 128 tokens", minilm, CLASSES, 4, 128, 5),
+    Case("MiniLM, 384 tokens", minilm, CLASSES, 2, 384, 5),
+    Case("GPT-2 of 4 layers and 256 wide, 128 tokens", small_gpt2, CAUSAL, 2, 128, 5),
 )
 ON_GPU = (
     Case("MiniLM, 128 tokens", minilm, CLASSES, 64, 128, 100),

@@ -45,6 +45,9 @@ class TwoLayerHead(torch.nn.Module):
 
 
 class OwnModelTrial(QATrial):
+    # QATrial's would refuse `model_mode: base`.
+    model_modes = ("base",)
+
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         self.context = context
         self.check_hparams()  # Sets self.hparams, self.data_config and self.exp_config.

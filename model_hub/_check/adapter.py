@@ -7,6 +7,7 @@ from typing import Any
 from model_hub._check.findings import Path, Problem, dotted
 from model_hub._check.ranges import is_range
 from model_hub._check.words import short, unquoted
+from model_hub.errors import UserError
 from model_hub.huggingface import _adapter
 
 
@@ -18,19 +19,17 @@ def problems(settings: Any) -> Iterator[Problem]:
     """
     if not isinstance(settings, Mapping) or not _adapter.is_installed():
         return
-    # An extra: most files have no adapter.
-    import peft
-
-    kind = str(settings.get("peft_type") or "LORA").upper()
-    classes: Any = peft.mapping.PEFT_TYPE_TO_CONFIG_MAPPING
-    if kind not in classes:
-        return
-    hints = typing.get_type_hints(classes[kind])
+    try:
+        cls = _adapter.config_class(settings)
+    except UserError:
+        return  # Told with the names.
+    is_lora = cls is _adapter.config_class({})
+    hints = typing.get_type_hints(cls)
     for name, value in settings.items():
         if name not in hints or value is None or is_range(value):
             continue
         path: Path = ("hyperparameters", "peft", str(name))
-        if kind == "LORA" and name == "r" and isinstance(value, int) and value < 1:
+        if is_lora and name == "r" and isinstance(value, int) and value < 1:
             wanted = "a whole number above 0"  # In others 0 may say: by another field.
         else:
             wanted = _wanted(name, value, {*(typing.get_args(hints[name]) or (hints[name],))})

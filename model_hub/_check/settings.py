@@ -71,6 +71,7 @@ def problems_of_the_whole(
     for message in messages:
         yield problem_of(document, message)
     if trial_class is not None:
+        yield from _mode(config, trial_class)
         yield from _metric(config, trial_class)
 
 
@@ -214,6 +215,13 @@ def _lengths(document: Document, config: Config) -> Iterator[Problem]:
             f"number, or remove hyperparameters.{own}",
             WARNING,
         )
+
+
+def _mode(config: Config, trial_class: TrialClass) -> Iterator[Problem]:
+    path: Path = ("hyperparameters", "model_mode")
+    for where, value in possible_values(config["hyperparameters"].get("model_mode"), path):
+        for message in _settings.mode_problems(trial_class, value):
+            yield Problem(where, message)
 
 
 def _metric(config: Config, trial_class: TrialClass) -> Iterator[Problem]:

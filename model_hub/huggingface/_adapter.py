@@ -50,7 +50,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     """
     if not is_installed():
         return
-    cls = _config_class(settings)
+    cls = config_class(settings)
     fields = [field.name for field in dataclasses.fields(cls) if field.init]
     for name in settings:
         if name not in (*fields, "peft_type"):
@@ -83,7 +83,7 @@ def with_adapter(model: torch.nn.Module, settings: Mapping[str, Any]) -> torch.n
     # An extra: most runs have no adapter.
     import peft
 
-    cls = _config_class(settings)
+    cls = config_class(settings)
     arguments = dict(settings)
     missing = _new_weights.not_loaded(model)
     if missing is None:
@@ -161,15 +161,23 @@ def _kind(settings: Mapping[str, Any]) -> str:
     return str(settings.get("peft_type") or "LORA").upper()
 
 
-def _config_class(settings: Mapping[str, Any]) -> Any:
+def config_class(settings: Mapping[str, Any]) -> Any:
+    """Peft's configuration class of the settings' ``peft_type``.
+
+    Raises:
+        UserError: when there is none, or one that no task here can train.
+    """
     import peft  # Put off, as above.
 
     kind = _kind(settings)
     classes: Any = peft.mapping.PEFT_TYPE_TO_CONFIG_MAPPING
     if kind not in classes:
+        names = sorted(str(name.value) for name in classes)
+        near = difflib.get_close_matches(kind, names, 1, 0.6)
+        hint = f"{near[0]}, or another " if near else ""
         raise UserError(
-            f"hyperparameters.peft.peft_type is {kind!r}, but should be one of "
-            f"{', '.join(sorted(str(name.value) for name in classes))}."
+            f"hyperparameters.peft.peft_type is {kind!r}, but should be {hint}one of "
+            f"{', '.join(names)}."
         )
     if kind in _NEED_MORE:
         raise UserError(

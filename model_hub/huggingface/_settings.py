@@ -11,7 +11,7 @@ import torch
 from determined import pytorch
 
 from model_hub.errors import UserError
-from model_hub.huggingface import _adapter, _config, _experiment, _precision, _samples
+from model_hub.huggingface import _adapter, _config, _experiment, _names, _precision, _samples
 
 
 def check_settings(
@@ -54,6 +54,7 @@ def check_settings(
         if _config.OptionKwargs in hyperparameter_types:
             problems += contradictions(hparams)
             problems += missing_packages(hparams)
+        problems += mode_problems(trial_class, hparams.get("model_mode"))
     if searcher is not None:
         problems += metric_problems(trial_class, searcher.get("metric"), hparams)
     if strict and hyperparameter_types:
@@ -122,6 +123,25 @@ def metric_problems(
     return [
         f"searcher.metric is {metric!r}, which {trial_class.__name__} does not report"
         f"{f'; did you mean {near[0]}? It' if near else '; it'} reports {', '.join(names)}"
+    ]
+
+
+def mode_problems(trial_class: type[pytorch.PyTorchTrial], mode: Any) -> list[str]:
+    """What is wrong with a ``model_mode`` of a trial that says what it is made for, or none.
+
+    Classes of transformers that have no mode of their own pass: some of them do the same.
+    """
+    wanted: Sequence[str] = getattr(trial_class, "model_modes", ())
+    others = [name for name in _names.MODEL_MODES if name not in wanted]
+    try:
+        given = _names.auto_model_class(mode)
+    except UserError:
+        return []  # Which the building of the model tells.
+    if not wanted or given not in map(_names.auto_model_class, others):
+        return []
+    return [
+        f"hyperparameters.model_mode is {mode!r}, but {trial_class.__name__} is made for "
+        f"{wanted[0]}; write model_mode: {wanted[0]}"
     ]
 
 

@@ -59,6 +59,9 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         metric_names: class attribute; names of the validation metrics that the trial reports, a
             ``*`` at the end of one stands for any ending. ``model-hub check`` holds
             ``searcher.metric`` against them; without any, it does not look at that.
+        model_modes: class attribute; those of ``hyperparameters.model_mode`` that the trial is made
+            for. The other ones of :func:`auto_model_class`'s ten are an error before anything is
+            loaded; without any, all are taken.
 
     Raises:
         UserError: when something in the YAML is missing or wrong.
@@ -67,6 +70,7 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
     hyperparameter_types: ClassVar[tuple[type, ...]] = _config.HYPERPARAMETER_TYPES
     data_types: ClassVar[tuple[type, ...]] = (_config.DatasetKwargs,)
     metric_names: ClassVar[tuple[str, ...]] = ()
+    model_modes: ClassVar[tuple[str, ...]] = ()
 
     context: pytorch.PyTorchTrialContext
     hparams: AttrDict

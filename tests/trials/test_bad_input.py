@@ -60,6 +60,18 @@ def test_unknown_model_mode(complaint: Complaint) -> None:
 @pytest.mark.parametrize("mode", ["base", "sequence-classification"])
 def test_model_mode_of_another_task(mode: str, complaint: Complaint) -> None:
     text = complaint(hyperparameters__model_mode=mode)
+    assert f"hyperparameters.model_mode is '{mode}', but QATrial is made for" in text
+    assert "write model_mode: question-answering" in text
+
+
+@pytest.mark.parametrize("mode", ["base", "sequence-classification"])
+def test_model_mode_of_a_trial_that_does_not_say_what_it_is_made_for(
+    mode: str, complaint: Complaint, workspace: Workspace
+) -> None:
+    (workspace.root / "any_mode_trial.py").write_text(
+        "from qa_trial import QATrial\n\n\nclass AnyModeTrial(QATrial):\n    model_modes = ()\n"
+    )
+    text = complaint(hyperparameters__model_mode=mode, entrypoint="any_mode_trial:AnyModeTrial")
     assert f"hyperparameters.model_mode is '{mode}'" in text and "gives no loss" in text
 
 

@@ -168,7 +168,7 @@ def test_what_cannot_be_put_on_a_model(model: Any, settings: dict[str, Any], mes
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"peft_type": "LORRA"}, "peft_type is 'LORRA'"),
+        ({"peft_type": "LORRA"}, "peft_type is 'LORRA', but should be LORA, or another one of"),
         ({"peft_type": "POLY"}, "needs more of a batch"),
         ({"lora_alfa": 3}, "lora_alfa is not known to LORA; did you mean lora_alpha"),
         ({"rank": 3, "r": {"type": "int", "minval": 1, "maxval": 8}}, "rank is not known"),

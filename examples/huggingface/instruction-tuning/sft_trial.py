@@ -10,6 +10,7 @@ class SFTTrial(hf.BaseTransformerTrial):
     # The keys that this trial reads in section `data`; others are reported as misspelt.
     data_types = (hf.DatasetKwargs, sft.InstructionTuningDataKwargs)
     # What `model-hub check` holds the YAML and the first rows of local files against.
+    model_modes = ("causal-lm", "pretraining")
     metric_names = ("perplexity", "validation_loss", "token_accuracy")
 
     @classmethod

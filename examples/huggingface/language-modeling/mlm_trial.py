@@ -10,6 +10,7 @@ class MLMTrial(hf.BaseTransformerTrial):
     # The keys that this trial reads in section `data`; others are reported as misspelt.
     data_types = (hf.DatasetKwargs, lm.MaskedLanguageModelingDataKwargs)
     # What `model-hub check` holds the YAML and the first rows of local files against.
+    model_modes = ("masked-lm", "pretraining")
     metric_names = ("perplexity", "validation_loss", "token_accuracy")
 
     @classmethod

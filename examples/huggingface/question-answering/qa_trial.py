@@ -10,6 +10,7 @@ class QATrial(hf.BaseTransformerTrial):
     # The keys that this trial reads in section `data`; others are reported as misspelt.
     data_types = (hf.DatasetKwargs, qa.QuestionAnsweringDataKwargs)
     # What `model-hub check` holds the YAML and the first rows of local files against.
+    model_modes = ("question-answering",)
     metric_names = ("exact_match", "exact", "f1", "total", "HasAns_*", "NoAns_*", "best_*")
 
     @classmethod

@@ -10,6 +10,7 @@ class TranslationTrial(hf.BaseTransformerTrial):
     # The keys that this trial reads in section `data`; others are reported as misspelt.
     data_types = (hf.DatasetKwargs, s2s.TranslationDataKwargs)
     # What `model-hub check` holds the YAML and the first rows of local files against.
+    model_modes = ("seq2seq-lm", "pretraining")
     metric_names = ("bleu", "chrf", "gen_len", "validation_loss")
 
     @classmethod

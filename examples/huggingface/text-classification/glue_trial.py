@@ -11,6 +11,7 @@ class GLUETrial(hf.BaseTransformerTrial):
     # The keys that this trial reads in section `data`; others are reported as misspelt.
     data_types = (hf.DatasetKwargs, tc.TextClassificationDataKwargs)
     # What `model-hub check` holds the YAML and the first rows of local files against.
+    model_modes = ("sequence-classification",)
     metric_names = (
         *("accuracy", "accuracy_mismatched", "f1", "matthews_correlation"),
         *("pearson", "spearmanr", "mse", "combined_score"),

@@ -11,6 +11,7 @@ class XNLITrial(hf.BaseTransformerTrial):
     # The keys that this trial reads in section `data`; others are reported as misspelt.
     data_types = (hf.DatasetKwargs, tc.XNLIDataKwargs)
     # What `model-hub check` holds the YAML and the first rows of local files against.
+    model_modes = ("sequence-classification",)
     metric_names = ("accuracy",)
 
     @classmethod

@@ -11,6 +11,7 @@ class NERTrial(hf.BaseTransformerTrial):
     # The keys that this trial reads in section `data`; others are reported as misspelt.
     data_types = (hf.DatasetKwargs, tc.TokenClassificationDataKwargs)
     # What `model-hub check` holds the YAML and the first rows of local files against.
+    model_modes = ("token-classification",)
     metric_names = ("f1*", "precision*", "recall*", "accuracy", "accuracy_score")
 
     @classmethod

@@ -138,6 +138,21 @@ def longest(tokens: int) -> dict[str, str]:
                 )
             ],
         ),
+        (
+            CLASSES,
+            {"model_mode: sequence-classification": "model_mode: token-classification"},
+            {},
+            [("model_mode", "error", "GLUETrial is made for sequence-classification; write")],
+        ),
+        (
+            CLASSES,
+            {
+                "model_mode: sequence-classification": "model_mode: {type: categorical, vals: "
+                "[AutoModelForSequenceClassification, base]}"
+            },
+            {},
+            [("model_mode", "error", "model_mode is 'base', but GLUETrial is made for")],
+        ),
         # Each task of GLUE has its own metrics.
         (CLASSES, {**TASK, "metric: accuracy": "metric: f1"}, {}, [METRIC_OF_SST2]),
         (CLASSES, {"metric: accuracy": "metric: f1"}, {}, []),
