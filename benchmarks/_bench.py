@@ -4,6 +4,7 @@ import argparse
 import concurrent.futures
 import datetime
 import importlib.metadata
+import multiprocessing
 import os
 import pathlib
 import platform
@@ -69,10 +70,29 @@ def alternate(
     return seconds
 
 
-def two_at_a_time(calls: Sequence[Callable[[], Returned]]) -> list[Returned]:
-    """Results of calls that wait for a process each: of those whose time is not measured."""
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        return [waiting.result() for waiting in [pool.submit(call) for call in calls]]
+def in_new_processes(
+    function: Callable[..., Returned], calls: Sequence[tuple[Any, ...]], imports: Sequence[str]
+) -> list[Returned]:
+    """Results of a function that measures the memory of a process, which is a new one each time.
+
+    The processes are forked off one that has only imported something, which would take longer than
+    what is measured. Two run at a time, as that makes no difference to memory.
+
+    Args:
+        function: of a module; it and what it takes and returns are pickled.
+        calls: arguments of each call.
+        imports: modules that every one of the processes has.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(imports))
+
+    def call(arguments: tuple[Any, ...]) -> Returned:
+        # Unlike a pool of multiprocessing, this tells of a process that was killed.
+        with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as process:
+            return process.submit(function, *arguments).result()
+
+    with concurrent.futures.ThreadPoolExecutor(2) as threads:
+        return list(threads.map(call, calls))
 
 
 def peak_mib(run: Callable[[], Any]) -> float:
@@ -101,7 +121,8 @@ def peak_mib(run: Callable[[], Any]) -> float:
     finally:
         over.set()
         watcher.join()
-    return _status_mib("VmHWM") - before - (files - files_before)
+    # A little below zero where more file pages were mapped at another moment than at the peak.
+    return max(0.0, _status_mib("VmHWM") - before - (files - files_before))
 
 
 def _status_mib(name: str) -> float:

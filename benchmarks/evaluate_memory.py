@@ -1,24 +1,16 @@
 """Peak memory of a validation at 1, 4 and 16 times the data: our reducers, and ``Trainer``.
 
-Each measurement is a process of its own, which prints its peak resident memory during the
-validation, less what it had before. Both sides see the same rows, which are made as they are
-read; texts and offsets of question answering lie in files, as in a training. ``Trainer`` gets a
-``compute_metrics``, as one needs for metrics, and so keeps the logits of all rows until the end;
-the metrics of both are compared.
+Each measurement is a process of its own: its peak resident memory during the validation, less what
+it had before. Both sides see the same rows, which are made as they are read; texts and offsets of
+question answering lie in files, as in a training. ``Trainer`` gets a ``compute_metrics``, as one
+needs for metrics, and so keeps the logits of all rows until the end; the metrics of both are
+compared.
 
     python benchmarks/evaluate_memory.py
 """
 
-import argparse
-import functools
-import itertools
-import json
-import os
 import pathlib
-import subprocess
-import sys
 import tempfile
-from collections.abc import Mapping
 from typing import Any
 
 import _bench
@@ -36,6 +28,14 @@ import model_hub.huggingface.tasks.token_classification as tagging
 SCALES = (1, 4, 16)
 SIDES = ("ours", "Trainer")
 BATCH_SIZE = 8
+# What processes that measure memory have imported.
+IMPORTS = (
+    "transformers.trainer",
+    "model_hub.huggingface.tasks.language_modeling",
+    "model_hub.huggingface.tasks.question_answering",
+    "model_hub.huggingface.tasks.text_classification",
+    "model_hub.huggingface.tasks.token_classification",
+)
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 # Rows at scale 1, tokens of a row, vocabulary. A language model's logits are as wide as its
 # vocabulary; those of 512 short rows would not fit this machine 16 times.
@@ -43,7 +43,7 @@ TASKS = {
     "text classification": (512, 64, 1000),
     "token classification": (512, 64, 1000),
     "question answering": (256, 384, 1000),
-    "causal language model": (32, 32, 50_000),
+    "causal language model": (8, 32, 50_000),
 }
 
 
@@ -190,11 +190,15 @@ def theirs(task: str, model: transformers.PreTrainedModel, rows: Rows) -> float:
             compute_metrics=compute_metrics,
             data_collator=transformers.default_data_collator,
         )
+        trainer.remove_callback(transformers.PrinterCallback)
         return float(trainer.evaluate()["eval_accuracy"])
 
 
-def measure(side: str, task: str, scale: int, files: pathlib.Path | None) -> dict[str, float]:
+def measure(side: str, task: str, scale: int, files: pathlib.Path) -> tuple[float, float]:
     """In this process: MiB that the validation adds to the peak, and the accuracy."""
+    # Two of these run at the same time.
+    torch.set_num_threads(1)
+    transformers.utils.logging.set_verbosity_error()
     rows = Rows(task, TASKS[task][0] * scale, files)
     model = build_model(task)
     # One batch before, so that what a first forward pass allocates once is not counted.
@@ -202,58 +206,41 @@ def measure(side: str, task: str, scale: int, files: pathlib.Path | None) -> dic
     validate(task, model, Rows(task, BATCH_SIZE, files))
     accuracies: list[float] = []
     mib = _bench.peak_mib(lambda: accuracies.append(validate(task, model, rows)))
-    return {"mib": mib, "accuracy": accuracies[0]}
+    return mib, accuracies[0]
 
 
-def in_a_process_of_its_own(side: str, task: str, scale: int) -> Mapping[str, float]:
-    words = [sys.executable, __file__, "--side", side, "--task", task, "--scale", str(scale)]
-    with tempfile.TemporaryDirectory() as files:
-        if task == "question answering":
-            case = postprocess.Case(TASKS[task][0] * scale, no_answer=False, all_pairs=True)
-            postprocess.make_inputs(case).save(pathlib.Path(files))
-            words += ["--files", files]
-        done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, env=os.environ)
-    result: Mapping[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return result
-
-
-def rows_of(task: str, scales: list[int]) -> list[list[str]]:
+def rows_of(task: str, scales: list[int], repeats: int) -> list[list[str]]:
     """Both sides' rows of the table; ends the script if they found other metrics."""
-    found = _bench.two_at_a_time(
-        [
-            functools.partial(in_a_process_of_its_own, side, task, scale)
-            for scale in scales
-            for side in SIDES
-        ]
-    )
-    results = dict(zip(itertools.product(scales, SIDES), found, strict=True))
+    cells: dict[str, list[str]] = {side: [task, side] for side in SIDES}
     for scale in scales:
-        values = {round(results[scale, side]["accuracy"], 9) for side in SIDES}
+        with tempfile.TemporaryDirectory() as name:
+            files = pathlib.Path(name)
+            if task == "question answering":
+                case = postprocess.Case(TASKS[task][0] * scale, no_answer=False, all_pairs=True)
+                postprocess.make_inputs(case).save(files)
+            sides = list(SIDES) * repeats
+            calls = [(side, task, scale, files) for side in sides]
+            found = _bench.in_new_processes(measure, calls, IMPORTS)
+        values = {round(accuracy, 9) for _, accuracy in found}
         if len(values) != 1:
             _bench.fail(f"{task}, {scale}x: the two sides found different metrics: {values}")
-    return [
-        [task, side, *(f"{results[scale, side]['mib']:.1f}" for scale in scales)] for side in SIDES
-    ]
+        for side in SIDES:
+            mib = [mib for its, (mib, _) in zip(sides, found, strict=True) if its == side]
+            cells[side].append(_bench.spread(mib).shown(".1f"))
+    return list(cells.values())
 
 
 def main() -> None:
     parser = _bench.parser(__doc__)
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
-    parser.add_argument("--task", choices=list(TASKS), help=argparse.SUPPRESS)
-    parser.add_argument("--scale", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--files", type=pathlib.Path, help=argparse.SUPPRESS)
     # Token classification behaves as text classification does; it is left out to save time.
     default = [name for name in TASKS if name != "token classification"]
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=default)
     parser.add_argument("--scales", type=int, nargs="+", default=list(SCALES))
     arguments = parser.parse_args()
     datasets.disable_progress_bars()
-    if arguments.side:
-        task, scale, files = arguments.task, arguments.scale, arguments.files
-        print(json.dumps(measure(arguments.side, task, scale, files)))
-        return
     scales = [1] if arguments.quick else arguments.scales
-    rows = [row for task in arguments.tasks for row in rows_of(task, scales)]
+    repeats = 1 if arguments.quick else arguments.repeats
+    rows = [row for task in arguments.tasks for row in rows_of(task, scales, repeats)]
     print("MiB that a validation adds to the memory of its process, at its peak")
     text = _bench.table(["task", "side", *(f"{scale}x" for scale in scales)], rows)
     if arguments.write:

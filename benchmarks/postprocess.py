@@ -10,13 +10,10 @@ same: texts, their order, and numbers within 1e-6. Ours computes the metrics of 
     python benchmarks/postprocess.py
 """
 
-import argparse
 import functools
 import json
 import pathlib
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -32,6 +29,8 @@ from _plain_answers import LONGEST_ANSWER, N_BEST
 
 from model_hub.huggingface.tasks import question_answering as qa
 
+# What processes that measure memory have imported.
+IMPORTS = ("transformers", "model_hub.huggingface.tasks.question_answering")
 TOKENS = 384
 QUESTION = 12  # Tokens of [CLS] question [SEP]; the context takes the rest but for a last [SEP].
 STRIDE = 128
@@ -221,13 +220,11 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def memory(side: str, case: Case, inputs: pathlib.Path) -> float:
-    """MiB that a side adds to the memory of a process of its own."""
-    words = [sys.executable, __file__, "--measure", side, "--case", json.dumps(case)]
-    done = subprocess.run(
-        [*words, "--inputs", str(inputs)], check=True, stdout=subprocess.PIPE, text=True
-    )
-    return float(done.stdout.splitlines()[-1])
+def memory(side: str, case: Case, folder: pathlib.Path) -> float:
+    """MiB that a side adds to the memory of this process; the folder has the inputs."""
+    inputs = Inputs.load(folder)
+    with tempfile.TemporaryDirectory() as name:
+        return _bench.peak_mib(lambda: SIDES[side](inputs, case, pathlib.Path(name)))
 
 
 def stages(inputs: Inputs, case: Case, repeats: int) -> str:
@@ -270,9 +267,8 @@ def row_of(case: Case, repeats: int) -> Sequence[str]:
         what = f"{case.windows} windows, no answer {'may' if case.no_answer else 'may not'} be best"
         compare(*(folder / side for side in SIDES), what)
         seconds = _bench.alternate(sides, repeats, warm_up=0)
-        peaks = _bench.two_at_a_time(
-            [functools.partial(memory, side, case, folder / "inputs") for side in SIDES]
-        )
+        calls = [(side, case, folder / "inputs") for side in SIDES for _ in range(repeats)]
+        peaks = _bench.in_new_processes(memory, calls, IMPORTS)
     ratio = _bench.spread(_bench.ratios(seconds["plain Python"], seconds["ours"]))
     return [
         f"{case.windows:,}",
@@ -280,23 +276,17 @@ def row_of(case: Case, repeats: int) -> Sequence[str]:
         "yes" if case.no_answer else "no",
         *(_bench.spread(seconds[side]).shown() for side in SIDES),
         ratio.shown(".1f"),
-        *(f"{peak:.0f}" for peak in peaks),
+        *(
+            _bench.spread(peaks[begin : begin + repeats]).shown(".0f")
+            for begin in range(0, len(peaks), repeats)
+        ),
     ]
 
 
 def main() -> None:
     parser = _bench.parser(__doc__)
     parser.add_argument("--windows", type=int, default=10_000, help="features of 384 tokens")
-    parser.add_argument("--measure", choices=list(SIDES), help=argparse.SUPPRESS)
-    parser.add_argument("--case", help=argparse.SUPPRESS)
-    parser.add_argument("--inputs", type=pathlib.Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.measure:
-        case, inputs = Case(*json.loads(arguments.case)), Inputs.load(arguments.inputs)
-        with tempfile.TemporaryDirectory() as folder:
-            run = SIDES[arguments.measure]
-            print(_bench.peak_mib(lambda: run(inputs, case, pathlib.Path(folder))))
-        return
     datasets.disable_progress_bars()
     windows = 40 if arguments.quick else arguments.windows
     repeats = 1 if arguments.quick else arguments.repeats

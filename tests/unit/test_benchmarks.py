@@ -3,8 +3,10 @@
 Nothing is timed here.
 """
 
+import concurrent.futures
 import importlib
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -53,7 +55,7 @@ def test_postprocess(
     script: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     # Other processes would need seconds to start.
-    monkeypatch.setattr(script, "memory", lambda *_: 1.0)
+    monkeypatch.setattr(script._bench, "in_new_processes", lambda _, calls, __: [1.0] * len(calls))
     headers, _, *rows = table_of(script, monkeypatch, capfd)
     assert headers[0] == "windows" and [row[1] for row in rows] == ["20 x 20 best", "all"]
 
@@ -128,6 +130,34 @@ def test_scaling(
     cluster = script.Cluster(8, "", 100e9)
     assert script.efficiency(0.006, 400e6, cluster, 0.0) == pytest.approx(6 / 13)
     assert script.efficiency(0.006, 400e6, cluster, 1.0) == pytest.approx(6 / 9)
+
+
+@pytest.mark.parametrize("script", ["evaluate_memory"], indirect=True)
+def test_evaluate_memory(
+    script: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def here(function: Any, calls: list[Any], _: Any) -> list[Any]:
+        return [function(*call) for call in calls]
+
+    monkeypatch.setattr(script._bench, "in_new_processes", here)
+    monkeypatch.setattr(script, "TASKS", {name: (16, 8, 50) for name in script.TASKS})
+    tasks = ["text classification", "token classification", "causal language model"]
+    headers, _, *rows = table_of(script, monkeypatch, capfd, "--tasks", *tasks)
+    assert headers == ["task", "side", "1x"]
+    assert [row[:2] for row in rows] == [[task, side] for task in tasks for side in script.SIDES]
+
+    theirs = script.theirs
+    monkeypatch.setattr(script, "theirs", lambda *words: theirs(*words) + 0.01)
+    with pytest.raises(SystemExit, match="the two sides found different metrics"):
+        table_of(script, monkeypatch, capfd, "--tasks", tasks[0])
+
+
+@pytest.mark.parametrize("script", ["_bench"], indirect=True)
+def test_new_processes(script: Any) -> None:
+    pids = script.in_new_processes(os.getpid, [(), (), ()], ["json"])
+    assert len({os.getpid(), *pids}) == 4
+    with pytest.raises(concurrent.futures.process.BrokenProcessPool):
+        script.in_new_processes(os._exit, [(1,)], ["json"])
 
 
 MEASURE = """\
