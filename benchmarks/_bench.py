@@ -3,6 +3,7 @@
 import argparse
 import concurrent.futures
 import datetime
+import gc
 import importlib.metadata
 import multiprocessing
 import os
@@ -63,6 +64,9 @@ def alternate(
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(repeats):
         for name in list(sides)[:: -1 if number % 2 else 1]:
+            # What the run before has left is not this one's to clear away.
+            result: Any = None
+            gc.collect()
             begin = time.perf_counter()
             result = sides[name]()
             took = time.perf_counter() - begin

@@ -31,7 +31,7 @@ from model_hub.huggingface._console import Console
 from model_hub.huggingface._run_folder import RunFolder
 
 LEARNING_RATE = 5e-5
-WARM_UP_STEPS = 2
+WARM_UP_STEPS = 1
 SIDES = ("bare loop", "Trainer", "ours")
 
 

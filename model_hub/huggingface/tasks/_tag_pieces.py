@@ -110,13 +110,13 @@ def _label_tokens(
     counts = np.diff(begins, append=len(word))
     begins, counts = begins[word[begins] >= 0], counts[word[begins] >= 0]
 
-    codes: dict[Any, int] = {}
-    code = np.array([codes.setdefault(tag, len(codes)) for tag in itertools.chain(*tags)], np.int64)
+    coded = pa.array(list(itertools.chain.from_iterable(tags))).dictionary_encode()
+    code = coded.indices.to_numpy()
     first_tag = np.cumsum([0, *map(len, tags)])
     tag = code[first_tag[row[begins]] + word[begins]]
     numbers = {name: number for number, name in enumerate(labels)}
     found = np.full(len(word), NO_LABEL)
-    for value, number in codes.items():
+    for number, value in enumerate(coded.dictionary.to_pylist()):
         name = value if names is None else names[value]
         alike = tag == number
         for count in np.unique(counts[alike]).tolist():
