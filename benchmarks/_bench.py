@@ -110,13 +110,14 @@ def peak_mib(run: Callable[[], Any]) -> float:
     """
     # The mark that ru_maxrss tells would still be that of loading, or even of the parent process.
     pathlib.Path("/proc/self/clear_refs").write_text("5")
-    before, files_before = _status_mib("VmRSS"), _status_mib("RssFile")
-    files, over = files_before, threading.Event()
+    before = _status_mib("VmRSS")
+    own_before, files_before = _status_mib("RssAnon"), _status_mib("RssFile")
+    own, files, over = own_before, files_before, threading.Event()
 
     def watch() -> None:
-        nonlocal files
+        nonlocal own, files
         while not over.wait(0.01):
-            files = max(files, _status_mib("RssFile"))
+            own, files = max(own, _status_mib("RssAnon")), max(files, _status_mib("RssFile"))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -125,8 +126,10 @@ def peak_mib(run: Callable[[], Any]) -> float:
     finally:
         over.set()
         watcher.join()
-    # A little below zero where more file pages were mapped at another moment than at the peak.
-    return max(0.0, _status_mib("VmHWM") - before - (files - files_before))
+    # The first is exact, but too low where most files were mapped at another moment than that of
+    # the peak; the second may miss a peak that was over at once.
+    without_files = _status_mib("VmHWM") - before - (files - files_before)
+    return max(0.0, without_files, own - own_before)
 
 
 def _status_mib(name: str) -> float:
@@ -144,14 +147,14 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return text
 
 
-def hardware() -> str:
+def hardware(threads: int | None = None) -> str:
     """One line: processor, accelerator if there is one, versions, threads, date."""
     import torch
 
     parts = [f"{_processor()}, {len(os.sched_getaffinity(0))} cores"]
     if torch.cuda.is_available():
         parts.append(torch.cuda.get_device_name())
-    parts.append(f"{torch.get_num_threads()} thread(s) a process")
+    parts.append(f"{threads or torch.get_num_threads()} thread(s) a process")
     parts.append(f"Python {platform.python_version()}")
     names = ("torch", "transformers", "datasets")
     parts += [f"{name} {importlib.metadata.version(name).split('+')[0]}" for name in names]
@@ -177,15 +180,26 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return made
 
 
-def write(name: str, text: str, readme: pathlib.Path = README) -> None:
-    """Puts text, with the hardware below, between ``NAME``'s two markers in README.md."""
+def write(
+    name: str, text: str, readme: pathlib.Path = README, *, threads: int | None = None
+) -> None:
+    """Puts text, with the hardware below, between ``NAME``'s two markers in README.md.
+
+    Args:
+        name: of the markers.
+        text: the table, and what belongs to it.
+        readme: the file.
+        threads: of each measured process, where they are not this one's.
+    """
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     page = readme.read_text(encoding="utf-8")
     if page.count(begin) != 1 or page.count(end) != 1:
         fail(f"{readme.name} has to have the lines {begin} and {end}, once each")
     before, rest = page.split(begin)
     after = rest.split(end)[1]
-    readme.write_text(f"{before}{begin}\n{text}\n\n{hardware()}\n{end}{after}", encoding="utf-8")
+    readme.write_text(
+        f"{before}{begin}\n{text}\n\n{hardware(threads)}\n{end}{after}", encoding="utf-8"
+    )
 
 
 def fail(message: str) -> NoReturn:

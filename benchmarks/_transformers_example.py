@@ -52,6 +52,14 @@ def main() -> None:
         batched=True,
         remove_columns=raw["validation"].column_names,
     )
+    tokens = 0
+
+    def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        nonlocal tokens
+        batch = transformers.default_data_collator(rows)
+        tokens += int(batch["attention_mask"].sum())
+        return batch
+
     trainer = transformers.Trainer(
         model,
         transformers.TrainingArguments(
@@ -64,13 +72,13 @@ def main() -> None:
         ),
         train_dataset=train,
         processing_class=tokenizer,
-        data_collator=transformers.default_data_collator,
+        data_collator=collate,
     )
     trainer.train()
     trainer.save_model()
     logits = trainer.predict(validation.remove_columns(["example_id", "offset_mapping"]))
     _plain_answers.write_answers(raw["validation"], validation, *logits.predictions[:2], output)
-    print("real tokens", epochs * count_tokens(train) + count_tokens(validation))
+    print("real tokens", tokens)
 
 
 def with_labels(tokenize: Any, cls_token: int, rows: dict[str, list[Any]]) -> dict[str, Any]:
@@ -119,11 +127,6 @@ def with_context(tokenize: Any, rows: dict[str, list[Any]]) -> dict[str, Any]:
 
 def stripped(texts: Sequence[str]) -> list[str]:
     return [text.lstrip() for text in texts]
-
-
-def count_tokens(features: datasets.Dataset) -> int:
-    masks = features.select_columns(["attention_mask"]).with_format("numpy")
-    return sum(int(batch["attention_mask"].sum()) for batch in masks.iter(1000))
 
 
 if __name__ == "__main__":

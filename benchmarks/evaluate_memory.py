@@ -244,7 +244,7 @@ def main() -> None:
     print("MiB that a validation adds to the memory of its process, at its peak")
     text = _bench.table(["task", "side", *(f"{scale}x" for scale in scales)], rows)
     if arguments.write:
-        _bench.write("evaluate_memory", text)
+        _bench.write("evaluate_memory", text, threads=1)
 
 
 if __name__ == "__main__":

@@ -453,7 +453,7 @@ def main() -> None:
     workers = workers_table(words * WORDS_FOR_WORKERS, original, repeats)
     text = "\n\n".join(part for part in (text, below, workers) if part)
     if arguments.write:
-        _bench.write("preprocess", text)
+        _bench.write("preprocess", text, threads=1)
 
 
 if __name__ == "__main__":

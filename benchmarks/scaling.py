@@ -120,11 +120,12 @@ def check_same(model: pathlib.Path, case: step.Case, trained: torch.nn.Module) -
     case = case._replace(batch=BATCH * SLOTS)
     config = transformers.AutoConfig.from_pretrained(model)
     setting = step.Setting(case, model, step.make_rows(case, config.vocab_size), bf16=False)
-    ends = {
-        "bare loop": dict(step.run_ours(setting).named_parameters()),
-        "2 slots": {n.removeprefix("module."): p for n, p in trained.named_parameters()},
-    }
-    step.check_same(case, ends, bf16=False)
+    start = transformers.BertForSequenceClassification.from_pretrained(model)
+    begin, one, two = (
+        {n.removeprefix("module."): p.detach() for n, p in each.named_parameters()}
+        for each in (start, step.run_ours(setting), trained)
+    )
+    step.check_same(case, begin, {"bare loop": one, "2 slots": two}, bf16=False)
 
 
 def slot(model: pathlib.Path, output: pathlib.Path, steps: int, repeats: int) -> None:
@@ -220,11 +221,15 @@ def table_of_slots(found: dict[str, Any]) -> str:
     return f"{text}\n{note}"
 
 
-def efficiency(compute: float, size: float, cluster: Cluster, hidden: float) -> float:
+def efficiency(
+    compute: float, size: float, cluster: Cluster, hidden: float, accumulation: int = 1
+) -> float:
     """Share of the time in which GPUs compute; the formula is at the top of this file."""
     communication = 2 * (cluster.gpus - 1) / cluster.gpus * size / cluster.bandwidth
     # The backward pass takes two thirds: it has two products of matrices for each of the forward.
-    return compute / (compute + max(0.0, communication - hidden * compute * 2 / 3))
+    # Gradients are summed in that of the last of the accumulated batches alone.
+    backward = compute / accumulation * 2 / 3
+    return compute / (compute + max(0.0, communication - hidden * backward))
 
 
 def table_on_paper(accumulation: Sequence[int] = (1, 4)) -> str:
@@ -234,7 +239,7 @@ def table_on_paper(accumulation: Sequence[int] = (1, 4)) -> str:
             compute = count * 6 * OF_LAYERS * GPU_BATCH * GPU_LENGTH / OPERATIONS
             cells: list[Any] = [cluster.gpus, cluster.link, count, f"{1000 * compute:.0f}"]
             for hidden in (0.0, 1.0):
-                share = efficiency(compute, 4 * PARAMETERS, cluster, hidden)
+                share = efficiency(compute, 4 * PARAMETERS, cluster, hidden, count)
                 cells.append(f"{100 * share:.0f} % ({share * cluster.gpus:.1f})")
             rows.append(cells)
     return _bench.table(
@@ -274,7 +279,7 @@ def main() -> None:
         found = measure(step.minilm(), STEPS, arguments.repeats)
     text = f"{table_of_slots(found)}\n{table_on_paper()}"
     if arguments.write:
-        _bench.write("scaling", text)
+        _bench.write("scaling", text, threads=1)
 
 
 if __name__ == "__main__":

@@ -154,9 +154,8 @@ def main() -> None:
         run = functools.partial(timed, folder, folder / "cache")
         # Always a cold one and then a warm one: the latter finds what the former has left.
         seconds: dict[str, list[float]] = {"cold": [], "warm": []}
-        for number in range(repeats):
-            if number < 3:
-                seconds["cold"].append(run(steps["cold"], True))
+        for _ in range(repeats):
+            seconds["cold"].append(run(steps["cold"], True))
             seconds["warm"].append(run(steps["warm"], False))
     if any(step["texts"] for step in steps["warm"]):
         _bench.fail("a warm start tokenized again what is in the cache")

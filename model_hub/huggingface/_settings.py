@@ -131,17 +131,24 @@ def mode_problems(trial_class: type[pytorch.PyTorchTrial], mode: Any) -> list[st
 
     Classes of transformers that have no mode of their own pass: some of them do the same.
     """
-    wanted: Sequence[str] = getattr(trial_class, "model_modes", ())
-    others = [name for name in _names.MODEL_MODES if name not in wanted]
+    modes: Sequence[str] = getattr(trial_class, "model_modes", ())
+    modes = [modes] if isinstance(modes, str) else modes
+    if not modes or not isinstance(mode, str):
+        return []
+    try:
+        wanted = [_names.auto_model_class(name) for name in modes]
+    except UserError as error:
+        return [f"{trial_class.__name__}.model_modes: {str(error).partition(': ')[2].rstrip('.')}"]
     try:
         given = _names.auto_model_class(mode)
     except UserError:
         return []  # Which the building of the model tells.
-    if not wanted or given not in map(_names.auto_model_class, others):
+    known = [_names.auto_model_class(name) for name in _names.MODEL_MODES]
+    if given in wanted or given not in known:
         return []
     return [
         f"hyperparameters.model_mode is {mode!r}, but {trial_class.__name__} is made for "
-        f"{wanted[0]}; write model_mode: {wanted[0]}"
+        f"{' and '.join(modes)}; write model_mode: {modes[0]}"
     ]
 
 

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from determined import pytorch
 from workspaces import Config, Workspace, changed
 
 from model_hub import cli
+from model_hub.huggingface import _settings
 
 Complaint = Callable[..., str]
 
@@ -62,6 +64,27 @@ def test_model_mode_of_another_task(mode: str, complaint: Complaint) -> None:
     text = complaint(hyperparameters__model_mode=mode)
     assert f"hyperparameters.model_mode is '{mode}', but QATrial is made for" in text
     assert "write model_mode: question-answering" in text
+
+
+@pytest.mark.parametrize(
+    ("modes", "mode", "message"),
+    [
+        (("AutoModelForCausalLM",), "causal-lm", None),
+        (("causal_lm",), "AutoModelForCausalLM", None),
+        ("base", "base", None),
+        ("base", "causal-lm", "is made for base; write model_mode: base"),
+        (("causal-lm", "pretraining"), "base", "is made for causal-lm and pretraining; write"),
+        (("causal-lm",), "image-classification", None),
+        (("causal-lm",), "no-such", None),
+        (("cusal-lm",), "causal-lm", r"Trial.model_modes: 'cusal-lm' is not known; did you mean"),
+        ((), "base", None),
+    ],
+)
+def test_modes_that_a_trial_is_made_for(modes: Any, mode: str, message: str | None) -> None:
+    trial = type("Trial", (pytorch.PyTorchTrial,), {"model_modes": modes})
+    found = _settings.mode_problems(trial, mode)
+    assert len(found) == (message is not None)
+    assert message is None or message in found[0]
 
 
 @pytest.mark.parametrize("mode", ["base", "sequence-classification"])

@@ -130,6 +130,8 @@ def test_scaling(
     cluster = script.Cluster(8, "", 100e9)
     assert script.efficiency(0.006, 400e6, cluster, 0.0) == pytest.approx(6 / 13)
     assert script.efficiency(0.006, 400e6, cluster, 1.0) == pytest.approx(6 / 9)
+    # Of three accumulated batches, the last one's 2 ms hide as many thirds.
+    assert script.efficiency(0.006, 400e6, cluster, 1.0, 3) == pytest.approx(6 / (13 - 4 / 3))
 
 
 @pytest.mark.parametrize("script", ["evaluate_memory"], indirect=True)
@@ -173,7 +175,14 @@ def map_file():
         time.sleep(0.1)
 
 
-print(_bench.peak_mib(map_file), _bench.peak_mib(lambda: b"1" * (32 << 20)))
+def use_memory_and_then_map():
+    numbers = b"1" * (32 << 20)
+    time.sleep(0.1)
+    del numbers
+    map_file()
+
+
+print(_bench.peak_mib(map_file), _bench.peak_mib(use_memory_and_then_map))
 """
 
 
