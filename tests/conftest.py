@@ -10,6 +10,9 @@ import sys
 # spin by default, and take the time of those that have some. Both are read when torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Nothing is downloaded, and nobody waits for a network that is not there. It is read when
+# huggingface_hub is imported, which the tests of any folder may do first.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
 from workspaces import EXAMPLE

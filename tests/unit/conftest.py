@@ -1,9 +1,4 @@
-"""Nothing is downloaded, and what `datasets` prepares stays in a folder of the test session."""
-
-import os
-
-# Before anything imports huggingface_hub, which reads it only then.
-os.environ["HF_HUB_OFFLINE"] = "1"
+"""What `datasets` prepares stays in a folder of the test session."""
 
 from collections.abc import Iterator
 
