@@ -76,7 +76,7 @@ class Size(NamedTuple):
     epochs: int
 
 
-SHORT = Size(160, 80, 1)
+SHORT = Size(140, 70, 1)
 WHOLE = Size(None, None, 3)
 QUICK = Size(12, 6, 1)
 
