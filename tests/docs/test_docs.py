@@ -73,7 +73,6 @@ def test_trials_of_the_pages_train(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     # The command sets up logging for its process, which here is that of all tests.
     monkeypatch.setattr(_console, "set_up_logging", lambda **_: None)
     config = changed(

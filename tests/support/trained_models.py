@@ -242,7 +242,6 @@ def train(name: str, folder: pathlib.Path, **hparams: Any) -> Trained:
     yaml = write(task, context, folder / "answers")
     trials: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HUB_OFFLINE", "1")
         export = _checkpoint.export_trial
 
         def seen(trial: Any, target: pathlib.Path) -> bool:

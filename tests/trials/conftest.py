@@ -35,8 +35,8 @@ def plain_run(corpus: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def probes_run_through(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For jobs of ``option_runs`` in this process: no network, an own folder, and no stop."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    """For jobs of ``option_runs`` in this process: an own folder, and no stop."""
+    # The jobs set it themselves; so it is restored at the end.
     monkeypatch.setenv("STOP_AT_BATCH", "-1")
     monkeypatch.chdir(tmp_path)
 

@@ -29,7 +29,6 @@ def complaint(
 
     In this process: the command is the function, and importing torch takes longer than all else.
     """
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)
 
     def train(*options: str, code: int = 2, kept: bool = False, **changes: Any) -> str:

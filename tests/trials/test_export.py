@@ -224,9 +224,8 @@ class OwnTrial(GLUETrial):
 
 
 def test_a_class_of_ones_own_is_built_by_its_code_only(
-    tmp_path: pathlib.Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: pathlib.Path, capsys: Capture
 ) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     context = tmp_path / "context"
     file = trained_models.write(TASKS["glue"], context, tmp_path / "answers")
     (context / "own_trial.py").write_text(OWN_MODEL)

@@ -47,7 +47,6 @@ def train(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Train:
     """Trains in this process; returns the exit code, and what is printed."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)
 
     def run(

@@ -69,7 +69,6 @@ def train(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Train:
     """Trains with changes to the configuration; what was said, and the metrics in their order."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)
 
     def run(*, code: int = 0, **changes: Any) -> tuple[str, list[dict[str, Any]]]:

@@ -49,7 +49,6 @@ def test_trains_as_it_is(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)
     task = TASKS[name]
     assert cli.main(["new", name, "mine"]) == 0

@@ -2,26 +2,19 @@
 model, on one slot and two: a run that is stopped in the middle and continued ends the same."""
 
 import pathlib
-from collections.abc import Iterator
 
 import pytest
 from option_runs import Project, new_project, run_on_two_slots, switches_of, tolerance
 
 QA, CLM = "question-answering", "causal-language-modeling"
 
+pytestmark = pytest.mark.usefixtures("probes_run_through")
+
 
 @pytest.fixture(scope="module")
 def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Project]:
     root = tmp_path_factory.mktemp("projects")
     return {task: new_project(task, root / task) for task in (QA, CLM)}
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("STOP_AT_BATCH", "-1")  # Restored at the end.
-    monkeypatch.chdir(tmp_path)
-    yield
 
 
 def assert_same_end(project: Project, whole: str, stopped: str, atol: float) -> None:

@@ -46,7 +46,6 @@ Train = Callable[..., pathlib.Path]
 @pytest.fixture
 def train(workspace: Workspace, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Train:
     """Trains 9 batches in this process; the run's folder. ``stop`` is where it is interrupted."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)
     (workspace.root / "probe_trial.py").write_text(PROBE)
 

@@ -62,7 +62,6 @@ def switches_of(name: str) -> dict[str, str]:
 def test_ends_as_if_never_stopped(
     name: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)
     assert cli.main(["new", name, "project"]) == 0
     monkeypatch.chdir("project")

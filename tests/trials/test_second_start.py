@@ -48,7 +48,6 @@ def test_prepares_nothing_again(
 
     monkeypatch.setattr(datasets.Dataset, "_map_single", staticmethod(counted))
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "home/hf/datasets")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.chdir(elsewhere)
     assert cli.main([*words, str(tmp_path / "second")]) == 0
     assert prepared == []

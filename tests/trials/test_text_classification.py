@@ -76,7 +76,6 @@ def train(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Train:
     """Trains in this process, with changes to the configuration; what was said, and the run."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)
 
     def run(*, code: int = 0, **changes: Any) -> tuple[str, pathlib.Path]:
