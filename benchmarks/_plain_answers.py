@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 N_BEST = 20
 LONGEST_ANSWER = 30
+# What the scripts answer where they find nothing.
+NO_SPAN = "empty"
 
 
 def write_answers(
@@ -81,6 +83,10 @@ def write_answers(
         for candidate in candidates:
             begin, end = candidate["offsets"]
             candidate["text"] = example["context"][begin:end]
+        if not candidates:
+            # No pair of the best starts and ends is a span of the context.
+            zeros = dict.fromkeys(("score", "start_logit", "end_logit"), 0.0)
+            candidates.append({"text": NO_SPAN, **zeros})
         best = candidates[0]
         assert null is not None
         if no_answer:

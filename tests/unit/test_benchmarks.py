@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import datasets
+import numpy as np
 import pytest
 import transformers
 
@@ -103,20 +104,37 @@ def test_run(
     tmp_path: pathlib.Path,
 ) -> None:
     model = tmp_path / "model"
+    transformers.set_seed(0)
     config = transformers.AutoConfig.from_pretrained(corpus / "model", max_position_embeddings=512)
     transformers.AutoModelForQuestionAnswering.from_config(config).save_pretrained(model)
     tokenizer = transformers.AutoTokenizer.from_pretrained(corpus / "model", model_max_length=512)
     tokenizer.save_pretrained(model)
-    words = ["--model", str(model), "--repeats", "1"]
-    _, _, ours, theirs = table_of(script, monkeypatch, capfd, *words)
-    assert [ours[0], theirs[0]] == ["ours", "Trainer"] and float(ours[1].split()[0]) > 0
+    sides = ["ours, not grouped", "Trainer", "Trainer, grouped"]
+    words = ["--model", str(model), "--repeats", "1", "--sides", *sides]
+    _, _, *rows = table_of(script, monkeypatch, capfd, *words)
+    assert [row[0] for row in rows] == sides and all(float(row[1].split()[0]) > 0 for row in rows)
+    assert [bool(row[3]) for row in rows] == [True, False, True]
 
     def seeing_less(side: str, *_: Any) -> Any:
         return script.Result(seconds=1.0, tokens=10 - (side == "ours"), f1=50.0)
 
     monkeypatch.setattr(script, "run", seeing_less)
     with pytest.raises(SystemExit, match="different numbers of real tokens"):
-        script.measure(tmp_path, [0])
+        script.measure(tmp_path, script.SIDES, [0])
+
+
+@pytest.mark.parametrize("script", ["_plain_answers"], indirect=True)
+def test_plain_answers_where_no_best_pair_is_a_span(script: Any, tmp_path: pathlib.Path) -> None:
+    rows = [{"id": "q", "context": "Nora fears Calpex."}]
+    offsets = [None] * script.N_BEST + [[0, 4], [5, 10], [11, 18]]
+    windows = [{"example_id": "q", "offset_mapping": offsets}]
+    # The context is last, and the worst.
+    logits = np.arange(len(offsets), 0, -1, dtype=np.float32)[np.newaxis]
+    words = datasets.Dataset.from_list(rows), datasets.Dataset.from_list(windows), logits, logits
+    script.write_answers(*words, tmp_path)
+    assert json.loads((tmp_path / "predictions.json").read_text()) == {"q": "empty"}
+    script.write_answers(*words, tmp_path, all_pairs=True)
+    assert json.loads((tmp_path / "predictions.json").read_text()) == {"q": "Nora"}
 
 
 @pytest.mark.parametrize("script", ["scaling"], indirect=True)
