@@ -54,7 +54,9 @@ def main() -> None:
         batched=True,
         remove_columns=raw["validation"].column_names,
     )
-    pad = transformers.DataCollatorWithPadding(tokenizer)
+    pad = transformers.default_data_collator
+    if arguments.group_by_length:
+        pad = transformers.DataCollatorWithPadding(tokenizer)
     tokens = 0
 
     def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -80,6 +82,8 @@ def main() -> None:
     )
     trainer.train()
     trainer.save_model()
+    # Else it would group the windows of the validation too, and return their logits in that order.
+    trainer.args.train_sampling_strategy = "random"
     logits = trainer.predict(validation.remove_columns(["example_id", "offset_mapping"]))
     _plain_answers.write_answers(raw["validation"], validation, *logits.predictions[:2], output)
     print("real tokens", tokens)
