@@ -174,8 +174,9 @@ def _processor() -> str:
 def parser(description: str | None) -> argparse.ArgumentParser:
     """A command line with what all scripts take: ``--write``, ``--quick``, ``--repeats``."""
     made = argparse.ArgumentParser(description=(description or "").splitlines()[0])
-    made.add_argument("--write", action="store_true", help="put the table into README.md")
-    made.add_argument("--quick", action="store_true", help="a tiny size: tries the script only")
+    either = made.add_mutually_exclusive_group()
+    either.add_argument("--write", action="store_true", help="put the table into README.md")
+    either.add_argument("--quick", action="store_true", help="a tiny size: tries the script only")
     made.add_argument("--repeats", type=int, default=5, help="rounds that are measured")
     return made
 

@@ -4,16 +4,19 @@ Windows padded to ``max_seq_length``, labels found by walking the tokens, ``Trai
 found by enumerating the best starts and ends in plain Python. Prints how many real tokens it went
 through; imports nothing of the library that it is compared with. ``--group-by-length`` is what the
 example leaves out: windows of similar length share a batch, and are padded to its longest.
+``--batches`` gives the batches of all epochs.
 """
 
 import argparse
 import functools
+import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 import _plain_answers
 import datasets
+import torch
 import transformers
 
 
@@ -26,6 +29,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--learning-rate", type=float, required=True)
     parser.add_argument("--group-by-length", action="store_true")
+    parser.add_argument("--batches", type=pathlib.Path, help="windows of each batch, as JSON")
     arguments = parser.parse_args()
     folder, output, epochs = arguments.folder, arguments.output, arguments.epochs
 
@@ -80,6 +84,13 @@ def main() -> None:
         processing_class=tokenizer,
         data_collator=collate,
     )
+    if arguments.batches:
+        # As the windows are those of the other side, they have the same numbers.
+        batches = json.loads(arguments.batches.read_text(encoding="utf-8"))
+        trainer.args.num_train_epochs = 1
+        trainer.get_train_dataloader = lambda: torch.utils.data.DataLoader(
+            train, batch_sampler=batches, collate_fn=collate
+        )
     trainer.train()
     trainer.save_model()
     # Else it would group the windows of the validation too, and return their logits in that order.

@@ -319,11 +319,15 @@ def batches_of(task: Task) -> list[tuple[Any, ...]]:
     return [task.texts(task.rows[begin : begin + BATCH]) for begin in begins]
 
 
-def bare(task: Task, tokenizer: Tokenizer, batches: Sequence[tuple[Any, ...]]) -> Tokens:
-    tokens: Tokens = []
+def bare(task: Task, tokenizer: Tokenizer, batches: Sequence[tuple[Any, ...]]) -> Iterator[Tokens]:
+    """The bare call's tokens, batch by batch."""
     for texts in batches:
-        tokens += tokenizer(*texts, **task.settings)["input_ids"]
-    return tokens
+        yield tokenizer(*texts, **task.settings)["input_ids"]
+
+
+def exhaust(iterator: Iterator[Any]) -> None:
+    for _ in iterator:
+        pass
 
 
 def same_tokens(task: Task, found: datasets.Dataset, expected: Tokens) -> bool:
@@ -355,14 +359,14 @@ def row_of(task: Task, tokenizer: Tokenizer, repeats: int) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         splits = load(task, pathlib.Path(folder))
         batches = batches_of(task)
-        tokens = bare(task, tokenizer, batches)
+        tokens = list(itertools.chain.from_iterable(bare(task, tokenizer, batches)))
         if not same_tokens(task, task.build(splits, None), tokens):
             _bench.fail(f"{task.name}: the features have other tokens than the bare call finds")
         count = sum(map(len, tokens))
         del tokens
         seconds = _bench.alternate(
             {
-                "bare": lambda: bare(task, tokenizer, batches),
+                "bare": lambda: exhaust(bare(task, tokenizer, batches)),
                 "ours": lambda: task.build(splits, None),
             },
             repeats,
@@ -393,7 +397,7 @@ def writing_share(task: Task, tokenizer: Tokenizer, repeats: int) -> str:
                     tokenizer.apply_chat_template(messages[: number + 1], tokenize=False)
 
     batches = batches_of(task)
-    sides = {"write": write, "bare": lambda: bare(task, tokenizer, batches)}
+    sides = {"write": write, "bare": lambda: exhaust(bare(task, tokenizer, batches))}
     found = _bench.alternate(sides, repeats)
     writing, calling = (statistics.median(seconds) for seconds in found.values())
     return (
@@ -405,6 +409,10 @@ def writing_share(task: Task, tokenizer: Tokenizer, repeats: int) -> str:
 def seconds_with_workers(task: Task, repeats: int) -> dict[str, list[float]]:
     with tempfile.TemporaryDirectory() as folder:
         splits = load(task, pathlib.Path(folder))
+        one, several = (task.build(splits, count).with_format("arrow") for count in (None, WORKERS))
+        if one[:] != several[:]:
+            _bench.fail(f"{task.name}: {WORKERS} workers prepare other features than one")
+        del one, several
         sides = {
             "one": lambda: task.build(splits, None),
             "several": lambda: task.build(splits, WORKERS),

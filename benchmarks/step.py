@@ -35,6 +35,8 @@ LEARNING_RATE = 5e-5
 WARM_UP_STEPS = 1
 REPORT_EVERY = 5  # Steps, so that at least one report is among those that are timed.
 SIDES = ("bare loop", "Trainer", "ours")
+# How far from the expected weights a side may end, as a share of the way that it has made.
+LIMIT = 0.001
 
 
 class Case(NamedTuple):
@@ -298,32 +300,37 @@ def measure(case: Case, repeats: int) -> list[list[str]]:
     """Rows of the table for one case; ends the script if the sides end with other weights."""
     transformers.set_seed(1)
     model = case.model()
-    seconds: dict[str, list[float]] = {side: [] for side in SIDES}
-    ends: dict[str, dict[str, torch.Tensor]] = {}
+    begin = weights_of(model)
+    # The first end of the bare loop, which all others have to reach.
+    expected: dict[str, torch.Tensor] = {}
+
+    def runner(side: str, setting: Setting) -> Callable[[], float]:
+        def run() -> float:
+            with noting_calls(type(model)) as times:
+                trained = RUNNERS[side](setting)
+            if len(times) != setting.updates:
+                _bench.fail(f"{side} made {len(times)} steps instead of {setting.updates}")
+            weights = weights_of(trained)
+            expected.update({} if expected else weights)
+            check_same(f"{case.name}, {side}", begin, expected, weights, bf16=setting.bf16)
+            return statistics.mean(np.diff(times)[WARM_UP_STEPS:].tolist())
+
+        return run
+
     with tempfile.TemporaryDirectory() as name:
         model.save_pretrained(name)
         tokenizer().save_pretrained(name)
-        setting = Setting(
-            case,
-            pathlib.Path(name),
-            make_rows(case, model.config.vocab_size),
-            bf16=torch.cuda.is_available(),
+        rows = make_rows(case, model.config.vocab_size)
+        setting = Setting(case, pathlib.Path(name), rows, bf16=False)
+        if torch.cuda.is_available():
+            # With bf16, what is computed in another order differs too much to tell much.
+            for side in SIDES:
+                runner(side, setting)()
+            expected.clear()
+            setting = setting._replace(bf16=True)
+        seconds = _bench.alternate(
+            {side: runner(side, setting) for side in SIDES}, repeats, warm_up=0
         )
-
-        def runner(side: str) -> Callable[[], float]:
-            def run() -> float:
-                with noting_calls(type(model)) as times:
-                    trained = RUNNERS[side](setting)
-                ends[side] = {n: p.detach().cpu() for n, p in trained.named_parameters()}
-                if len(times) != setting.updates:
-                    _bench.fail(f"{side} made {len(times)} steps instead of {setting.updates}")
-                return statistics.mean(np.diff(times)[WARM_UP_STEPS:].tolist())
-
-            return run
-
-        seconds = _bench.alternate({side: runner(side) for side in SIDES}, repeats, warm_up=0)
-    begin = {name: value.detach().cpu() for name, value in model.named_parameters()}
-    check_same(case, begin, ends, bf16=setting.bf16)
     bare = seconds["bare loop"]
     return [
         [
@@ -337,28 +344,33 @@ def measure(case: Case, repeats: int) -> list[list[str]]:
     ]
 
 
+def weights_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Copies of the weights, by name without what distributed training puts before it."""
+    return {
+        name.removeprefix("module."): parameter.detach().cpu().clone()
+        for name, parameter in model.named_parameters()
+    }
+
+
 def check_same(
-    case: Case,
+    what: str,
     begin: dict[str, torch.Tensor],
-    ends: dict[str, dict[str, torch.Tensor]],
+    expected: dict[str, torch.Tensor],
+    found: dict[str, torch.Tensor],
     *,
-    bf16: bool,
+    bf16: bool = False,
 ) -> None:
-    """Ends the script unless the weights have moved, and to the same, but for rounding."""
-    for side, weights in ends.items():
-        if weights.keys() != begin.keys():
-            _bench.fail(f"{case.name}: {side} has other weights: {weights.keys() ^ begin.keys()}")
-        way = sum((weights[name] - begin[name]).square().sum() for name in begin)
-        off = sum((weights[name] - ends["bare loop"][name]).square().sum() for name in begin)
-        if not way or (off / way).sqrt() > (0.5 if bf16 else 0.05):
-            _bench.fail(f"{case.name}: {side} went another way: {off:.3g} of {way:.3g} (squared)")
-        for name, value in weights.items():
-            expected = ends["bare loop"][name]
-            # AdamW makes steps of the learning rate's size of gradients that are rounding alone.
-            far = (value - expected).abs() > (1e-3 if bf16 else 2e-5)
-            share = far.float().mean().item()
-            if share > 0.001 and not name.endswith(("key.bias", "c_attn.bias")):
-                _bench.fail(f"{case.name}: {side} ends with other weights in {name}: {share:.1%}")
+    """Ends the script unless the weights have moved, and to those expected but for rounding.
+
+    AdamW hardly feels the size of gradients: without clipping, a side ends 1 to 20 % of the way off
+    here. Sides that do the same are off by 0.001 %, unless they compute in bf16.
+    """
+    if found.keys() != begin.keys():
+        _bench.fail(f"{what} has other weights: {found.keys() ^ begin.keys()}")
+    way = sum((found[name] - begin[name]).square().sum() for name in begin)
+    off = sum((found[name] - expected[name]).square().sum() for name in begin)
+    if not way or (off / way).sqrt() > (0.5 if bf16 else LIMIT):
+        _bench.fail(f"{what} went another way: {off:.3g} of {way:.3g} (squared)")
 
 
 def main() -> None:

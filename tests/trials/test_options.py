@@ -3,7 +3,6 @@ changes the end of a run that is stopped in the middle and continued."""
 
 import pathlib
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file
-from workspaces import Workspace, changed, command_line, environment, metrics_of
+from workspaces import Workspace, changed, metrics_of
 
 from model_hub import cli
 
@@ -99,21 +98,9 @@ def differ(one: pathlib.Path, other: pathlib.Path) -> bool:
     return not same(one, other)
 
 
-EVERYTHING = {
-    "bf16": True,
-    "peft": LORA,
-    "gradient_checkpointing": True,
-    "gradient_accumulation_steps": 2,
-    "group_by_length": True,
-}
-
-
-@pytest.mark.parametrize("precision", [{}, {"bf16": True}])
-def test_compiled_and_stopped_in_the_middle_it_ends_the_same(
-    precision: dict[str, bool], train: Train
-) -> None:
+def test_compiled_and_stopped_in_the_middle_it_ends_the_same(train: Train) -> None:
     """With the tracing that test_option_matrix.py, which has all other switches, leaves out."""
-    switches = {"torch_compile": True, "torch_compile_backend": "aot_eager", **precision}
+    switches = {"torch_compile": True, "torch_compile_backend": "aot_eager", "bf16": True}
     changes = {f"hyperparameters__{key}": value for key, value in switches.items()}
     whole = train("whole", **changes)
     stopped = train("stopped", stop=4, **changes)
@@ -270,41 +257,3 @@ def test_what_cannot_be_is_said(
     assert cli.main(["train", str(yaml), "--output-dir", str(tmp_path / "run")]) == 2
     errors = capsys.readouterr().err
     assert message in errors and "hyperparameters." in errors and "Traceback" not in errors
-
-
-def test_on_two_slots_all_at_once(workspace: Workspace, tmp_path: pathlib.Path) -> None:
-    """Adapter, bfloat16, checkpointing, accumulation and lengths, stopped and continued."""
-    (workspace.root / "probe_trial.py").write_text(PROBE)
-    settings = {f"hyperparameters__{k}": v for k, v in EVERYTHING.items()}
-    config = changed(
-        workspace.config,
-        entrypoint=workspace.config["entrypoint"].replace(
-            "qa_trial:QATrial", "probe_trial:ProbeTrial"
-        ),
-        hyperparameters__num_train_epochs=...,
-        hyperparameters__max_steps=9,
-        min_validation_period={"batches": 4},
-        scheduling_unit=1,
-        **settings,
-    )
-    yaml = workspace.write_yaml(config)
-    torchrun = command_line(
-        ["torchrun", "--standalone", "--nproc_per_node=2", "-m", "model_hub", "train"]
-    )
-
-    def run(*words: object, code: int = 0, **variables: str) -> None:
-        done = subprocess.run(
-            [*torchrun, *map(str, words)],
-            cwd=tmp_path,
-            env=environment(tmp_path / "home") | variables,
-            capture_output=True,
-            text=True,
-            timeout=180,
-        )
-        assert (done.returncode == 0) == (code == 0), done.stderr
-
-    run(yaml, "--output-dir", tmp_path / "whole")
-    run(yaml, "--output-dir", tmp_path / "stopped", code=1, STOP_AT_BATCH="4")
-    run("--resume", tmp_path / "stopped")
-    assert same(tmp_path / "whole", tmp_path / "stopped")
-    assert validations(tmp_path / "whole") == validations(tmp_path / "stopped")

@@ -81,7 +81,7 @@ def test_preprocess(
     assert headers[0] == "task" and len(rows) == len(script.TASKS) + 2 + len(script.WITH_WORKERS)
 
     bare = script.bare
-    monkeypatch.setattr(script, "bare", lambda *words: [[0, *ids] for ids in bare(*words)])
+    monkeypatch.setattr(script, "bare", lambda *words: ([[0], *ids] for ids in bare(*words)))
     with pytest.raises(SystemExit, match="other tokens"):
         table_of(script, monkeypatch, capfd, "--tasks", "clm")
 
@@ -109,11 +109,18 @@ def test_run(
     transformers.AutoModelForQuestionAnswering.from_config(config).save_pretrained(model)
     tokenizer = transformers.AutoTokenizer.from_pretrained(corpus / "model", model_max_length=512)
     tokenizer.save_pretrained(model)
-    sides = ["ours, not grouped", "Trainer", "Trainer, grouped"]
-    words = ["--model", str(model), "--repeats", "1", "--sides", *sides]
+    words = ["--model", str(model), "--repeats", "1"]
     _, _, *rows = table_of(script, monkeypatch, capfd, *words)
-    assert [row[0] for row in rows] == sides and all(float(row[1].split()[0]) > 0 for row in rows)
-    assert [bool(row[3]) for row in rows] == [True, False, True]
+    assert [row[0] for row in rows] == ["ours", "Trainer"]
+    assert all(float(row[1].split()[0]) > 0 for row in rows)
+
+    # On the same batches and without dropout, the scores are the same.
+    words += ["--same-batches", "--seeds", "1", "--sides", "ours", "Trainer, grouped"]
+    headers, _, ours, theirs = table_of(script, monkeypatch, capfd, *words)
+    assert headers[1] == "F1, seed 1" and ours[1:] == theirs[1:] and float(ours[1]) > 0
+    different = {side: [script.Result(1.0, 10, f1)] for side, f1 in (("a", 50.0), ("b", 51.1))}
+    with pytest.raises(SystemExit, match="more than a point"):
+        script.check_same_f1(different)
 
     def seeing_less(side: str, *_: Any) -> Any:
         return script.Result(seconds=1.0, tokens=10 - (side == "ours"), f1=50.0)
@@ -135,6 +142,23 @@ def test_plain_answers_where_no_best_pair_is_a_span(script: Any, tmp_path: pathl
     assert json.loads((tmp_path / "predictions.json").read_text()) == {"q": "empty"}
     script.write_answers(*words, tmp_path, all_pairs=True)
     assert json.loads((tmp_path / "predictions.json").read_text()) == {"q": "Nora"}
+
+
+@pytest.mark.parametrize("script", ["step"], indirect=True)
+def test_step(
+    script: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _, _, *rows = table_of(script, monkeypatch, capfd, "--repeats", "1")
+    assert [row[1] for row in rows] == ["bare loop", "Trainer", "ours"]
+
+    def without_clipping(setting: Any) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setattr("torch.nn.utils.clip_grad_norm_", lambda *_: None)
+            return script.run_bare(setting)
+
+    monkeypatch.setitem(script.RUNNERS, "ours", without_clipping)
+    with pytest.raises(SystemExit, match="ours went another way"):
+        table_of(script, monkeypatch, capfd, "--repeats", "1")
 
 
 @pytest.mark.parametrize("script", ["scaling"], indirect=True)
@@ -160,8 +184,9 @@ def test_evaluate_memory(
         return [function(*call) for call in calls]
 
     monkeypatch.setattr(script._bench, "in_new_processes", here)
-    monkeypatch.setattr(script, "TASKS", {name: (16, 8, 50) for name in script.TASKS})
-    tasks = ["text classification", "token classification", "causal language model"]
+    sizes = {name: (16, 8, 50) for name in script.TASKS}
+    monkeypatch.setattr(script, "TASKS", {**sizes, "question answering": (16, 384, 50)})
+    tasks = list(script.TASKS)
     headers, _, *rows = table_of(script, monkeypatch, capfd, "--tasks", *tasks)
     assert headers == ["task", "side", "1x"]
     assert [row[:2] for row in rows] == [[task, side] for task in tasks for side in script.SIDES]
