@@ -18,6 +18,12 @@ import pytest
 from workspaces import EXAMPLE
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than cores, since many tests wait: for a rendezvous, a retry, a deadline."""
+    known = hasattr(os, "sched_getaffinity")
+    return (len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """``train.json``, ``validation.json`` and ``model/`` of the demo, small."""
