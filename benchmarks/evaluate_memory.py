@@ -38,11 +38,11 @@ IMPORTS = (
 )
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 # Rows at scale 1, tokens of a row, vocabulary. A language model's logits are as wide as its
-# vocabulary; those of 512 short rows would not fit this machine 16 times.
+# vocabulary; those of 384 short rows would not fit this machine 16 times.
 TASKS = {
-    "text classification": (512, 64, 1000),
-    "token classification": (512, 64, 1000),
-    "question answering": (256, 384, 1000),
+    "text classification": (384, 64, 1000),
+    "token classification": (384, 64, 1000),
+    "question answering": (192, 384, 1000),
     "causal language model": (8, 32, 50_000),
 }
 

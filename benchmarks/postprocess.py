@@ -293,7 +293,7 @@ def main() -> None:
     cases = [
         Case(windows, no_answer=True, all_pairs=False),
         Case(max(windows // 4, 20), no_answer=False, all_pairs=False),
-        Case(max(windows // 100, 8), no_answer=False, all_pairs=True),
+        Case(max(windows // 200, 8), no_answer=False, all_pairs=True),
     ]
     if arguments.quick:
         del cases[0]

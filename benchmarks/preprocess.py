@@ -436,7 +436,7 @@ def workers_table(words: Sequence[str], tokenizer: Tokenizer, repeats: int) -> s
 def main() -> None:
     parser = _bench.parser(__doc__)
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
-    parser.add_argument("--words", type=int, default=200_000, help="of text for each task")
+    parser.add_argument("--words", type=int, default=150_000, help="of text for each task")
     parser.add_argument("--tokenizer", help="folder of a fast tokenizer like BERT's")
     parser.add_argument("--data", type=pathlib.Path, help="a file with text")
     arguments = parser.parse_args()

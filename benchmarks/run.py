@@ -97,7 +97,7 @@ class Size(NamedTuple):
     epochs: int
 
 
-SHORT = Size(130, 70, 1)
+SHORT = Size(150, 60, 1)
 WHOLE = Size(None, None, 3)
 QUICK = Size(12, 6, 1)
 

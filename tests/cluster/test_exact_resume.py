@@ -149,6 +149,7 @@ def assert_same_end(
         (1, [7, 12], {"optimizations": {"aggregation_frequency": 3}}),
         (2, [9], {"optimizations": {"aggregation_frequency": 2}}),
         # With workers, which are ahead of the loop and draw the masks.
+        (1, [8], {"hyperparameters__num_workers": 2}),
         (2, [11], {"hyperparameters__num_workers": 2}),
     ],
 )
@@ -218,21 +219,23 @@ def test_killed_between_checkpoints(
     assert_same_end(reference.end(config, slots), end_of(master, agent, run))
 
 
+@pytest.mark.parametrize("slots", [1, 2])
 def test_terminated(
+    slots: int,
     config: dict[str, Any],
     context: pathlib.Path,
     reference: Reference,
     master: Master,
     agent: Agent,
 ) -> None:
-    run = agent.start(config, context, slots=2)
+    run = agent.start(config, context, slots=slots)
     master.at_batch(14, lambda _: run.send_signal(signal.SIGTERM))
     assert run.wait(expect=None) != 0
     latest = master.latest_checkpoint(run.trial.id)
     assert latest is not None and latest.steps_completed == 12
     run = agent.restart(run)
     run.wait()
-    assert_same_end(reference.end(config, 2), end_of(master, agent, run))
+    assert_same_end(reference.end(config, slots), end_of(master, agent, run))
 
 
 @pytest.mark.parametrize(("when", "slots"), [("before", 1), ("after", 2)])
