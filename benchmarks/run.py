@@ -285,11 +285,12 @@ def table_of_times(results: dict[str, list[Result]]) -> str:
     seconds = {side: [r.seconds for r in found] for side, found in results.items()}
     rows = []
     for side, found in results.items():
-        speed = [r.tokens / r.seconds for r in found]
-        row = [side, _bench.spread(seconds[side]).shown(".1f"), _bench.spread(speed).shown(",.0f")]
+        speed = _bench.spread([r.tokens / r.seconds for r in found])
+        faster = ""
         if "Trainer" in seconds and side != "Trainer":
-            row.append(_bench.spread(_bench.ratios(seconds["Trainer"], seconds[side])).shown())
-        rows.append([*row, ""][:4])
+            faster = _bench.spread(_bench.ratios(seconds["Trainer"], seconds[side])).shown()
+        took = _bench.spread(seconds[side]).shown(".1f")
+        rows.append([side, took, speed.shown(",.0f"), faster])
     return _bench.table(["side", "seconds", "real tokens a second", "times faster"], rows)
 
 
