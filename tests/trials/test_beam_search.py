@@ -108,7 +108,7 @@ def test_gets_better_on_questions_that_it_has_not_seen(
     config["data"] |= {"max_seq_length": 192, "doc_stride": 64, "max_answer_length": 10}
     config["min_validation_period"] = {"batches": 200}
     first, last = train(config, tmp_path, command)
-    assert last["f1"] > first["f1"] + 1 and last["exact_match"] > first["exact_match"]
+    assert last["f1"] > first["f1"] + 2 and last["exact_match"] > first["exact_match"]
 
 
 def test_wrong_model_is_told(
