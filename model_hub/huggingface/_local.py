@@ -234,6 +234,12 @@ def distributed_processes() -> Iterator[core.DistributedContext]:
     os.environ["USE_TORCH_DISTRIBUTED"] = "True"
     cuda = torch.cuda.is_available()
     if cuda:
+        here, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+        if here > gpus:
+            raise UserError(
+                f"torchrun has started {here} processes here, but there are GPUs for {gpus}. Write "
+                f"--nproc_per_node={gpus}; or set CUDA_VISIBLE_DEVICES= to train on CPUs."
+            )
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     torch.distributed.init_process_group(backend="nccl" if cuda else "gloo")
     try:

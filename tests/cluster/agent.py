@@ -15,6 +15,7 @@ from typing import Any
 import expconf
 import ports
 import psutil
+import torch
 from master import Master
 from reaper import container_processes
 from records import Allocation, Trial, pack
@@ -128,7 +129,7 @@ class Run:
 
 
 class Agent:
-    """Runs trials of one master on this machine's CPUs.
+    """Runs trials of one master on this machine's GPUs, or on its CPUs.
 
     Everything that a trial writes goes below `directory`, except for sockets and temporary files,
     which want a short path: they go to a folder of their own in /tmp, which `close` removes. Should
@@ -167,7 +168,7 @@ class Agent:
             config: The experiment configuration as a user writes it, as a dict. The master's
                 defaults are filled in; checkpoints go to `storage` in any case.
             context: The context directory.
-            slots: How many processes train together, on CPU.
+            slots: How many processes train together, on GPUs where there are as many.
             hparams: The hyperparameters of this trial, where they are not the first values of
                 those in `config`.
             env: More environment variables, beside those that the configuration asks for.
@@ -252,8 +253,6 @@ class Agent:
             "CONTAINER_ROOT": str(root),
             # Several processes share few cores.
             "OMP_NUM_THREADS": "1",
-            # This is a CPU cluster, whatever the machine has.
-            "CUDA_VISIBLE_DEVICES": "",
             # No test needs the network; one that asks for it is to fail at once.
             "HF_HUB_OFFLINE": "1",
             "HF_DATASETS_OFFLINE": "1",
@@ -282,4 +281,14 @@ class Agent:
         }
         if allocation.latest_checkpoint is not None:
             environment["DET_LATEST_CHECKPOINT"] = allocation.latest_checkpoint
+        gpus = range(allocation.slots)
+        if torch.cuda.device_count() < len(gpus):
+            # Slots are CPUs. Determined looks for GPUs by this program.
+            gpus = range(0)
+            program = root / "bin" / "nvidia-smi"
+            program.parent.mkdir()
+            program.write_text("#!/bin/sh\n")
+            program.chmod(0o755)
+            environment["PATH"] = os.pathsep.join([str(program.parent), environment["PATH"]])
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
         return environment

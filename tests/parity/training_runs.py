@@ -53,7 +53,7 @@ class Course:
 
 
 def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in model.named_parameters()}
+    return {name: value.detach().cpu().clone() for name, value in model.named_parameters()}
 
 
 def groups(
@@ -191,7 +191,6 @@ def run_trainer(
         logging_steps=1,
         save_strategy="no",
         report_to="none",
-        use_cpu=True,
         disable_tqdm=True,
         **kwargs,
     )

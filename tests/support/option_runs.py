@@ -136,7 +136,7 @@ def new_project(task: str, folder: pathlib.Path) -> Project:
     return Project(task, folder)
 
 
-def switches_of(task: str) -> dict[str, dict[str, Any]]:
+def switches_of(task: str, *, gpu: bool) -> dict[str, dict[str, Any]]:
     """What is switched on, alone and together, and under which name."""
     lora = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ATTENTION[task]}
     everything = {
@@ -147,7 +147,14 @@ def switches_of(task: str) -> dict[str, dict[str, Any]]:
         "group_by_length": True,
     }
     compiled = {"torch_compile": True, "torch_compile_backend": "eager"}
+    on_gpu = {
+        "fp16": {"fp16": True},
+        "fp16_accumulation": {"fp16": True, "gradient_accumulation_steps": 2},
+        "tf32": {"tf32": True},
+        "compile_for_gpu": {"torch_compile": True, "bf16": True},
+    }
     return {
+        **(on_gpu if gpu else {}),
         "bf16": {"bf16": True},
         "gradient_checkpointing": {"gradient_checkpointing": True},
         "accumulation": {"gradient_accumulation_steps": 3},

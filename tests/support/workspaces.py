@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import ruamel.yaml
+import torch
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "huggingface" / "question-answering"
@@ -98,9 +99,16 @@ RunCommand = Callable[..., Finished]
 
 
 def command_line(words: Sequence[str | pathlib.Path]) -> list[str]:
-    """The command with the program of this environment in the place of its name."""
+    """The command with the program of this environment in the place of its name.
+
+    Processes that are more than this machine's GPUs train on its CPUs.
+    """
     program, *rest = map(str, words)
-    return [str(pathlib.Path(sys.executable).with_name(program)), *rest]
+    line = [str(pathlib.Path(sys.executable).with_name(program)), *rest]
+    given = [word.split("=")[1] for word in rest if word.startswith("--nproc_per_node=")]
+    if 0 < torch.cuda.device_count() < max(map(int, given), default=0):
+        return ["env", "CUDA_VISIBLE_DEVICES=", *line]
+    return line
 
 
 def environment(home: pathlib.Path) -> dict[str, str]:

@@ -197,7 +197,7 @@ def test_ranks_are_taken_away(
 
     def orthogonality() -> float:
         squares = [
-            torch.linalg.matrix_norm(w @ w.T - torch.eye(len(w)))
+            torch.linalg.matrix_norm(w @ w.T - torch.eye(len(w), device=w.device))
             for name, w in trials[-1].model.named_parameters()
             if "lora_A" in name
         ]

@@ -122,7 +122,7 @@ def test_the_best_and_the_latest(tmp_path: pathlib.Path) -> None:
     # As if an earlier checkpoint were the better one.
     better = latest.with_name("00000000-0000-0000-0000-000000000001")
     shutil.copytree(latest, better)
-    content = torch.load(better / "state_dict.pth")
+    content = torch.load(better / "state_dict.pth", map_location="cpu")
     state = content["models_state_dict"][0]
     state["classifier.bias"] += 1
     torch.save(content, better / "state_dict.pth")

@@ -15,7 +15,7 @@ from workspaces import RunCommand, Workspace, changed
 
 from model_hub import _failure, _hub, cli
 from model_hub.errors import UserError
-from model_hub.huggingface import _console
+from model_hub.huggingface import _console, _local
 
 Train = Callable[..., tuple[int, str, str]]
 
@@ -149,6 +149,16 @@ def test_other_ranks_hand_their_error_to_torchrun(
     monkeypatch.setenv("RANK", "0")
     _failure.tell(error)
     assert capsys.readouterr().err == f"model-hub: error: {error}\n"
+
+
+def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, "3")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    told = r"started 3 processes here, but there are GPUs for 2\. Write --nproc_per_node=2"
+    with pytest.raises(UserError, match=told), _local.distributed_processes():
+        pass
 
 
 def test_a_folder_that_cannot_be_written_is_told_once(

@@ -4,9 +4,11 @@ model, on one slot and two: a run that is stopped in the middle and continued en
 import pathlib
 
 import pytest
+import torch
 from option_runs import Project, new_project, run_on_two_slots, switches_of, tolerance
 
 QA, CLM = "question-answering", "causal-language-modeling"
+ON_GPU = torch.cuda.is_available()
 
 pytestmark = pytest.mark.usefixtures("probes_run_through")
 
@@ -24,12 +26,12 @@ def assert_same_end(project: Project, whole: str, stopped: str, atol: float) -> 
         assert project.validations(whole) == project.validations(stopped)
 
 
-@pytest.mark.parametrize("name", switches_of(QA))
+@pytest.mark.parametrize("name", switches_of(QA, gpu=ON_GPU))
 @pytest.mark.parametrize("task", [QA, CLM])
 def test_stopped_in_the_middle_it_ends_the_same(
     task: str, name: str, projects: dict[str, Project]
 ) -> None:
-    project, switches = projects[task], switches_of(task)[name]
+    project, switches = projects[task], switches_of(task, gpu=ON_GPU)[name]
     project.job(f"{name}-whole", **switches).run()
     for job in project.stopped(f"{name}-stopped", **switches):
         job.run()
@@ -38,13 +40,14 @@ def test_stopped_in_the_middle_it_ends_the_same(
 
 def test_on_two_slots(projects: dict[str, Project], tmp_path: pathlib.Path) -> None:
     jobs = []
+    two_gpus = torch.cuda.device_count() > 1
     for task, project in projects.items():
-        for name, switches in switches_of(task).items():
+        for name, switches in switches_of(task, gpu=two_gpus).items():
             jobs += [
                 project.job(f"{name}-whole2", **switches),
                 *project.stopped(f"{name}-stopped2", **switches),
             ]
     run_on_two_slots(jobs, tmp_path)
     for task, project in projects.items():
-        for name in switches_of(task):
+        for name in switches_of(task, gpu=two_gpus):
             assert_same_end(project, f"{name}-whole2", f"{name}-stopped2", tolerance(name))

@@ -38,6 +38,7 @@ class ProbeTrial(QATrial):
         return super().evaluate_batch(batch, batch_idx)
 """
 LORA = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["query", "value"]}
+WITHOUT_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU has float16")
 
 Train = Callable[..., pathlib.Path]
 
@@ -234,7 +235,7 @@ def test_early_stopping(train: Train) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"fp16": True}, "fp16 is true, but the device is 'cpu'"),
+        pytest.param({"fp16": True}, "fp16 is true, but the device is 'cpu'", marks=WITHOUT_GPU),
         ({"fp16": True, "bf16": True}, "both true"),
         ({"freeze": "nothing.*"}, "no weight of the model fits 'nothing.*'"),
         ({"freeze": "*"}, "all weights are frozen"),

@@ -141,7 +141,11 @@ def test_a_compiler_is_asked_for_before_data_is_loaded(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"fp16": True}, "hyperparameters.fp16 is true, but the device is 'cpu'"),
+        pytest.param(
+            {"fp16": True},
+            "hyperparameters.fp16 is true, but the device is 'cpu'",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU has float16"),
+        ),
         (
             {"torch_compile_backend": "nonsense"},
             "torch_compile_backend is 'nonsense', but torch has",

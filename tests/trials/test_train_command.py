@@ -116,7 +116,9 @@ def test_exported_model_is_the_trained_one(plain_run: pathlib.Path) -> None:
     )
     import model_hub.huggingface  # noqa: F401 - lets torch.load read Determined's random state
 
-    checkpoint = torch.load(plain_run / "checkpoints" / newest["uuid"] / "state_dict.pth")
+    checkpoint = torch.load(
+        plain_run / "checkpoints" / newest["uuid"] / "state_dict.pth", map_location="cpu"
+    )
     for name, tensor in checkpoint["models_state_dict"][0].items():
         assert torch.equal(model.state_dict()[name], tensor), name
     encoded = tokenizer("Whom does Nora fear?", "Nora fears Calpex.", return_tensors="pt")

@@ -1,0 +1,111 @@
+"""What only a GPU shows; the other tests run on one too, where there is one."""
+
+import json
+import pathlib
+import subprocess
+from typing import Any
+
+import pytest
+import torch
+from determined import pytorch
+from option_runs import new_project
+from workspaces import command_line, environment
+
+from model_hub.huggingface import _transfer
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+def test_copies_arrive_wherever_they_stand() -> None:
+    device = torch.device("cuda", 0)
+    numbers = torch.arange(1_000_000)
+    pinned = numbers.pin_memory()
+    data = {"a": pinned, "b": [(pinned + 0).pin_memory(), numbers], "c": "text", "d": ("x", pinned)}
+    copied = _transfer.begin_copies(data, device)
+    tensors = [copied["a"], copied["b"][0], copied["d"][1]]
+    assert all(each.device == device for each in tensors)
+    assert all(torch.equal(each.cpu(), numbers) for each in tensors)
+    assert copied["b"][1] is numbers and copied["c"] == "text" and copied["d"][0] == "x"
+
+
+@pytest.mark.parametrize("settings", [{}, {"bf16": True}, {"gradient_accumulation_steps": 2}])
+def test_a_step_waits_for_nothing(
+    settings: dict[str, Any], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch raises an error where the GPU is waited for."""
+    steps: list[int] = []
+    train_batch = pytorch._PyTorchTrialController._train_batch
+
+    def strict(self: Any, batch: Any, epoch_idx: int, batch_idx: int) -> Any:
+        # At first, states of the optimizer and workspaces are made.
+        if batch_idx >= 2:
+            steps.append(batch_idx)
+            torch.cuda.set_sync_debug_mode("error")
+        try:
+            return train_batch(self, batch=batch, epoch_idx=epoch_idx, batch_idx=batch_idx)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(pytorch._PyTorchTrialController, "_train_batch", strict)
+    project = new_project("causal-language-modeling", tmp_path / "project")
+    project.job("run", **settings).run()
+    assert len(steps) == 7
+
+
+def run(
+    words: list[Any], home: pathlib.Path, **variables: str
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        command_line(words),
+        cwd=home,
+        env=environment(home) | variables,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+
+
+def test_without_a_gpu_it_answers_and_goes_on(tmp_path: pathlib.Path) -> None:
+    """A run that was begun on a GPU is at home on a machine without one."""
+    project = new_project("text-classification", tmp_path / "project")
+    begun, _ = project.stopped("run", learning_rate=1e-2)
+    begun.run()
+    folder = project.folder / "run"
+    answers = {}
+    for where, variables in (("gpu", {}), ("cpu", {"CUDA_VISIBLE_DEVICES": ""})):
+        file = tmp_path / f"{where}.jsonl"
+        words = ["--input", project.folder / "validation.jsonl", "--output", file]
+        done = run(["model-hub", "predict", folder, *words], tmp_path, **variables)
+        assert done.returncode == 0, done.stderr
+        answers[where] = [json.loads(line) for line in file.read_text().splitlines()]
+    scores = {where: [row["score"] for row in rows] for where, rows in answers.items()}
+    assert scores["gpu"] == pytest.approx(scores["cpu"], abs=1e-4)
+    assert len(set(scores["cpu"])) > 1
+    done = run(["model-hub", "train", "--resume", folder], tmp_path, CUDA_VISIBLE_DEVICES="")
+    assert done.returncode == 0, done.stderr
+    assert "on 1 CPU" in done.stdout
+    assert [each["steps_completed"] for each in project.validations("run")] == [4, 8, 9]
+
+
+def test_more_processes_than_gpus(tmp_path: pathlib.Path) -> None:
+    project = new_project("text-classification", tmp_path / "project")
+    gpus = torch.cuda.device_count()
+    launcher = ["torchrun", "--standalone", "--nproc_per_node", str(gpus + 1), "-m", "model_hub"]
+    done = run([*launcher, "train", project.folder / "glue.yaml"], tmp_path)
+    assert done.returncode != 0
+    assert done.stderr.count(f"processes here, but there are GPUs for {gpus}. Write") >= 1
+
+
+def test_the_scale_of_losses_is_not_lost_at_a_stop(tmp_path: pathlib.Path) -> None:
+    """The option matrix compares the weights."""
+    project = new_project("causal-language-modeling", tmp_path / "project")
+    for job in project.stopped("run", fp16=True):
+        job.run()
+    states = [
+        torch.load(file, map_location="cpu")["scaler_state_dict"]
+        for file in sorted(
+            (project.folder / "run" / "checkpoints").glob("*/state_dict.pth"),
+            key=lambda file: file.stat().st_mtime_ns,
+        )
+    ]
+    assert states[-1]["_growth_tracker"] > states[0]["_growth_tracker"] > 0
