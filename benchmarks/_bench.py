@@ -186,14 +186,20 @@ def write(
 ) -> None:
     """Puts text, with the hardware below, between ``NAME``'s two markers in README.md.
 
+    On a machine with a GPU these are ``NAME_gpu``'s, where README.md has such.
+
     Args:
         name: of the markers.
         text: the table, and what belongs to it.
         readme: the file.
         threads: of each measured process, where they are not this one's.
     """
-    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    import torch
+
     page = readme.read_text(encoding="utf-8")
+    if torch.cuda.is_available() and f"<!-- {name}_gpu:begin -->" in page:
+        name += "_gpu"
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     if page.count(begin) != 1 or page.count(end) != 1:
         fail(f"{readme.name} has to have the lines {begin} and {end}, once each")
     before, rest = page.split(begin)

@@ -71,7 +71,7 @@ def test_a_trial_is_loaded_from_its_checkpoint(
     folder = agent.checkpoint(latest.uuid)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    saved = torch.load(folder / "state_dict.pth")
+    saved = torch.load(folder / "state_dict.pth", map_location="cpu")
     assert type(saved["rng_state"]["np_rng_state"][1]).__module__ == "numpy"
 
     def loaded_weights(path: pathlib.Path) -> dict[str, torch.Tensor]:

@@ -161,8 +161,9 @@ def test_one_slot_to_the_end(whole: tuple[Master, Agent, Run]) -> None:
         "validating",
         "checkpointing",
     }
-    # All are told that the training is on the CPU.
-    assert [each["acceleratorType"] for each in master.accelerators] == ["cpu"]
+    # All are told where the training is.
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
+    assert [each["acceleratorType"] for each in master.accelerators] == [kind]
     assert not master.early_exits and not run.allocation.acknowledged
 
     for saved in master.checkpoints:

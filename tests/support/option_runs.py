@@ -151,7 +151,6 @@ def switches_of(task: str, *, gpu: bool) -> dict[str, dict[str, Any]]:
         "fp16": {"fp16": True},
         "fp16_accumulation": {"fp16": True, "gradient_accumulation_steps": 2},
         "tf32": {"tf32": True},
-        "compile_for_gpu": {"torch_compile": True, "bf16": True},
     }
     return {
         **(on_gpu if gpu else {}),
