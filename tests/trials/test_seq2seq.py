@@ -1,9 +1,7 @@
 """Summarization and translation: whole trainings of small models through the command."""
 
 import json
-import os
 import pathlib
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -124,43 +122,6 @@ def test_translations_of_real_texts_are_learned_by_heart(
     assert last["bleu"] > 40 and last["chrf"] > 50
     assert last["validation_loss"] < first["validation_loss"] / 4
     assert 0 < last["gen_len"] < 48
-
-
-# Prepares the data as the trial does, in a process and a folder of its own.
-PREPARE = """
-import json, sys
-import transformers
-import model_hub.huggingface as hf
-import model_hub.huggingface.tasks.seq2seq as s2s
-config = json.load(open(sys.argv[1]))["data"]
-tokenizer = transformers.AutoTokenizer.from_pretrained(sys.argv[2])
-(kwargs,) = hf.parse_dict_to_dataclasses((s2s.SummarizationDataKwargs,), config)
-prepared = s2s.build_datasets(hf.default_load_dataset(config), tokenizer, kwargs)
-print(json.dumps([
-    split.cache_files[0]["filename"] for split in (prepared.train, prepared.validation)
-]))
-"""
-
-
-def test_prepared_data_comes_from_the_cache(tmp_path: pathlib.Path, command: RunCommand) -> None:
-    rows = [{"document": f"text number {i}", "summary": f"number {i}"} for i in range(8)]
-    config = written(tmp_path, "t5", rows, 1, source_prefix="summarize: ")
-    train(config, tmp_path, command)
-    cache = tmp_path / "home" / "hf" / "datasets"
-    before = {path: path.stat().st_mtime_ns for path in cache.rglob("*.arrow")}
-    (tmp_path / "elsewhere").mkdir()
-    found = command(
-        pathlib.Path(sys.executable).name,
-        "-c",
-        PREPARE,
-        tmp_path / "experiment.yaml",
-        tmp_path / "model",
-        cwd=tmp_path / "elsewhere",
-    )
-    assert found.code == 0, found.errors
-    files = [os.path.realpath(name) for name in json.loads(found.output.splitlines()[-1])]
-    assert {os.path.realpath(path) for path in before} >= set(files)
-    assert before == {path: path.stat().st_mtime_ns for path in cache.rglob("*.arrow")}
 
 
 def test_what_is_wrong_is_told_without_a_traceback(

@@ -10,7 +10,6 @@ import pytest
 import text_models
 import transformers
 from hypothesis import strategies as st
-from task_runs import starts, write_rows
 
 from model_hub.errors import UserError
 from model_hub.huggingface.tasks import instruction_tuning as sft
@@ -221,22 +220,3 @@ def test_tokenizer_in_pure_python() -> None:
             Slow(),  # type: ignore[arg-type]
             sft.InstructionTuningDataKwargs(),
         )
-
-
-BUILD = """
-from model_hub.huggingface.tasks import instruction_tuning as sft
-kwargs = sft.InstructionTuningDataKwargs(max_seq_length=100)
-prepared = sft.build_datasets(raw_datasets, tokenizer, kwargs)[:2]
-"""
-
-
-def test_second_start_elsewhere_reads_the_cache(tmp_path: pathlib.Path) -> None:
-    rows = [{"messages": TALK}, {"messages": TALK[1:3]}]
-    files = [write_rows(tmp_path / name, rows) for name in ("train.jsonl", "validation.jsonl")]
-    chat_tokenizer().save_pretrained(tmp_path / "tokenizer")
-    folders = [tmp_path / "here", tmp_path / "there"]
-    first, second = starts(
-        BUILD, [*files, str(tmp_path / "tokenizer")], folders, tmp_path / "cache"
-    )
-    assert int(first[0]) > 0 and int(second[0]) == 0
-    assert first[1:] == second[1:] and len(first) == 3

@@ -1,8 +1,6 @@
 """Blocks hold every token once, in order, however the rows were tokenized."""
 
 import pathlib
-import subprocess
-import sys
 from typing import Any
 
 import datasets
@@ -137,46 +135,6 @@ def test_length_is_the_models_and_at_most_1024(tokenizer: Tokenizer, tmp_path: A
             transformers.GPT2Config(n_positions=positions),
         )
         assert len(built.train[0]["input_ids"]) == expected
-
-
-SECOND_START = """
-import sys
-import datasets, transformers
-from model_hub.huggingface.tasks import _text_tokens, language_modeling as lm
-def never(*_, **__):
-    raise AssertionError("tokenized again")
-_text_tokens._encoded = never
-loaded = datasets.load_dataset("json", data_files=sys.argv[1])["train"]
-built = lm.build_datasets(
-    {"train": loaded, "validation": loaded.select(range(40))},
-    transformers.AutoTokenizer.from_pretrained(sys.argv[2]),
-    lm.LanguageModelingDataKwargs(max_seq_length=16),
-)
-print(built.train._fingerprint, built.validation._fingerprint, len(built.train))
-"""
-
-
-def test_second_start_elsewhere_reads_the_cache(
-    tokenizer: Tokenizer, tmp_path: pathlib.Path
-) -> None:
-    import os
-
-    tokenizer.save_pretrained(tmp_path / "tokenizer")
-    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "tokenizer")
-    kwargs = lm.LanguageModelingDataKwargs(max_seq_length=16)
-    built = lm.build_datasets(raw(tmp_path), again, kwargs)
-    (tmp_path / "elsewhere").mkdir()
-    words = [sys.executable, "-c", SECOND_START, str(tmp_path / "rows.json"), "../tokenizer"]
-    finished = subprocess.run(
-        words,
-        cwd=tmp_path / "elsewhere",
-        env={**os.environ, "HF_DATASETS_CACHE": str(datasets.config.HF_DATASETS_CACHE)},
-        capture_output=True,
-        text=True,
-    )
-    assert finished.returncode == 0, finished.stderr
-    fingerprints = [built.train._fingerprint, built.validation._fingerprint]
-    assert finished.stdout.split() == [*fingerprints, str(len(built.train))]
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,10 @@
 """Rows with endings become tokens; batches in which some endings are missing; bad rows."""
 
-import pathlib
 import pickle
 from typing import Any
 
 import datasets
 import pytest
-import task_runs
 import tiny
 import torch
 import transformers
@@ -170,27 +168,6 @@ class TestBuildDatasets:
             with pytest.raises(UserError, match=message):
                 settings = mc.MultipleChoiceDataKwargs(**keys)
                 mc.build_datasets(splits, tokenizer, settings, tiny.bert_config())
-
-    def test_second_start_reads_the_cache(self, tmp_path: pathlib.Path, bert: Tokenizer) -> None:
-        bert.save_pretrained(tmp_path / "tokenizer")
-        lines = [
-            dict(zip(ROWS, values, strict=True)) for values in zip(*ROWS.values(), strict=True)
-        ]
-        train, validation = (
-            task_runs.write_rows(tmp_path / f"{name}.json", lines * count)
-            for name, count in (("train", 20), ("validation", 5))
-        )
-        build = (
-            "from model_hub.huggingface.tasks import multiple_choice as mc\n"
-            "settings = mc.MultipleChoiceDataKwargs(max_seq_length=32)\n"
-            "prepared = mc.build_datasets(raw_datasets, tokenizer, settings)\n"
-        )
-        folders = [tmp_path / name for name in ("one", "two")]
-        first, second = task_runs.starts(
-            build, [train, validation, "../tokenizer"], folders, tmp_path / "cache"
-        )
-        assert (first[0], second[0]) == ("2", "0")
-        assert first[1:] == second[1:] and len(set(first[1:])) == 2
 
 
 def test_a_batch_is_what_the_model_takes(bert: Tokenizer) -> None:

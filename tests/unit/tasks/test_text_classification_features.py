@@ -2,10 +2,7 @@
 
 import logging
 import math
-import os
 import pathlib
-import subprocess
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -250,43 +247,3 @@ def test_special_tokens_need_room(columns: tuple[str, ...] | None, special: int)
         else:
             rows = tc.build_datasets(splits, tiny.word_tokenizer(), kwargs, task).train
             assert {len(ids) for ids in rows["input_ids"]} == {length}
-
-
-# What a run does before it trains, in a process that counts the calls of its tokenizer.
-RUN = """
-import os, sys
-import transformers
-from model_hub import huggingface as hf
-from model_hub.huggingface.tasks import text_classification as tc
-original = transformers.PreTrainedTokenizerBase.__call__
-def counted(*args, **kwargs):
-    print("call")
-    return original(*args, **kwargs)
-tokenizer = transformers.AutoTokenizer.from_pretrained("../tokenizer")
-type(tokenizer).__call__ = counted
-config = {"train_file": "../rows.csv", "validation_split_percentage": 30}
-splits = hf.default_load_dataset(config)
-task = tc.find_task(splits, "mrpc")
-kwargs = tc.TextClassificationDataKwargs(max_seq_length=8)
-print(len(tc.build_datasets(splits, tokenizer, kwargs, task).train))
-"""
-
-
-def test_second_start_reads_the_cache(tmp_path: pathlib.Path) -> None:
-    tiny.word_tokenizer().save_pretrained(tmp_path / "tokenizer")
-    datasets.Dataset.from_dict(PAIRS).to_csv(tmp_path / "rows.csv")
-    cache = {"HF_DATASETS_CACHE": str(tmp_path / "cache"), "CUDA_VISIBLE_DEVICES": ""}
-    said = []
-    for folder in ("one", "two"):
-        (tmp_path / folder).mkdir()
-        finished = subprocess.run(
-            [sys.executable, "-c", RUN],
-            cwd=tmp_path / folder,
-            env={**os.environ, **cache},
-            stdout=subprocess.PIPE,
-            check=True,
-            text=True,
-        )
-        said.append(finished.stdout.split())
-    # The training rows and the validation rows, each in one batch; then neither.
-    assert said == [["call", "call", "2"], ["2"]]

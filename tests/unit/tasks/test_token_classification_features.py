@@ -7,7 +7,6 @@ from typing import Any
 
 import datasets
 import pytest
-import task_runs
 import tiny
 import torch
 import transformers
@@ -210,27 +209,6 @@ class TestBuildDatasets:
         slow = transformers.CanineTokenizer(model_max_length=128)
         with pytest.raises(UserError, match=r"CanineTokenizer.*hyperparameters\.tokenizer_name"):
             self.build(slow)
-
-
-def test_second_start_reads_the_cache(tmp_path: pathlib.Path, bert: Tokenizer) -> None:
-    bert.save_pretrained(tmp_path / "tokenizer")
-    lines = [{"tokens": w, "ner_tags": t} for w, t in zip(WORDS, TAGS, strict=True)]
-    train, validation = (
-        task_runs.write_rows(tmp_path / f"{name}.json", lines * count)
-        for name, count in (("train", 20), ("validation", 5))
-    )
-    build = (
-        "from model_hub.huggingface.tasks import token_classification as tc\n"
-        "settings = tc.TokenClassificationDataKwargs(max_seq_length=32)\n"
-        "tagging = tc.read_tagging(raw_datasets, settings)\n"
-        "prepared = tc.build_datasets(raw_datasets, tokenizer, settings, tagging)\n"
-    )
-    folders = [tmp_path / name for name in ("one", "two")]
-    first, second = task_runs.starts(
-        build, [train, validation, "../tokenizer"], folders, tmp_path / "cache"
-    )
-    assert (first[0], second[0]) == ("2", "0")
-    assert first[1:] == second[1:] and len(set(first[1:])) == 2
 
 
 def test_labels_are_the_same_in_any_batching(bert: Tokenizer) -> None:
