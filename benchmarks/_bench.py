@@ -149,6 +149,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def hardware(threads: int | None = None) -> str:
     """One line: processor, accelerator if there is one, versions, threads, date."""
+    # The process that the others are forked off imports this module, and may do without torch.
     import torch
 
     parts = [f"{_processor()}, {len(os.sched_getaffinity(0))} cores"]
@@ -186,7 +187,7 @@ def write(
 ) -> None:
     """Puts text, with the hardware below, between ``NAME``'s two markers in README.md.
 
-    On a machine with a GPU these are ``NAME_gpu``'s, where README.md has such.
+    On a machine with a GPU these are ``NAME_gpu``'s; without such, nothing is written.
 
     Args:
         name: of the markers.
@@ -194,11 +195,14 @@ def write(
         readme: the file.
         threads: of each measured process, where they are not this one's.
     """
-    import torch
+    import torch  # As in `hardware`.
 
     page = readme.read_text(encoding="utf-8")
-    if torch.cuda.is_available() and f"<!-- {name}_gpu:begin -->" in page:
+    if torch.cuda.is_available():
         name += "_gpu"
+        if f"<!-- {name}:begin -->" not in page:
+            print(f"{readme.name} has no table {name}; nothing was written")
+            return
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     if page.count(begin) != 1 or page.count(end) != 1:
         fail(f"{readme.name} has to have the lines {begin} and {end}, once each")

@@ -4,7 +4,7 @@ All three start from the same weights without dropout, see the same batches in t
 have to end with the same weights. What is timed is the time from one call of the model to the next:
 forward, backward, clipping, AdamW, the schedule, fetching the next batch, and whatever a loop does
 beside. Ours is what ``model-hub train`` runs: Determined's loop. It reports every 10 batches, as by
-default, or every 5 on a CPU; ``Trainer``, by default every 500, logs as often. Both is timed.
+default, or every 5 on a CPU; ``Trainer``, by default every 500, logs as often. Both are timed.
 
     python benchmarks/step.py
 """

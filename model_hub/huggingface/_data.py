@@ -19,15 +19,7 @@ from determined.pytorch import samplers
 
 import model_hub
 from model_hub.errors import UserError
-from model_hub.huggingface import (
-    _arrow,
-    _files,
-    _fingerprint,
-    _named_data,
-    _samples,
-    _sampling,
-    _transfer,
-)
+from model_hub.huggingface import _arrow, _files, _fingerprint, _named_data, _samples, _sampling
 from model_hub.huggingface._config import DatasetKwargs, parse_dict_to_dataclasses
 from model_hub.huggingface._options import OptionKwargs
 
@@ -281,14 +273,6 @@ def trial_seed(context: pytorch.PyTorchTrialContext) -> int:
     return int(seed or 0)
 
 
-def _pins_memory(context: pytorch.PyTorchTrialContext, options: OptionKwargs) -> bool:
-    """Whether batches go into pinned memory, which the context then copies from without waiting."""
-    if not (options.dataloader_pin_memory and torch.cuda.is_available()):
-        return False
-    _transfer.copy_without_waiting(context)
-    return True
-
-
 def training_data_loader(
     context: pytorch.PyTorchTrialContext,
     dataset: datasets.Dataset,
@@ -333,7 +317,7 @@ def training_data_loader(
         collate_fn=collate_fn,
         num_workers=options.dataloader_num_workers if num_workers is None else num_workers,
         drop_last=drop_last,
-        pin_memory=_pins_memory(context, options),
+        pin_memory=options.dataloader_pin_memory and torch.cuda.is_available(),
     )
 
 
@@ -357,5 +341,5 @@ def validation_data_loader(
         batch_size=context.get_per_slot_batch_size(),
         collate_fn=collate_fn,
         num_workers=num_workers,
-        pin_memory=_pins_memory(context, options),
+        pin_memory=options.dataloader_pin_memory and torch.cuda.is_available(),
     )

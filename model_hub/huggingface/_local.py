@@ -230,16 +230,17 @@ def distributed_processes() -> Iterator[core.DistributedContext]:
     if size == 1:
         yield core.DummyDistributedContext()
         return
+    cuda = torch.cuda.is_available()
+    here, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+    if cuda and here > gpus:
+        raise UserError(
+            f"torchrun has started {here} processes on this machine, each of which needs a GPU; "
+            f"torch sees {gpus}. Write --nproc_per_node={gpus}; or CUDA_VISIBLE_DEVICES= before "
+            "the command, to train on CPUs."
+        )
     # Determined asks this variable which way of distributing is in use.
     os.environ["USE_TORCH_DISTRIBUTED"] = "True"
-    cuda = torch.cuda.is_available()
     if cuda:
-        here, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
-        if here > gpus:
-            raise UserError(
-                f"torchrun has started {here} processes here, but there are GPUs for {gpus}. Write "
-                f"--nproc_per_node={gpus}; or set CUDA_VISIBLE_DEVICES= to train on CPUs."
-            )
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     torch.distributed.init_process_group(backend="nccl" if cuda else "gloo")
     try:

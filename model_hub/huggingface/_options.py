@@ -46,8 +46,9 @@ class OptionKwargs:
             models that are known to have them, such as XLNet. Costs: a little time a step.
         dataloader_num_workers: processes that load training data ahead. Costs: their memory, and
             cores of the CPU.
-        dataloader_pin_memory: keep batches in memory from which a GPU copies faster; without a GPU
-            it has no effect. Costs: memory that cannot be swapped out.
+        dataloader_pin_memory: keep batches in memory from which a GPU copies faster and in the
+            background; without a GPU it has no effect. Costs: memory that cannot be swapped out; a
+            collator that writes into the same pinned tensor again has to wait for the copy.
         max_train_samples: train on the first so many rows of the data only, cut off before
             anything is prepared; more than there are means all. Costs: the rest is not learned
             from.

@@ -20,6 +20,7 @@ from model_hub.huggingface import (
     _rank_allocation,
     _samples,
     _schedule,
+    _transfer,
 )
 from model_hub.huggingface._options import OptionKwargs
 from model_hub.utils import AttrDict
@@ -147,6 +148,8 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         vars(self.context.experimental).setdefault("wrap_reducer", self.context.wrap_reducer)
         (self._options,) = _config.parse_dict_to_dataclasses((OptionKwargs,), self.hparams)
         _config.accumulate_gradients(self.context, self._options, self.exp_config)
+        if self._options.dataloader_pin_memory:
+            _transfer.copy_without_waiting(self.context)
         _exact.make_exact(self, functools.partial(BaseTransformerTrial.build_callbacks, self))
         if self.context.distributed.rank > 0:
             # Every slot finds the same; it is said once.

@@ -194,6 +194,8 @@ def run_trainer(
         disable_tqdm=True,
         **kwargs,
     )
+    # With several GPUs it would take a batch for each of them.
+    arguments._n_gpu = min(1, arguments.n_gpu)
     trainer = NotingTrainer(
         model=hf.auto_model_class(mode).from_pretrained(folder),
         args=arguments,

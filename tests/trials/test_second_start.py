@@ -3,37 +3,28 @@
 import json
 import pathlib
 import subprocess
-from typing import Any
 
 import datasets
+import preparing
 import pytest
 from workspaces import command_line, environment
 
 from model_hub import cli
 from model_hub._new.tasks import TASKS
 
-# One process for all tasks, each in the folder of its project; how often rows were prepared.
+# One process for all tasks, each in the folder of its project.
 FIRST_STARTS = """
 import json, os, sys
-import datasets
+sys.path.insert(0, sys.argv[1])
+import preparing
 from model_hub import cli
 
-calls = 0
-map_single = datasets.Dataset._map_single
-
-def counted(*args, **kwargs):
-    global calls
-    calls += 1
-    return map_single(*args, **kwargs)
-
-datasets.Dataset._map_single = staticmethod(counted)
-prepared = {}
-for name, words in json.loads(sys.argv[1]).items():
-    calls = 0
+found = {}
+for name, words in json.loads(sys.argv[2]).items():
     os.chdir(os.path.dirname(words[1]))
-    assert cli.main(words) == 0, name
-    prepared[name] = calls
-print(json.dumps(prepared))
+    with preparing.counted() as found[name]:
+        assert cli.main(words) == 0, name
+print(json.dumps(found))
 """
 
 
@@ -42,33 +33,34 @@ def test_prepares_nothing_again(tmp_path: pathlib.Path, monkeypatch: pytest.Monk
     for name, task in TASKS.items():
         assert cli.main(["new", name, str(tmp_path / name)]) == 0
         yaml = str(tmp_path / name / f"{task.short_name}.yaml")
-        words[name] = ["train", yaml, "--config", "hyperparameters.max_steps=1"]
-    first = {
-        name: [*each, "--output-dir", str(tmp_path / f"{name}-first")]
-        for name, each in words.items()
-    }
+        words[name] = ["train", yaml, "--config", "hyperparameters.max_steps=1", "--output-dir"]
+    given = {name: [*each, str(tmp_path / f"{name}-1")] for name, each in words.items()}
+    folder = str(pathlib.Path(preparing.__file__).parent)
     done = subprocess.run(
-        command_line(["python", "-c", FIRST_STARTS, json.dumps(first)]),
+        command_line(["python", "-c", FIRST_STARTS, folder, json.dumps(given)]),
         cwd=tmp_path,
         env=environment(tmp_path / "home"),
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    prepared = json.loads(done.stdout.splitlines()[-1])
-    assert prepared.keys() == TASKS.keys() and all(prepared.values())
+    first = json.loads(done.stdout.splitlines()[-1])
 
-    again = []
-    map_single = datasets.Dataset._map_single
-
-    def noted(*args: Any, **kwargs: Any) -> Any:
-        again.append((name, kwargs.get("desc")))
-        return map_single(*args, **kwargs)
-
-    monkeypatch.setattr(datasets.Dataset, "_map_single", staticmethod(noted))
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "home/hf/datasets")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    for name, each in words.items():
-        assert cli.main([*each, "--output-dir", str(tmp_path / f"{name}-second")]) == 0
-    assert again == []
+    second = {}
+    # In another order: what a process has prepared before does not matter either.
+    for name in reversed(words):
+        with preparing.counted() as second[name]:
+            assert cli.main([*words[name], str(tmp_path / f"{name}-2")]) == 0
+    for name in words:
+        # Training and validation.
+        assert first[name]["splits"] == 2 and first[name]["texts"] > 200, (name, first)
+        # How many special tokens a tokenizer adds, and the like, is tried out on a text or two.
+        assert second[name]["splits"] == 0 and second[name]["texts"] <= 2, (name, second)
+    # What is counted here is what was counted there.
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "empty")
+    with preparing.counted() as third:
+        assert cli.main([*words[name], str(tmp_path / f"{name}-3")]) == 0
+    assert third == first[name]

@@ -17,6 +17,7 @@ from typing import Any
 import datasets
 import numpy as np
 import pytest
+import torch
 import transformers
 
 FOLDER = pathlib.Path(__file__).parents[2] / "benchmarks"
@@ -240,7 +241,10 @@ def test_mapped_files_are_no_memory(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("script", ["_bench"], indirect=True)
-def test_table_in_the_readme(script: Any, tmp_path: pathlib.Path) -> None:
+def test_table_in_the_readme(
+    script: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     readme = tmp_path / "README.md"
     readme.write_text("# A\n<!-- x:begin -->\nold\n<!-- x:end -->\nB\n", encoding="utf-8")
     script.write("x", "| new |", readme)
@@ -249,6 +253,23 @@ def test_table_in_the_readme(script: Any, tmp_path: pathlib.Path) -> None:
     assert text.endswith("\n<!-- x:end -->\nB\n") and "torch" in text
     with pytest.raises(SystemExit, match="y:begin"):
         script.write("y", "", readme)
+
+
+@pytest.mark.parametrize("script", ["_bench"], indirect=True)
+def test_a_gpu_has_tables_of_its_own(
+    script: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    readme = tmp_path / "README.md"
+    names = ("x", "x_gpu", "y")
+    before = "".join(f"<!-- {name}:begin -->\nold\n<!-- {name}:end -->\n" for name in names)
+    readme.write_text(before, encoding="utf-8")
+    script.write("y", "| new |", readme)
+    assert readme.read_text("utf-8") == before
+    script.write("x", "| new |", readme)
+    text = readme.read_text("utf-8")
+    assert text.count("old") == 2 and "<!-- x_gpu:begin -->\n| new |\n" in text and "a GPU" in text
 
 
 @pytest.mark.parametrize("script", ["_bench"], indirect=True)
