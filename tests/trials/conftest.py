@@ -49,11 +49,16 @@ def command(tmp_path: pathlib.Path) -> RunCommand:
     for folder in (home, work):
         folder.mkdir(exist_ok=True)
 
-    def run(*words: str | pathlib.Path, cwd: pathlib.Path = work, timeout: float = 120) -> Finished:
+    def run(
+        *words: str | pathlib.Path,
+        cwd: pathlib.Path = work,
+        timeout: float = 120,
+        **variables: str,
+    ) -> Finished:
         done = subprocess.run(
             command_line(words),
             cwd=cwd,
-            env=environment(home),
+            env=environment(home) | variables,
             capture_output=True,
             text=True,
             timeout=timeout,

@@ -108,8 +108,8 @@ def test_gets_better_on_questions_that_it_has_not_seen(
     config["data"] |= {"max_seq_length": 128, "doc_stride": 48, "max_answer_length": 4}
     config["min_validation_period"] = {"batches": 150}
     first, last = train(config, tmp_path, command)
-    # With other seeds it gains 1.2 to 3.1.
-    assert last["f1"] > first["f1"] + 1 and last["exact_match"] > first["exact_match"]
+    # With this seed it gains 3, with others 1.2 to 3.1.
+    assert last["f1"] > first["f1"] + 2 and last["exact_match"] > first["exact_match"]
 
 
 def test_wrong_model_is_told(

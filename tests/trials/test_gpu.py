@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import subprocess
 import traceback
 import warnings
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 import torch
 from determined import pytorch
 from option_runs import new_project
-from workspaces import command_line, environment
+from workspaces import RunCommand
 
 from model_hub.huggingface import _transfer
 
@@ -63,20 +62,7 @@ def test_a_step_waits_for_nothing(
     assert not waits, waits[0]
 
 
-def run(
-    words: list[Any], home: pathlib.Path, **variables: str
-) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        command_line(words),
-        cwd=home,
-        env=environment(home) | variables,
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-
-
-def test_without_a_gpu_it_answers_and_goes_on(tmp_path: pathlib.Path) -> None:
+def test_without_a_gpu_it_answers_and_goes_on(tmp_path: pathlib.Path, command: RunCommand) -> None:
     """A run that was begun on a GPU is at home on a machine without one."""
     project = new_project("text-classification", tmp_path / "project")
     begun, _ = project.stopped("run", learning_rate=1e-2)
@@ -86,25 +72,25 @@ def test_without_a_gpu_it_answers_and_goes_on(tmp_path: pathlib.Path) -> None:
     for where, variables in (("gpu", {}), ("cpu", {"CUDA_VISIBLE_DEVICES": ""})):
         file = tmp_path / f"{where}.jsonl"
         words = ["--input", project.folder / "validation.jsonl", "--output", file]
-        done = run(["model-hub", "predict", folder, *words], tmp_path, **variables)
-        assert done.returncode == 0, done.stderr
+        done = command("model-hub", "predict", folder, *words, **variables)
+        assert done.code == 0, done.errors
         answers[where] = [json.loads(line) for line in file.read_text().splitlines()]
     scores = {where: [row["score"] for row in rows] for where, rows in answers.items()}
     assert scores["gpu"] == pytest.approx(scores["cpu"], abs=1e-4)
     assert len(set(scores["cpu"])) > 1
-    done = run(["model-hub", "train", "--resume", folder], tmp_path, CUDA_VISIBLE_DEVICES="")
-    assert done.returncode == 0, done.stderr
-    assert "on 1 CPU" in done.stdout
+    done = command("model-hub", "train", "--resume", folder, CUDA_VISIBLE_DEVICES="")
+    assert done.code == 0, done.errors
+    assert "on 1 CPU" in done.output
     assert [each["steps_completed"] for each in project.validations("run")] == [4, 8, 9]
 
 
-def test_more_processes_than_gpus(tmp_path: pathlib.Path) -> None:
+def test_more_processes_than_gpus(tmp_path: pathlib.Path, command: RunCommand) -> None:
     project = new_project("text-classification", tmp_path / "project")
     gpus = torch.cuda.device_count()
     launcher = ["torchrun", "--standalone", "--nproc_per_node", str(gpus + 1), "-m", "model_hub"]
-    done = run([*launcher, "train", project.folder / "glue.yaml"], tmp_path)
-    assert done.returncode != 0
-    assert f"torch sees {gpus}. Write --nproc_per_node={gpus};" in done.stderr
+    done = command(*launcher, "train", project.folder / "glue.yaml")
+    assert done.code != 0
+    assert f"torch sees {gpus}. Write --nproc_per_node={gpus};" in done.errors
 
 
 def test_the_scale_of_losses_is_not_lost_at_a_stop(tmp_path: pathlib.Path) -> None:
