@@ -35,7 +35,7 @@ class BuildWithTrials(build_py):
         """As usual, and then copies them."""
         super().run()
         if not self.editable_mode:
-            folder = Path(self.build_lib) / "model_hub" / "_new" / "trials"
+            folder = Path(self.build_lib) / "model_hub" / "new" / "trials"
             self.mkpath(str(folder))
             for source in self.trials():
                 self.copy_file(source, str(folder / Path(source).name))

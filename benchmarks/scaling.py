@@ -36,7 +36,7 @@ import torch
 import transformers
 from determined import core
 
-from model_hub.huggingface import _local
+from model_hub.huggingface.runner import processes
 
 SLOTS = 2
 # Rows of a slot's batch, tokens, steps that are timed.
@@ -129,7 +129,7 @@ def slot(model: pathlib.Path, output: pathlib.Path, steps: int, repeats: int) ->
     quieten()
     case = step.Case("MiniLM", step.minilm, step.CLASSES, BATCH, LENGTH, steps)
     measured: dict[str, list[float]] = {phase: [] for phase in PHASES}
-    with _local.distributed_processes() as context:
+    with processes.distributed_processes() as context:
         rank = context.rank
         context.close()
         if rank == 0:
@@ -140,7 +140,7 @@ def slot(model: pathlib.Path, output: pathlib.Path, steps: int, repeats: int) ->
                 torch.distributed.barrier()
                 took = 0.0
                 if phase == "2 slots":
-                    took, trained = seconds_of_a_step(case, model, _local.context_of_group())
+                    took, trained = seconds_of_a_step(case, model, processes.context_of_group())
                     if rank == 0:
                         step.check_same(phase, begin, end, step.weights_of(trained))
                 elif phase == "2 times 1 slot" or rank == 0:

@@ -27,9 +27,10 @@ import transformers
 from determined import core, pytorch
 
 import model_hub.huggingface as hf
-from model_hub.huggingface import _experiment, _local
-from model_hub.huggingface._console import Console
-from model_hub.huggingface._run_folder import RunFolder
+from model_hub.experiment.config import fill_defaults
+from model_hub.huggingface.runner import local
+from model_hub.huggingface.runner.console import Console
+from model_hub.huggingface.runner.run_folder import RunFolder
 
 LEARNING_RATE = 5e-5
 WARM_UP_STEPS = 1
@@ -172,7 +173,7 @@ def order_of(setting: Setting) -> list[int]:
     """The order in which our loader goes through the rows in its first epoch."""
     from determined.pytorch import samplers
 
-    from model_hub.huggingface._exact_loader import _SeededEpochs
+    from model_hub.huggingface.training.seeded_loader import _SeededEpochs
 
     sampler = samplers.ReproducibleShuffleSampler(
         torch.utils.data.SequentialSampler(setting.data), 0
@@ -268,7 +269,7 @@ def train_trial(
         def evaluate_batch(self, batch: pytorch.TorchData, batch_idx: int) -> dict[str, Any]:
             return {"loss": self.model(**batch).loss}
 
-    config = _experiment.with_defaults(
+    config = fill_defaults(
         {
             "name": "step",
             "hyperparameters": {
@@ -288,8 +289,8 @@ def train_trial(
     folder = RunFolder(run)
     if distributed.rank == 0:
         folder.create(config, trial="step:Trial", context_dir=run.parent)
-    _local.train_experiment(
-        _local.Experiment(Trial, config, 0), folder, distributed, Console(enabled=False)
+    local.train_experiment(
+        local.Experiment(Trial, config, 0), folder, distributed, Console(enabled=False)
     )
     return trained[0]
 

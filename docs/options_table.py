@@ -23,7 +23,9 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from model_hub import cli
-from model_hub.huggingface import _fields, tasks
+from model_hub.huggingface import tasks
+from model_hub.huggingface.config import fields
+from model_hub.huggingface.config.options import OptionKwargs
 
 # Keys of Determined's own model-hub, whose last release was 0.36.0.
 OLD_LIBRARY = """
@@ -46,15 +48,15 @@ optim_target_modules warmup_ratio lr_scheduler_kwargs dataset_revision
 }
 
 HYPERPARAMETERS = {
-    "Training": (_fields.TrialKwargs,),
+    "Training": (fields.TrialKwargs,),
     "Model, configuration and tokenizer": (
-        _fields.ModelKwargs,
-        _fields.ConfigKwargs,
-        _fields.TokenizerKwargs,
+        fields.ModelKwargs,
+        fields.ConfigKwargs,
+        fields.TokenizerKwargs,
     ),
-    "Optimizer": (_fields.OptimizerKwargs,),
-    "Learning-rate schedule": (_fields.LRSchedulerKwargs,),
-    "Precision, memory, adapters and stopping": (_fields.OptionKwargs,),
+    "Optimizer": (fields.OptimizerKwargs,),
+    "Learning-rate schedule": (fields.LRSchedulerKwargs,),
+    "Precision, memory, adapters and stopping": (OptionKwargs,),
 }
 
 _WORDS = {
@@ -79,7 +81,7 @@ class Row(typing.NamedTuple):
 
 def data_types() -> dict[str, tuple[type, ...]]:
     """Title of a table -> dataclasses of section ``data``; a table for each task that has one."""
-    found: dict[str, tuple[type, ...]] = {"Where the data is": (_fields.DatasetKwargs,)}
+    found: dict[str, tuple[type, ...]] = {"Where the data is": (fields.DatasetKwargs,)}
     for module in pkgutil.iter_modules(tasks.__path__):
         if module.name.startswith("_"):
             continue

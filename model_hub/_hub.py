@@ -3,17 +3,19 @@
 import os
 import pathlib
 import re
+from collections.abc import Mapping
+from typing import Any
 
 _NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 
 
-def is_name(text: str) -> bool:
+def is_repo_id(text: str) -> bool:
     """Whether the Hub may have something by this name; else it can be a path only."""
     return _NAME.fullmatch(text) is not None and not text.startswith(".")
 
 
-def why_not_loaded(name: str, error: BaseException) -> str:
+def explain_load_error(name: str, error: BaseException) -> str:
     """What keeps a model or data set from being loaded, without a full stop at the end.
 
     Args:
@@ -24,7 +26,7 @@ def why_not_loaded(name: str, error: BaseException) -> str:
     if pathlib.Path(name).expanduser().exists():
         return reason
     folder = f"there is no folder {name!r} (looked in {pathlib.Path.cwd()})"
-    if not is_name(name):
+    if not is_repo_id(name):
         return folder
     uncached = f"{folder}, nor is this name in the Hugging Face Hub's cache; the Hub"
     for variable in _OFFLINE:
@@ -33,3 +35,23 @@ def why_not_loaded(name: str, error: BaseException) -> str:
     if "connect to" in reason or "reach the Hugging Face Hub" in reason:
         return f"{uncached} cannot be reached"
     return reason
+
+
+_KEYS = ("token", "use_auth_token")
+
+
+def is_secret(key: str, value: Any) -> bool:
+    """Whether the value of a YAML key is an access token; true and false stand for a stored one."""
+    return key in _KEYS and value is not None and not isinstance(value, bool)
+
+
+def redacted(key: str, value: Any) -> str:
+    """The value's ``repr`` as logs and messages may show it."""
+    return "'***'" if is_secret(key, value) else repr(value)
+
+
+def redact_secrets(hparams: Any) -> Any:
+    """Hyperparameters without the keys that hold a token; what is no mapping stays as it is."""
+    if not isinstance(hparams, Mapping):
+        return hparams
+    return {key: value for key, value in hparams.items() if not is_secret(key, value)}

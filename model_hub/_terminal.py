@@ -1,15 +1,99 @@
 """Colours, where there is a terminal that shows them."""
 
+import argparse
+import contextlib
+import errno
+import json
 import os
+import pathlib
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator
 from typing import Literal, TextIO
+
+from model_hub.errors import UserError
 
 _CODES = {"red": "31", "yellow": "33", "green": "32"}
 
 
-def painted(text: str, colour: Literal["red", "yellow", "green"], stream: TextIO) -> str:
+def colored(text: str, colour: Literal["red", "yellow", "green"], stream: TextIO) -> str:
     """The text in a colour if the stream is a terminal, else as it is.
 
     The environment variable ``NO_COLOR`` turns colours off, see https://no-color.org.
     """
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty()
     return text if plain else f"\x1b[{_CODES[colour]}m{text}\x1b[0m"
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_DENIED = (errno.EACCES, errno.EPERM)
+# What torch's and safetensors' writers say when the system does not let them write.
+_FAILED_WRITER = re.compile(r"inline_container|PytorchStreamWriter|iostream error|os error (28|30)")
+
+
+def print_error(error: UserError) -> None:
+    """Prints the error; of several processes, the first one does.
+
+    The others hand theirs to ``torchrun``, which ends its own report, of some forty lines, with the
+    first failure that it has seen.
+    """
+    message = f"model-hub: error: {error}"
+    rank = int(os.environ.get("RANK", "0"))
+    file = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if file:
+        details = {"py_callstack": str(error), "timestamp": str(int(time.time()))}
+        reason = {"message": {"message": str(error), "extraInfo": details}}
+        with contextlib.suppress(OSError):
+            pathlib.Path(file).write_text(json.dumps(reason), encoding="utf-8")
+            if rank:
+                return
+    if not rank:
+        message = message.replace("error:", colored("error:", "red", sys.stderr), 1)
+    print(f"[rank {rank}] {message}" if rank else message, file=sys.stderr)
+
+
+def why_write_failed(error: BaseException, folder: pathlib.Path) -> str:
+    """Why nothing can be written below a folder, if that is what has failed; else nothing.
+
+    Args:
+        error: what was raised. Those that it was raised from, or in the handling of which, are
+            looked at as well.
+        folder: where the files stand that we write.
+    """
+    for cause in _exception_chain(error):
+        if isinstance(cause, OSError):
+            inside = cause.filename and pathlib.Path(str(cause.filename)).is_relative_to(folder)
+            if cause.errno in _FULL or (cause.errno in _DENIED and inside):
+                return str(cause.strerror)
+        elif _FAILED_WRITER.search(str(cause)):
+            left = _free_space(folder)
+            return f"a file could not be written whole; {left // 2**20} MiB are free"
+    return ""
+
+
+def _free_space(folder: pathlib.Path) -> int:
+    """Bytes that are free where the folder stands, or is to stand."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return shutil.disk_usage(there).free
+
+
+def _exception_chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Wraps all texts but examples, which stay on their lines so that they can be copied."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith("example"):
+            return "\n".join(indent + line for line in text.splitlines())
+        return super()._fill_text(text, width, indent)
+
+
+def format_examples(*commands: str) -> str:
+    """An epilog that shows commands, one a line."""
+    return "\n  ".join([f"example{'s' if len(commands) > 1 else ''}:", *commands])

@@ -4,7 +4,6 @@ import os
 import pathlib
 import reprlib
 import shutil
-import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Iterable, Mapping
@@ -15,10 +14,9 @@ import filelock
 import numpy as np
 import torch
 
-from model_hub._secrets import shown
-from model_hub._values import in_yaml as in_yaml
-from model_hub._values import is_whole as is_whole
+from model_hub._hub import redacted
 from model_hub.errors import UserError
+from model_hub.experiment.config import records_per_epoch, searcher_max_length
 
 __all__ = ["AttrDict", "compute_num_training_steps", "download_url", "expand_like", "numpify"]
 
@@ -64,7 +62,7 @@ class AttrDict(dict[str, Any]):
 
     @reprlib.recursive_repr("{...}")
     def __repr__(self) -> str:
-        return f"{{{', '.join(f'{key!r}: {shown(key, value)}' for key, value in self.items())}}}"
+        return f"{{{', '.join(f'{key!r}: {redacted(key, value)}' for key, value in self.items())}}}"
 
     def __or__(self, other: Any) -> "AttrDict":  # type: ignore[override]
         return type(self)({**self, **other}) if isinstance(other, Mapping) else NotImplemented
@@ -225,43 +223,3 @@ def compute_num_training_steps(experiment_config: Mapping[str, Any], global_batc
             "of training samples), or searcher.max_length in batches."
         )
     return count * int(records / global_batch_size)
-
-
-def records_per_epoch(experiment_config: Mapping[str, Any]) -> float | None:
-    """``records_per_epoch`` of the YAML; None where it is absent, null or 0.
-
-    Raises:
-        UserError: when it is no number, or negative.
-    """
-    records = experiment_config.get("records_per_epoch")
-    if records is None:
-        return None
-    if isinstance(records, bool) or not isinstance(records, (int, float)) or not records >= 0:
-        raise UserError(
-            f"records_per_epoch is {in_yaml(records)}, but should be a whole number above 0: the "
-            "number of training samples."
-        )
-    return records or None
-
-
-def searcher_max_length(experiment_config: Mapping[str, Any]) -> tuple[str, int]:
-    """Unit (``batches``, ``records`` or ``epochs``) and number of ``searcher.max_length``.
-
-    Raises:
-        UserError: when it is not there, or not a length.
-    """
-    length = (experiment_config.get("searcher") or {}).get("max_length")
-    if length is None:
-        raise UserError(
-            "searcher.max_length is not set, so the number of training steps is unknown; write "
-            "hyperparameters.num_train_epochs, or hyperparameters.num_training_steps."
-        )
-    # The oldest files give a bare number, which means batches.
-    values = dict(length) if isinstance(length, Mapping) else {"batches": length}
-    unit, count = next(iter(values.items())) if len(values) == 1 else ("", None)
-    if unit not in ("batches", "records", "epochs") or not is_whole(count, 1):
-        raise UserError(
-            f"searcher.max_length is {in_yaml(length)}, but should be one of "
-            "batches, records and epochs with a whole number above 0; for instance {epochs: 2}."
-        )
-    return unit, count

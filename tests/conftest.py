@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from collections.abc import Iterator
 
 # Tests run side by side, so that each gets one core. Threads that wait for work must sleep: torch's
 # spin by default, and take the time of those that have some. Both are read when torch is imported.
@@ -14,7 +15,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # huggingface_hub is imported, which the tests of any folder may do first.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import datasets
 import pytest
+import torch
 from workspaces import EXAMPLE
 
 
@@ -43,3 +46,23 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     settings.update(embedding_size=32)
     model_config.write_text(json.dumps(settings))
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def datasets_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests neither find nor leave anything in the cache of the person who runs them."""
+    folder = tmp_path_factory.mktemp("datasets_cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", folder)
+        datasets.disable_progress_bars()
+        yield
+        datasets.enable_progress_bars()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """For tensors as small as here, threads only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -17,9 +17,11 @@ from collections.abc import Sequence
 import determined as det
 from determined import common
 
-from model_hub import _failure
+from model_hub import _terminal
 from model_hub.errors import UserError
-from model_hub.huggingface import _experiment, _run
+from model_hub.experiment import entrypoint
+from model_hub.experiment.trial_class import import_trial
+from model_hub.huggingface.runner import cluster
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,12 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "machine, run: model-hub train CONFIG.yaml"
             )
         common.set_logger(info.trial._debug)
-        trial_class = _experiment.import_trial(
-            _experiment.trial_spec([options.trial]), pathlib.Path.cwd()
-        )
-        _run.run_on_cluster(trial_class, info)
+        trial_class = import_trial(entrypoint.trial_spec([options.trial]), pathlib.Path.cwd())
+        cluster.run_on_cluster(trial_class, info)
     except UserError as error:
-        _failure.tell(error)
+        _terminal.print_error(error)
         return 2
     return 0
 

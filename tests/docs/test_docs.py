@@ -20,7 +20,13 @@ from workspaces import ENTRYPOINT, EXAMPLE, Workspace, changed, make_workspace, 
 
 import model_hub.huggingface as hf
 from model_hub import cli
-from model_hub.huggingface import _config, _console, _experiment
+from model_hub.experiment import entrypoint, search_space, yaml_io
+from model_hub.experiment.config import fill_defaults
+from model_hub.huggingface.config import validate
+from model_hub.huggingface.config.fields import HYPERPARAMETER_TYPES
+from model_hub.huggingface.config.hparams import check_hparams, training_length
+from model_hub.huggingface.config.options import OptionKwargs
+from model_hub.huggingface.runner import log_setup
 
 CODE = DOCS / "code"
 
@@ -74,7 +80,7 @@ def test_trials_of_the_pages_train(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # The command sets up logging for its process, which here is that of all tests.
-    monkeypatch.setattr(_console, "set_up_logging", lambda **_: None)
+    monkeypatch.setattr(log_setup, "set_up_logging", lambda **_: None)
     config = changed(
         workspace.config,
         entrypoint=ENTRYPOINT.replace("qa_trial:QATrial", trial),
@@ -106,25 +112,23 @@ def data_types() -> tuple[type, ...]:
 @pytest.mark.parametrize("block", pages.blocks("yaml"), ids=named)
 def test_yaml_is_understood(block: Block) -> None:
     config = ruamel.yaml.YAML(typ="safe", pure=True).load(block.text)
-    complete = _experiment.with_defaults(config)
-    hparams, _ = _experiment.pick_hyperparameters(complete["hyperparameters"], seed=0)
-    _config.check_keys(
-        hparams, complete["data"], _config.HYPERPARAMETER_TYPES, data_types(), strict=True
-    )
+    complete = fill_defaults(config)
+    hparams, _ = search_space.pick_hyperparameters(complete["hyperparameters"], seed=0)
+    validate.check_keys(hparams, complete["data"], HYPERPARAMETER_TYPES, data_types(), strict=True)
     # Of a part of an experiment only what is there can be read.
     steps = {} if "num_training_steps" in hparams else {"num_training_steps": 1}
-    hf.parse_dict_to_dataclasses(_config.HYPERPARAMETER_TYPES, {**hparams, **steps})
+    hf.parse_dict_to_dataclasses(HYPERPARAMETER_TYPES, {**hparams, **steps})
     hf.parse_dict_to_dataclasses(data_types(), complete["data"])
     if "entrypoint" in config:
-        assert _experiment.trial_spec(config["entrypoint"])
-        _config.check_hparams(hparams, complete)
+        assert entrypoint.trial_spec(config["entrypoint"])
+        check_hparams(hparams, complete)
 
 
 def test_the_search_trains_as_long_as_the_searcher_says() -> None:
-    config = _experiment.read_config(EXAMPLE / "squad_search.yaml")
+    config = yaml_io.read_config(EXAMPLE / "squad_search.yaml")
     searcher = config["searcher"]
-    hparams, picked = _experiment.pick_hyperparameters(config["hyperparameters"], seed=0)
-    length = _config.training_length(hparams, config)
+    hparams, picked = search_space.pick_hyperparameters(config["hyperparameters"], seed=0)
+    length = training_length(hparams, config)
     assert length == (searcher["time_metric"], searcher["max_time"])
     assert set(picked) == {"learning_rate", "warmup_ratio", "weight_decay"}
     # The page shows what is printed for seed 0.
@@ -261,7 +265,7 @@ def test_every_key_is_described() -> None:
     for section in ("hyperparameters", "data"):
         assert options_table.markdown(section)
     classes = [cls for group in options_table.HYPERPARAMETERS.values() for cls in group]
-    assert set(classes) == set(_config.HYPERPARAMETER_TYPES)
+    assert set(classes) == set(HYPERPARAMETER_TYPES)
     for cls in (*classes, *data_types()):
         for row in options_table.rows((cls,)):
             assert row.description and row.type != "any", f"{cls.__name__}.{row.name}"
@@ -290,7 +294,7 @@ def test_tests_named_by_the_pages_exist() -> None:
 
 
 def test_releases_name_keys_that_exist() -> None:
-    known = known_keys(_config.HYPERPARAMETER_TYPES) | known_keys(data_types())
+    known = known_keys(HYPERPARAMETER_TYPES) | known_keys(data_types())
     written_down = set(options_table.OLD_LIBRARY).union(*options_table.SINCE.values())
     assert written_down <= known
 
@@ -306,9 +310,7 @@ MIGRATION = DOCS / "migration.md"
 def test_old_keys_are_known(section: str) -> None:
     table = pages.section(MIGRATION, f"### Keys of section `{section}`")
     told = {key for cells in pages.rows(table) for key in pages.spans(cells[0])}
-    known = known_keys(
-        _config.HYPERPARAMETER_TYPES if section == "hyperparameters" else data_types()
-    )
+    known = known_keys(HYPERPARAMETER_TYPES if section == "hyperparameters" else data_types())
     # Some old files have data.cache_dir, which was never read.
     assert told - {"cache_dir"} <= known
     assert {key for key in options_table.OLD_LIBRARY if key in known} <= told
@@ -316,7 +318,7 @@ def test_old_keys_are_known(section: str) -> None:
 
 def test_names_of_trainer_are_known() -> None:
     arguments = set(transformers.TrainingArguments.__dataclass_fields__)
-    hyperparameters = known_keys(_config.HYPERPARAMETER_TYPES)
+    hyperparameters = known_keys(HYPERPARAMETER_TYPES)
     text = pages.section(MIGRATION, "## From `Trainer`").split("What else")[0]
     # A list of those with the same name and meaning, then a table of the others.
     same, others = text.split("Others have")
@@ -343,7 +345,7 @@ def test_every_switch_says_what_it_costs() -> None:
     """But those that only say more closely what another one does."""
     closer = {"gradient_checkpointing_kwargs", "torch_compile_backend", "torch_compile_mode",
               "early_stopping_threshold"}  # fmt: skip
-    described = {row.name: row for row in options_table.rows((_config.OptionKwargs,))}
+    described = {row.name: row for row in options_table.rows((OptionKwargs,))}
     assert closer < set(described)
     for name, row in described.items():
         assert ("Costs" in row.description) == (name not in closer), name

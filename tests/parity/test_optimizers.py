@@ -12,7 +12,7 @@ from transformers.training_args import OptimizerNames
 
 from model_hub import huggingface as hf
 from model_hub.errors import UserError
-from model_hub.huggingface._names import _STEP_IN_BACKWARD
+from model_hub.huggingface.config.names import _STEP_IN_BACKWARD
 
 STEPS = 20
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from workspaces import command_line, environment, metrics_of
 
 from model_hub import cli
-from model_hub._new.tasks import TASKS
+from model_hub.new.tasks import TASKS
 
 BATCHES, STOP = 9, 4
 ROWS, VALIDATION_ROWS = 64, 8

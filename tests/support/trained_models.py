@@ -16,7 +16,7 @@ import torch
 from workspaces import ROOT
 
 from model_hub import cli
-from model_hub.huggingface import _checkpoint
+from model_hub.huggingface.checkpoint import saving
 
 EXAMPLES = ROOT / "examples" / "huggingface"
 WORDS = ["the cat sat", "the dog ran", "where the dog sat", "cat", "the cat ran the dog sat where"]
@@ -242,7 +242,7 @@ def train(name: str, folder: pathlib.Path, **hparams: Any) -> Trained:
     yaml = write(task, context, folder / "answers")
     trials: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
-        export = _checkpoint.export_trial
+        export = saving.export_trial
 
         def seen(trial: Any, target: pathlib.Path) -> bool:
             trials.append(trial)
@@ -251,7 +251,7 @@ def train(name: str, folder: pathlib.Path, **hparams: Any) -> Trained:
             trial.model.cpu()
             return exported
 
-        patch.setattr(_checkpoint, "export_trial", seen)
+        patch.setattr(saving, "export_trial", seen)
         assert cli.main(["train", str(yaml), "--output-dir", str(folder / "run")]) == 0
     shutil.rmtree(context)
     (trial,) = trials

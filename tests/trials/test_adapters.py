@@ -14,7 +14,8 @@ from option_runs import Project, new_project, run_on_two_slots
 from safetensors.torch import load_file
 
 from model_hub import cli
-from model_hub.huggingface import _checkpoint, _local
+from model_hub.huggingface.checkpoint import saving
+from model_hub.huggingface.runner import local
 
 CLASSES, CLM = "text-classification", "causal-language-modeling"
 LORA = {"r": 2}
@@ -75,7 +76,7 @@ def export(project: Project, run: str, target: pathlib.Path, *options: str, code
 
 
 def train_with_a_stop(batch: int, project: Project, run: str, **settings: Any) -> None:
-    train_batch = _local._LocalController._train_batch
+    train_batch = local._LocalController._train_batch
 
     def stop(self: Any, batch_: Any, epoch_idx: int, batch_idx: int) -> Any:
         if batch_idx == batch:
@@ -85,7 +86,7 @@ def train_with_a_stop(batch: int, project: Project, run: str, **settings: Any) -
     first, resumed = project.stopped(run, **settings)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            _local._LocalController,
+            local._LocalController,
             "_train_batch",
             lambda self, batch, epoch_idx, batch_idx: stop(self, batch, epoch_idx, batch_idx),
         )
@@ -182,9 +183,9 @@ def test_ranks_are_taken_away(
 ) -> None:
     project = projects[CLASSES]
     trials: list[Any] = []
-    export_trial = _checkpoint.export_trial
+    export_trial = saving.export_trial
     monkeypatch.setattr(
-        _checkpoint, "export_trial", lambda t, folder: trials.append(t) or export_trial(t, folder)
+        saving, "export_trial", lambda t, folder: trials.append(t) or export_trial(t, folder)
     )
     project.job("ranks", **pretrained(project, peft=ADALORA)).run()
     ranks = {

@@ -13,7 +13,7 @@ from determined import pytorch
 from workspaces import Config, Workspace, changed
 
 from model_hub import cli
-from model_hub.huggingface import _settings
+from model_hub.huggingface.config import validate
 
 Complaint = Callable[..., str]
 
@@ -81,7 +81,7 @@ def test_model_mode_of_another_task(mode: str, complaint: Complaint) -> None:
 )
 def test_modes_that_a_trial_is_made_for(modes: Any, mode: str, message: str | None) -> None:
     trial = type("Trial", (pytorch.PyTorchTrial,), {"model_modes": modes})
-    found = _settings.mode_problems(trial, mode)
+    found = validate.wrong_model_mode(trial, mode)
     assert len(found) == (message is not None)
     assert message is None or message in found[0]
 

@@ -19,7 +19,7 @@ from trained_models import TASKS, Trained
 from workspaces import RunCommand
 
 from model_hub import cli
-from model_hub.huggingface import _model_card
+from model_hub.huggingface.export import model_card
 
 Capture = pytest.CaptureFixture[str]
 Get = Callable[[str], Trained]
@@ -361,7 +361,7 @@ def test_upload(
 
 
 def test_what_a_card_does_not_show() -> None:
-    shown = _model_card.public(
+    shown = model_card.strip_local_paths(
         {
             "token": "hf_aSecretThatNobodyMaySee",
             "nested": {"use_auth_token": "secret", "note": "with hf_aSecretThatNobodyMaySee"},

@@ -12,7 +12,7 @@ from determined import pytorch
 from option_runs import new_project
 from workspaces import RunCommand
 
-from model_hub.huggingface import _transfer
+from model_hub.huggingface.training.device import copy_to_device
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -22,7 +22,7 @@ def test_copies_arrive_wherever_they_stand() -> None:
     numbers = torch.arange(1_000_000)
     pinned = numbers.pin_memory()
     data = {"a": pinned, "b": [(pinned + 0).pin_memory(), numbers], "c": "text", "d": ("x", pinned)}
-    copied = _transfer.begin_copies(data, device)
+    copied = copy_to_device(data, device)
     tensors = [copied["a"], copied["b"][0], copied["d"][1]]
     assert all(each.device == device for each in tensors)
     assert all(torch.equal(each.cpu(), numbers) for each in tensors)

@@ -13,9 +13,9 @@ import safetensors.torch
 import torch
 from workspaces import RunCommand, Workspace, changed
 
-from model_hub import _failure, _hub, cli
+from model_hub import _hub, _terminal, cli
 from model_hub.errors import UserError
-from model_hub.huggingface import _console, _local
+from model_hub.huggingface.runner import log_setup, processes
 
 Train = Callable[..., tuple[int, str, str]]
 
@@ -121,15 +121,17 @@ def test_failed_writes_of_all_libraries_are_known(tmp_path: pathlib.Path) -> Non
         _caught(lambda: safetensors.torch.save_file(state, "/proc/no/such.safetensors")),
         _caught(lambda: pathlib.Path("/dev/full").write_text("x")),
     ]
-    assert _failure.cannot_write(errors[0], tmp_path / "not" / "there")
-    assert "No space left" in _failure.cannot_write(errors[2], tmp_path)
+    assert _terminal.why_write_failed(errors[0], tmp_path / "not" / "there")
+    assert "No space left" in _terminal.why_write_failed(errors[2], tmp_path)
     # Files that are not there, and mistakes in the code, are told as what they are.
-    assert _failure.cannot_write(errors[1], tmp_path) == ""
-    assert _failure.cannot_write(FileNotFoundError(2, "No such file", "x"), tmp_path) == ""
-    assert _failure.cannot_write(ValueError("shape"), tmp_path) == ""
+    assert _terminal.why_write_failed(errors[1], tmp_path) == ""
+    assert _terminal.why_write_failed(FileNotFoundError(2, "No such file", "x"), tmp_path) == ""
+    assert _terminal.why_write_failed(ValueError("shape"), tmp_path) == ""
     inside, outside = tmp_path / "x", tmp_path.parent / "x"
-    assert _failure.cannot_write(PermissionError(13, "denied", str(inside)), tmp_path) == "denied"
-    assert _failure.cannot_write(PermissionError(13, "denied", str(outside)), tmp_path) == ""
+    assert (
+        _terminal.why_write_failed(PermissionError(13, "denied", str(inside)), tmp_path) == "denied"
+    )
+    assert _terminal.why_write_failed(PermissionError(13, "denied", str(outside)), tmp_path) == ""
 
 
 def test_other_ranks_hand_their_error_to_torchrun(
@@ -138,16 +140,16 @@ def test_other_ranks_hand_their_error_to_torchrun(
     error = UserError("data.train_file: there is no file")
     monkeypatch.setenv("RANK", "1")
     monkeypatch.delenv("TORCHELASTIC_ERROR_FILE", raising=False)
-    _failure.tell(error)
+    _terminal.print_error(error)
     assert capsys.readouterr().err == f"[rank 1] model-hub: error: {error}\n"
     file = tmp_path / "error.json"
     monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(file))
-    _failure.tell(error)
+    _terminal.print_error(error)
     assert capsys.readouterr().err == ""
     details = json.loads(file.read_text())["message"]["extraInfo"]
     assert details["py_callstack"] == str(error)
     monkeypatch.setenv("RANK", "0")
-    _failure.tell(error)
+    _terminal.print_error(error)
     assert capsys.readouterr().err == f"model-hub: error: {error}\n"
 
 
@@ -157,7 +159,7 @@ def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     told = r"3 processes on this machine, .* torch sees 2\. Write --nproc_per_node=2;"
-    with pytest.raises(UserError, match=told), _local.distributed_processes():
+    with pytest.raises(UserError, match=told), processes.distributed_processes():
         pass
 
 
@@ -184,20 +186,21 @@ def test_why_a_model_cannot_be_loaded(
     away = OSError("We couldn't connect to 'https://huggingface.co' to load the files.\nmore")
     for path in ("./bert", "/a/b/c", "../bert", "a/b/c"):
         assert (
-            _hub.why_not_loaded(path, away) == f"there is no folder {path!r} (looked in {tmp_path})"
+            _hub.explain_load_error(path, away)
+            == f"there is no folder {path!r} (looked in {tmp_path})"
         )
-    assert _hub.why_not_loaded("me/bert", away).endswith("the Hub cannot be reached")
+    assert _hub.explain_load_error("me/bert", away).endswith("the Hub cannot be reached")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert "as HF_HUB_OFFLINE is set" in _hub.why_not_loaded("me/bert", away)
+    assert "as HF_HUB_OFFLINE is set" in _hub.explain_load_error("me/bert", away)
     (tmp_path / "bert").mkdir()
-    assert _hub.why_not_loaded("./bert", OSError("no config.json.\nmore")) == "no config.json"
+    assert _hub.explain_load_error("./bert", OSError("no config.json.\nmore")) == "no config.json"
 
 
 def test_libraries_say_things_once(capfd: pytest.CaptureFixture[str]) -> None:
     # As they are after an import; in this process another test may have set up logging before.
     for name in ("huggingface_hub", "datasets", "transformers"):
         logging.getLogger(name).addHandler(logging.StreamHandler())
-    _console.set_up_logging(verbose=False, rank=0)
+    log_setup.set_up_logging(verbose=False, rank=0)
     for name in ("huggingface_hub", "datasets", "transformers"):
         for _ in range(2):
             logging.getLogger(f"{name}.some.module").warning("%s says", name)
@@ -212,6 +215,6 @@ def test_libraries_say_things_once(capfd: pytest.CaptureFixture[str]) -> None:
     ]
     (line,) = errors.splitlines()[3:]
     assert "https://huggingface.co cannot be reached" in line and "HF_HUB_OFFLINE=1" in line
-    _console.set_up_logging(verbose=False, rank=1)
+    log_setup.set_up_logging(verbose=False, rank=1)
     logging.getLogger("transformers.some.module").warning("said by rank 0 too")
     assert capfd.readouterr().err == ""

@@ -9,8 +9,7 @@ from task_runs import validations_of
 from workspaces import RunCommand, no_traceback
 
 from model_hub import cli
-from model_hub._new.task import Task
-from model_hub._new.tasks import TASKS
+from model_hub.new.tasks import TASKS, Task
 
 
 def commands_of(folder: pathlib.Path) -> list[str]:

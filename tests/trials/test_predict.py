@@ -239,7 +239,9 @@ def test_many_rows_are_answered_part_by_part(
 ) -> None:
     it = trained("glue")
     seen = []
-    from model_hub.huggingface.tasks._predict_classes import TextClassificationPredictor as Asked
+    from model_hub.huggingface.tasks.text_classification.predict import (
+        TextClassificationPredictor as Asked,
+    )
 
     original = Asked.predict
     monkeypatch.setattr(

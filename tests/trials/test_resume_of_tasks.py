@@ -12,8 +12,10 @@ from safetensors.torch import load_file
 from task_runs import validations_of
 
 from model_hub import cli
-from model_hub._new.tasks import TASKS
-from model_hub.huggingface import _adapter, _checkpoint, _local
+from model_hub.huggingface.checkpoint import saving
+from model_hub.huggingface.model import adapter, unwrap
+from model_hub.huggingface.runner import local
+from model_hub.new.tasks import TASKS
 
 BATCHES = 10
 # Between two updates of the weights, in the middle of an epoch.
@@ -66,9 +68,9 @@ def test_ends_as_if_never_stopped(
     assert cli.main(["new", name, "project"]) == 0
     monkeypatch.chdir("project")
     trials: list[Any] = []
-    export_trial = _checkpoint.export_trial
+    export_trial = saving.export_trial
     monkeypatch.setattr(
-        _checkpoint,
+        saving,
         "export_trial",
         lambda trial, target: trials.append(trial) or export_trial(trial, target),
     )
@@ -81,7 +83,7 @@ def test_ends_as_if_never_stopped(
     assert train(name, "whole", switches, BATCHES) == 0
     check_switches(trials[-1], switches)
 
-    train_batch = _local._LocalController._train_batch
+    train_batch = local._LocalController._train_batch
 
     def stop_in_the_middle(self: Any, batch: Any, epoch_idx: int, batch_idx: int) -> Any:
         if batch_idx == STOP - 1:
@@ -89,7 +91,7 @@ def test_ends_as_if_never_stopped(
         return train_batch(self, batch, epoch_idx, batch_idx)
 
     with monkeypatch.context() as patched:
-        patched.setattr(_local._LocalController, "_train_batch", stop_in_the_middle)
+        patched.setattr(local._LocalController, "_train_batch", stop_in_the_middle)
         assert train(name, "stopped", switches, BATCHES) == 128 + signal.SIGTERM
     assert not pathlib.Path("stopped/model").exists()
     assert cli.main(["train", "--resume", "stopped"]) == 0
@@ -106,13 +108,13 @@ def check_switches(trial: Any, switches: dict[str, str]) -> None:
     """That each of them has reached the trial; that it then does something is tested elsewhere."""
     assert {split: len(rows) for split, rows in trial.raw_datasets.items()} == ROWS
     assert trial.context._aggregation_frequency == 3
-    assert _checkpoint.has_adapter(trial.model) == ("peft" in switches)
-    base: Any = _checkpoint.without_adapter(trial.model)
+    assert unwrap.has_adapter(trial.model) == ("peft" in switches)
+    base: Any = unwrap.strip_adapter(trial.model)
     assert bool(base.is_gradient_checkpointing) == ("gradient_checkpointing" in switches)
     if "peft" not in switches:
         return
     trained = {n for n, p in trial.model.named_parameters() if p.requires_grad}
-    head = _adapter.new_head(base)
+    head = adapter.untrained_head(base)
     assert trained and all("lora_" in n or any(f".{h}." in n for h in head) for n in trained)
     lengths = [max(len(r) for r in each) if isinstance(each[0], list) else len(each)
                for each in trial.train_dataset["input_ids"]]  # fmt: skip

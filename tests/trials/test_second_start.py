@@ -10,7 +10,7 @@ import pytest
 from workspaces import command_line, environment
 
 from model_hub import cli
-from model_hub._new.tasks import TASKS
+from model_hub.new.tasks import TASKS
 
 # One process for all tasks, each in the folder of its project.
 FIRST_STARTS = """

@@ -9,7 +9,8 @@ import torch
 from option_runs import Project, new_project, run_on_two_slots
 
 from model_hub import cli
-from model_hub.huggingface import _run
+from model_hub.huggingface.runner import run
+from model_hub.huggingface.runner.run import _batches_per_epoch
 
 CLASSES, TAGS, SUMMARIES = "text-classification", "token-classification", "summarization"
 BEAMS = "question-answering-beam-search"
@@ -95,14 +96,14 @@ def test_batches_that_fill_no_group(
     assert "the last 1 of 4 batches change nothing" in capsys.readouterr().err
     # Four batches an epoch.
     counts: list[int] = []
-    count = _run._batches_per_epoch
+    count = _batches_per_epoch
 
     def counted(*args: Any) -> int:
         counts.append(count(*args))
         return counts[-1]
 
     # A loader may take long to build.
-    monkeypatch.setattr(_run, "_batches_per_epoch", counted)
+    monkeypatch.setattr(run, "_batches_per_epoch", counted)
     words = project.job(
         "none", gradient_accumulation_steps=9, max_steps=None, num_train_epochs=2
     ).words
@@ -186,7 +187,7 @@ def test_early_stopping_is_agreed_by_all_slots(
     settings = {"early_stopping_patience": 2, "learning_rate": 0.0, "max_steps": 40}
     jobs = [project.job("early", **settings), *project.stopped("early-stopped", **settings)]
     run_on_two_slots(jobs, tmp_path)
-    for run in ("early", "early-stopped"):
+    for name in ("early", "early-stopped"):
         # The first validation is the best there is; two more are no better.
-        assert [each["steps_completed"] for each in project.validations(run)] == [4, 8, 12]
+        assert [each["steps_completed"] for each in project.validations(name)] == [4, 8, 12]
     assert project.same("early", "early-stopped")

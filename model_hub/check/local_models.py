@@ -1,0 +1,139 @@
+"""Models and tokenizers that are local folders: lengths and chat templates against them."""
+
+import contextlib
+import pathlib
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any
+
+import datasets
+import transformers
+
+from model_hub.check.document import Document, problem_of
+from model_hub.check.findings import Path, Problem, dotted
+from model_hub.check.trial import TrialClass
+from model_hub.errors import UserError
+from model_hub.huggingface.config import parsing
+from model_hub.huggingface.tasks._common.tokenization import sequence_length
+from model_hub.huggingface.tasks.instruction_tuning import features, settings
+
+Config = Mapping[str, Any]
+
+# Of how many texts a sequence is made, with special tokens around them.
+_TEXTS = {
+    "question-answering": 2,
+    "multiple-choice": 2,
+    "token-classification": 1,
+    "sequence-classification": 1,
+}
+
+
+def local_model_problems(
+    document: Document,
+    config: Config,
+    trial_class: TrialClass | None,
+    splits: Mapping[str, datasets.Dataset],
+) -> Iterator[Problem]:
+    """What of section ``data`` does not go with a model or tokenizer of this machine.
+
+    Args:
+        document: the YAML.
+        config: its value; the sections are mappings.
+        trial_class: None where it could not be imported.
+        splits: the first rows of local files.
+    """
+    own_kwargs = list(_kwargs_of_trial(config, trial_class))
+    if not own_kwargs:
+        return
+    with _without_logs():
+        broken: list[str] = []
+        model_config = yield from _loaded("config", config, broken)
+        tokenizer = None if broken else (yield from _loaded("tokenizer", config, broken))
+        for kwargs in own_kwargs:
+            if tokenizer is not None:
+                yield from _length(document, config, kwargs.max_seq_length, tokenizer, model_config)
+            if isinstance(kwargs, settings.InstructionTuningDataKwargs):
+                yield from _conversations(kwargs, tokenizer, splits)
+
+
+def _kwargs_of_trial(config: Config, trial_class: TrialClass | None) -> Iterator[Any]:
+    """Section ``data`` as those dataclasses of the trial read it that know of a length."""
+    for cls in getattr(trial_class, "data_types", ()):
+        if "max_seq_length" in getattr(cls, "__dataclass_fields__", {}):
+            # What is wrong with the values is told already.
+            with contextlib.suppress(UserError):
+                yield parsing.parse_dict_to_dataclasses((cls,), config["data"])[0]
+
+
+def _loaded(what: str, config: Config, broken: list[str]) -> Generator[Problem, None, Any]:
+    """The tokenizer or configuration, None if it is not here; adds to ``broken`` if it fails."""
+    hparams = config["hyperparameters"]
+    name = hparams.get(f"{what}_name")
+    key = f"{what}_name" if name else "pretrained_model_name_or_path"
+    name = name or hparams.get(key)
+    if not isinstance(name, str) or not _has(what, pathlib.Path(name).expanduser()):
+        return None
+    auto = transformers.AutoTokenizer if what == "tokenizer" else transformers.AutoConfig
+    path: Path = ("hyperparameters", key)
+    try:
+        return auto.from_pretrained(name)
+    except Exception as error:  # Of any kind: the files may hold anything.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        broken.append(what)
+        if "trust_remote_code" not in str(error):
+            yield Problem(path, f"{dotted(path)}: cannot load the {what} of {name!r}: {reason}")
+    return None
+
+
+def _has(what: str, folder: pathlib.Path) -> bool:
+    """Whether the folder is there, and not one about which something has been told already."""
+    files = ["config.json"] if what == "config" else ["tokenizer_config.json", "tokenizer.json"]
+    return any((folder / file).is_file() for file in files)
+
+
+def _length(
+    document: Document, config: Config, requested: Any, tokenizer: Any, model_config: Any
+) -> Iterator[Problem]:
+    mode = config["hyperparameters"].get("model_mode")
+    try:
+        if requested is not None:
+            sequence_length(
+                requested, tokenizer, model_config, texts=_TEXTS.get(mode) if mode else None
+            )
+    except UserError as error:
+        yield problem_of(document, str(error))
+
+
+def _conversations(
+    kwargs: settings.InstructionTuningDataKwargs,
+    tokenizer: Any,
+    splits: Mapping[str, datasets.Dataset],
+) -> Iterator[Problem]:
+    """Is there a chat template, and does it take the first conversations?"""
+    keys = ("chat_template", "chat_template_file")
+    path: Path = next((("data", key) for key in keys if getattr(kwargs, key)), ("data",))
+    if tokenizer is None or not tokenizer.is_fast:
+        return
+    try:
+        settings.set_chat_template(tokenizer, kwargs)
+        for rows in splits.values():
+            if kwargs.messages_column in rows.column_names:
+                features.tokenize_conversations(
+                    rows[:],
+                    tokenizer=tokenizer,
+                    column=kwargs.messages_column,
+                    max_seq_length=1_000_000,
+                )
+    except UserError as error:
+        # A message may quote a conversation, with words in it that are keys as well.
+        yield Problem(path, str(error).rstrip("."))
+
+
+@contextlib.contextmanager
+def _without_logs() -> Iterator[None]:
+    """Keeps transformers from printing between the findings."""
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(verbosity)

@@ -1,0 +1,1 @@
+"""Determined's experiment configuration as a table of keys, types and ranges."""

@@ -1,0 +1,1 @@
+"""One module for each command of ``model-hub``: arguments and printing."""

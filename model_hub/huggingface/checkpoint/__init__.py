@@ -1,0 +1,1 @@
+"""State dicts, metadata and files of checkpoints."""

@@ -1,0 +1,83 @@
+"""The trained model written into a folder for `from_pretrained`."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+from determined import pytorch
+
+from model_hub._hub import redact_secrets
+from model_hub.huggingface.checkpoint.state_dict import logger
+from model_hub.huggingface.model.unwrap import exportable_model, merge_adapter
+
+
+def strip_tokens(checkpoint: pathlib.Path) -> None:
+    """Removes access tokens of the Hub from what Determined has written beside the weights."""
+    file = checkpoint / "load_data.json"
+    if not file.exists():
+        return
+    content = json.loads(file.read_text(encoding="utf-8"))
+    clean = {**content, "hparams": redact_secrets(content.get("hparams"))}
+    config = content.get("experiment_config")
+    if isinstance(config, dict):
+        hparams = redact_secrets(config.get("hyperparameters"))
+        clean["experiment_config"] = {**config, "hyperparameters": hparams}
+    if clean != content:
+        file.write_text(json.dumps(clean), encoding="utf-8")
+
+
+def save_tokenizer(tokenizer: Any, folder: pathlib.Path) -> None:
+    """Saves a tokenizer, without the padding and truncation of its last call; None does nothing."""
+    if tokenizer is None:
+        return
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        backend.no_padding()
+        backend.no_truncation()
+    names = getattr(tokenizer, "model_input_names", None)
+    if names != getattr(type(tokenizer), "model_input_names", None):
+        # What the model was trained with (see `build._return_token_type_ids`); it would be lost.
+        tokenizer.init_kwargs["model_input_names"] = list(names or ())
+    tokenizer.save_pretrained(folder)
+
+
+def export_trial(trial: pytorch.PyTorchTrial, folder: pathlib.Path) -> bool:
+    """Writes the trial's model and tokenizer as transformers' ``from_pretrained`` reads them.
+
+    Args:
+        trial: has ``model``, and ``tokenizer`` if one belongs to it.
+        folder: made anew; it appears only when it is whole.
+
+    Returns:
+        False if the trial has no model that can be saved so.
+    """
+    model = exportable_model(trial)
+    if model is None:
+        logger.warning("The trial has no self.model that transformers can save; none is exported.")
+        return False
+    with atomic_folder(folder) as part:
+        merge_adapter(model).save_pretrained(part)
+        save_tokenizer(getattr(trial, "tokenizer", None), part)
+    return True
+
+
+@contextlib.contextmanager
+def atomic_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A folder to write into, which takes the place of ``folder`` once all is written."""
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        for file in part.rglob("*"):
+            if file.is_file():
+                # safetensors lets nobody but the owner read its files; others may read these.
+                file.chmod(file.stat().st_mode | (0o044 & part.stat().st_mode))
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

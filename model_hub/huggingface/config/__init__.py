@@ -1,0 +1,1 @@
+"""Sections `hyperparameters` and `data` of the YAML: fields, parsing and checks."""

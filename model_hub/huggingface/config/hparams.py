@@ -1,0 +1,211 @@
+"""What the YAML may say: its fields are stand in ``fields``."""
+
+import logging
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+from determined import pytorch
+
+from model_hub import utils
+from model_hub.errors import UserError
+from model_hub.experiment import yaml_io
+from model_hub.experiment.config import records_per_epoch, searcher_max_length
+from model_hub.huggingface.config.fields import LRSchedulerKwargs, TrialKwargs
+from model_hub.huggingface.config.options import OptionKwargs
+from model_hub.huggingface.config.parsing import parse_dict_to_dataclasses, typed_values
+
+logger = logging.getLogger("model_hub")
+
+
+def accumulate_gradients(
+    context: pytorch.PyTorchTrialContext,
+    options: OptionKwargs,
+    experiment_config: Mapping[str, Any],
+) -> None:
+    """Sets what ``gradient_accumulation_steps`` asks for: Determined knows it by another name.
+
+    Raises:
+        UserError: when ``optimizations.aggregation_frequency`` says something else.
+    """
+    steps = options.gradient_accumulation_steps
+    if steps is None:
+        return
+    frequency = (experiment_config.get("optimizations") or {}).get("aggregation_frequency")
+    if frequency not in (None, 1, steps):
+        raise UserError(
+            f"hyperparameters.gradient_accumulation_steps is {steps}, but "
+            f"optimizations.aggregation_frequency is {frequency}; they mean the same. Remove one "
+            "of them."
+        )
+    context._aggregation_frequency = steps
+
+
+def training_length(
+    hparams: Mapping[str, Any], experiment_config: Mapping[str, Any]
+) -> tuple[str, int] | None:
+    """How long the experiment trains: ``("batches", n)``, ``("epochs", n)``, or None if unsaid.
+
+    The first of these that is there counts: ``hyperparameters.max_steps``,
+    ``hyperparameters.num_train_epochs``, ``searcher.max_length`` (old style),
+    ``searcher.max_time`` with ``searcher.time_metric`` in batches or epochs,
+    ``hyperparameters.num_training_steps``.
+
+    Raises:
+        UserError: when one of them is no whole number above 0.
+    """
+    (trial,) = parse_dict_to_dataclasses((TrialKwargs,), hparams)
+    steps = typed_values(
+        LRSchedulerKwargs, {"num_training_steps": hparams.get("num_training_steps")}
+    )["num_training_steps"]
+    lengths = {
+        "max_steps": trial.max_steps,
+        "num_train_epochs": trial.num_train_epochs,
+        "num_training_steps": steps,
+    }
+    for name, value in lengths.items():
+        if value is not None and value < 1:
+            raise UserError(f"hyperparameters.{name} is {value}, but should be at least 1.")
+    if trial.max_steps is not None:
+        return "batches", trial.max_steps
+    if trial.num_train_epochs is not None:
+        return "epochs", trial.num_train_epochs
+    searcher = experiment_config.get("searcher") or {}
+    if searcher.get("max_length") is not None:
+        unit, count = searcher_max_length(experiment_config)
+        if unit == "epochs":
+            return unit, count
+        batch = trial.global_batch_size or 1
+        return "batches", max(utils.compute_num_training_steps(experiment_config, batch), 1)
+    time, metric = searcher.get("max_time"), searcher.get("time_metric")
+    if metric in ("batches", "epochs") and time is not None:
+        if not yaml_io.is_whole(time, 1):
+            raise UserError(
+                f"searcher.max_time is {yaml_io.in_yaml(time)}, but should be a whole number above "
+                f"0: searcher.time_metric is {metric}."
+            )
+        return metric, time
+    return None if steps is None else ("batches", steps)
+
+
+def missing_hparams(hparams: Mapping[str, Any], experiment_config: Mapping[str, Any]) -> list[str]:
+    """The hyperparameters that are needed and are not there, each with what it is.
+
+    Raises:
+        UserError: when the length of the training, or of an epoch, is there but is no length.
+    """
+    missing = []
+    if not hparams.get("model_mode"):
+        missing.append("hyperparameters.model_mode (for instance question-answering)")
+    if not hparams.get("pretrained_model_name_or_path"):
+        parts = [n for n in ("config_name", "tokenizer_name", "model_name") if not hparams.get(n)]
+        if hparams.get("use_pretrained_weights") is False and "model_name" in parts:
+            parts.remove("model_name")
+        if parts:
+            missing.append(
+                "hyperparameters.pretrained_model_name_or_path (a name on the Hugging Face Hub or "
+                "a folder)"
+            )
+    if hparams.get("num_training_steps") is None:
+        length = training_length(hparams, experiment_config)
+        if length is None:
+            missing.append(
+                "the length of training: hyperparameters.num_train_epochs or "
+                "hyperparameters.max_steps (old style: searcher.max_length)"
+            )
+        elif length[0] == "epochs":
+            records_per_epoch(experiment_config)
+    if not hparams.get("global_batch_size"):
+        missing.append("hyperparameters.global_batch_size (samples a training step)")
+    return missing
+
+
+def check_hparams(hparams: MutableMapping[str, Any], experiment_config: Mapping[str, Any]) -> None:
+    """Fills in what can be derived and complains of all that is missing at once.
+
+    ``num_training_steps`` is computed from the experiment's length where that is possible before
+    the data is there; otherwise it becomes None, and the schedule takes its length from the
+    training loader. ``use_pretrained_weights`` becomes true, with a warning.
+
+    Raises:
+        UserError: naming every missing hyperparameter.
+    """
+    missing = missing_hparams(hparams, experiment_config)
+    if missing:
+        raise UserError("missing from the configuration: " + "; ".join(missing) + ".")
+    if hparams.get("num_training_steps") is None:
+        unit, count = training_length(hparams, experiment_config) or ("epochs", 0)
+        if unit == "batches":
+            hparams["num_training_steps"] = count
+        else:
+            records = records_per_epoch(experiment_config)
+            steps = 0
+            # It counts the samples of all rows, the loader will count those of the first few.
+            sections = (hparams, experiment_config.get("data") or {})
+            limited = any(section.get("max_train_samples") for section in sections)
+            if records and hparams.get("num_train_epochs") is None and not limited:
+                steps = count * int(records / int(hparams.get("global_batch_size") or 1))
+            # A batch larger than an epoch gives 0, and with it a learning rate of 0.
+            hparams["num_training_steps"] = steps or None
+    if hparams.get("use_pretrained_weights") is None:
+        logger.warning(
+            "hyperparameters.use_pretrained_weights is not set; taking true, so the model starts "
+            "from pretrained weights."
+        )
+        hparams["use_pretrained_weights"] = True
+
+
+SAMPLE_LIMITS = ("max_train_samples", "max_eval_samples")
+
+
+def conflicting_sample_limits(
+    hparams: Mapping[str, Any], data_config: Mapping[str, Any]
+) -> list[str]:
+    """Where the two sections of the YAML name different numbers of rows: one message each.
+
+    Args:
+        hparams: section ``hyperparameters``; a range is held against nothing.
+        data_config: section ``data``.
+    """
+    return [
+        f"hyperparameters.{name} is {hparams[name]}, but data.{name} is {data_config[name]}; they "
+        "mean the same. Remove one of them."
+        for name in SAMPLE_LIMITS
+        if hparams.get(name) is not None
+        and data_config.get(name) is not None
+        and not isinstance(hparams[name], Mapping)
+        and hparams[name] != data_config[name]
+    ]
+
+
+def apply_sample_limits(hparams: Mapping[str, Any], data_config: MutableMapping[str, Any]) -> None:
+    """Writes the hyperparameters' numbers of rows into section ``data``, of which data is loaded.
+
+    Args:
+        hparams: section ``hyperparameters`` of a trial, with values.
+        data_config: section ``data``; changed in place.
+
+    Raises:
+        UserError: when a value is no number of rows, or the sections contradict each other.
+    """
+    given = {name: hparams[name] for name in SAMPLE_LIMITS if hparams.get(name) is not None}
+    (options,) = parse_dict_to_dataclasses((OptionKwargs,), given)
+    problems = conflicting_sample_limits(hparams, data_config)
+    if problems:
+        raise UserError(" ".join(problems))
+    data_config.update({name: getattr(options, name) for name in given})
+
+
+def apply_sample_limits_to_context(context: pytorch.PyTorchTrialContext) -> None:
+    """The same in the configuration that the context hands out.
+
+    Args:
+        context: gets a section ``data`` of its own, if there is something to write into it.
+    """
+    # None, if the trial has its own.
+    hparams = context._hparams or {}
+    if all(hparams.get(name) is None for name in SAMPLE_LIMITS):
+        return
+    config = context.get_experiment_config()
+    data_config = dict(config.get("data") or {})
+    apply_sample_limits(hparams, data_config)
+    config["data"] = data_config

@@ -1,0 +1,128 @@
+"""Names in the YAML that stand for something of transformers: modes, optimizers, schedules."""
+
+import difflib
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+import transformers
+from transformers.trainer_utils import SchedulerType
+from transformers.training_args import OptimizerNames, TrainingArguments
+
+from model_hub.errors import UserError
+from model_hub.huggingface.config.fields import OptimizerKwargs
+
+#: The ten modes of the library since its beginning.
+MODEL_MODES = (
+    "base",
+    "pretraining",
+    "causal-lm",
+    "masked-lm",
+    "seq2seq-lm",
+    "sequence-classification",
+    "multiple-choice",
+    "next-sentence",
+    "token-classification",
+    "question-answering",
+)
+
+# Modes whose name does not spell the Auto class; every other one does.
+_SPECIAL_MODES = {
+    "base": "AutoModel",
+    "next-sentence": "AutoModelForNextSentencePrediction",
+}
+
+# These take their step inside of backward(), parameter by parameter. Trainer calls that in its way
+# for them, Determined does not.
+_STEP_IN_BACKWARD = (
+    OptimizerNames.LOMO,
+    OptimizerNames.ADALOMO,
+    OptimizerNames.GALORE_ADAMW_LAYERWISE,
+    OptimizerNames.GALORE_ADAMW_8BIT_LAYERWISE,
+    OptimizerNames.GALORE_ADAFACTOR_LAYERWISE,
+    OptimizerNames.APOLLO_ADAMW_LAYERWISE,
+)
+
+
+@functools.cache
+def _auto_classes() -> dict[str, str]:
+    """Mode (``causal-lm`` without the hyphens) -> name of the Auto class."""
+    prefix = "AutoModelFor"
+    names = [name for name in dir(transformers) if name.startswith(prefix)]
+    return {name.removeprefix(prefix).lower(): name for name in names}
+
+
+def auto_model_class(model_mode: str) -> Any:
+    """The Auto class that a ``model_mode`` stands for.
+
+    ``base`` is ``AutoModel`` and ``next-sentence`` is ``AutoModelForNextSentencePrediction``. Any
+    other mode is the part of a class name after ``AutoModelFor`` in lower case with hyphens where
+    one likes: ``causal-lm``, ``question-answering``, ``image-classification``. A class name itself
+    (``AutoModelForCausalLM``) is taken too.
+
+    Raises:
+        UserError: for a mode that stands for no class of the installed transformers.
+    """
+    wanted = str(model_mode)
+    name = _SPECIAL_MODES.get(wanted)
+    if name is None:
+        key = wanted.removeprefix("AutoModelFor").replace("-", "").replace("_", "").lower()
+        name = _auto_classes().get(key)
+    if name is None:
+        raise _unknown_name(
+            "model_mode",
+            wanted,
+            [*MODEL_MODES, *_auto_classes().values()],
+            f"write one of {', '.join(MODEL_MODES)}, or the name of any AutoModelFor... class of "
+            "transformers",
+        )
+    return getattr(transformers, name)
+
+
+def optimizer_name(optimizer_kwargs: OptimizerKwargs) -> OptimizerNames:
+    """Which of ``Trainer``'s optimizers the settings mean.
+
+    Raises:
+        UserError: for an unknown ``optim``, one that contradicts ``adafactor``, or one that
+            Determined's training loop cannot drive.
+    """
+    name = optimizer_kwargs.optim
+    if optimizer_kwargs.adafactor:
+        if name not in (None, "adafactor"):
+            raise UserError(
+                f"hyperparameters.optim is {name!r} and hyperparameters.adafactor is true: they "
+                "contradict each other; remove adafactor."
+            )
+        name = "adafactor"
+    if name is None:
+        return OptimizerNames(TrainingArguments.default_optim)
+    usable = [kind.value for kind in OptimizerNames if kind not in _STEP_IN_BACKWARD]
+    if name in _STEP_IN_BACKWARD:
+        raise UserError(
+            f"hyperparameters.optim: {name!r} takes its steps inside of the backward pass, which "
+            f"Determined's training loop does not allow; write one of {', '.join(usable)}."
+        )
+    if name not in usable:
+        raise _unknown_name("optim", name, usable, f"transformers has {', '.join(usable)}")
+    return OptimizerNames(name)
+
+
+def scheduler_name(lr_scheduler_type: str) -> SchedulerType:
+    """Which of transformers' schedules is meant.
+
+    Raises:
+        UserError: for an unknown one.
+    """
+    names = [kind.value for kind in SchedulerType]
+    if lr_scheduler_type not in names:
+        raise _unknown_name(
+            "lr_scheduler_type", lr_scheduler_type, names, f"transformers has {', '.join(names)}"
+        )
+    return SchedulerType(lr_scheduler_type)
+
+
+def _unknown_name(key: str, found: str, known: Iterable[str], expected: str) -> UserError:
+    near = difflib.get_close_matches(str(found), known, 1, 0.5)
+    hint = f"did you mean {near[0]}? " if near else ""
+    expected = expected[0].upper() + expected[1:] if near else expected
+    return UserError(f"hyperparameters.{key}: {found!r} is not known; {hint}{expected}.")

@@ -1,0 +1,90 @@
+"""Section `hyperparameters.peft`, checked before there is a model."""
+
+import dataclasses
+import difflib
+import importlib.util
+from collections.abc import Mapping
+from typing import Any
+
+from model_hub.errors import UserError
+
+#: What is said where the library is missing.
+PEFT_NEEDED = "needs the library peft: pip install 'model-hub[peft]'."
+
+# They want to know, of each row, which of several tasks it is of, or what in it is an example.
+_NEED_TASK_IDS = ("POLY", "MULTITASK_PROMPT_TUNING", "CPT")
+
+
+def peft_is_installed() -> bool:
+    """Whether the library peft, an extra, is there."""
+    return importlib.util.find_spec("peft") is not None
+
+
+def check_peft_settings(settings: Mapping[str, Any]) -> None:
+    """Looks at ``hyperparameters.peft`` before there is a model, as far as that is possible.
+
+    Args:
+        settings: as for :func:`add_adapter`; of ranges of a search only the names are looked at.
+
+    Raises:
+        UserError: when peft is installed and does not take the settings.
+    """
+    if not peft_is_installed():
+        return
+    cls = peft_config_class(settings)
+    fields = [field.name for field in dataclasses.fields(cls) if field.init]
+    for name in settings:
+        if name not in (*fields, "peft_type"):
+            near = difflib.get_close_matches(str(name), [*fields, "peft_type"], 1, 0.5)
+            raise UserError(
+                f"hyperparameters.peft.{name} is not known to {peft_type(settings)}"
+                + (f"; did you mean {near[0]}?" if near else ".")
+            )
+    if not any(isinstance(value, Mapping) and "type" in value for value in settings.values()):
+        build_peft_config(cls, settings)
+
+
+def peft_type(settings: Mapping[str, Any]) -> str:
+    """Return ``peft_type`` in upper case, LORA if it is not set."""
+    return str(settings.get("peft_type") or "LORA").upper()
+
+
+def peft_config_class(settings: Mapping[str, Any]) -> Any:
+    """Peft's configuration class of the settings' ``peft_type``.
+
+    Raises:
+        UserError: when there is none, or one that no task here can train.
+    """
+    import peft  # Put off, as above.
+
+    kind = peft_type(settings)
+    classes: Any = peft.mapping.PEFT_TYPE_TO_CONFIG_MAPPING
+    if kind not in classes:
+        names = sorted(str(name.value) for name in classes)
+        near = difflib.get_close_matches(kind, names, 1, 0.6)
+        hint = f"{near[0]}, or another " if near else ""
+        raise UserError(
+            f"hyperparameters.peft.peft_type is {kind!r}, but should be {hint}one of "
+            f"{', '.join(names)}."
+        )
+    if kind in _NEED_TASK_IDS:
+        raise UserError(
+            f"hyperparameters.peft.peft_type is {kind}, which needs more of a batch than the tasks "
+            "here give a model. Write another one, such as LORA."
+        )
+    return classes[kind]
+
+
+def build_peft_config(cls: Any, settings: Mapping[str, Any]) -> Any:
+    """Return an object of peft's configuration class ``cls``.
+
+    Raises:
+        UserError: when the class does not take the settings.
+    """
+    arguments = {name: value for name, value in settings.items() if name != "peft_type"}
+    try:
+        return cls(**arguments)
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise UserError(
+            f"hyperparameters.peft: {peft_type(settings)} does not take this: {error}"
+        ) from error

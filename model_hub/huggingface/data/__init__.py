@@ -1,0 +1,1 @@
+"""Raw data: loading, preparation with a cache, and data loaders."""

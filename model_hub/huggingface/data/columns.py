@@ -1,0 +1,87 @@
+"""Which columns of a data set hold text, where nobody has said so."""
+
+import inspect
+import re
+from collections.abc import Callable, Collection
+from typing import Any
+
+import datasets
+import pyarrow as pa
+import torch
+
+from model_hub.errors import UserError
+
+
+def remove_unused_columns(
+    model: torch.nn.Module, dataset: datasets.Dataset, keep: Collection[str] = ()
+) -> None:
+    """Hides, in place, the columns that ``model.forward`` does not take.
+
+    Args:
+        model: the model, wrapped or not.
+        dataset: its format is changed; no data is removed.
+        keep: columns to keep as well, next to ``label`` and ``label_ids``.
+
+    Raises:
+        UserError: when no column is left.
+    """
+    wanted = {*_forward_parameters(model), "label", "label_ids", *keep}
+    columns = [name for name in dataset.column_names if name in wanted]
+    if not columns:
+        raise UserError(
+            f"none of the columns {dataset.column_names} is an argument of the model "
+            f"({type(model).__name__}), which takes {sorted(_forward_parameters(model))}."
+        )
+    dataset.set_format(type=dataset.format["type"], columns=columns)
+
+
+def _forward_parameters(model: torch.nn.Module) -> list[str]:
+    """The names that the model takes, also through wrappers that take anything and pass it on."""
+    inner: Any = model
+    if isinstance(inner, torch.nn.parallel.DistributedDataParallel):
+        inner = inner.module
+    inner = getattr(inner, "_orig_mod", inner)  # torch.compile
+    if hasattr(inner, "get_base_model"):  # peft
+        inner = inner.get_base_model()
+    names = _named(inner.forward)
+    # Determined's wrapper for mixed precision is of a class derived from the model's.
+    for cls in type(inner).__mro__:
+        names = names or (_named(vars(cls)["forward"])[1:] if "forward" in vars(cls) else [])
+    return names
+
+
+def _named(function: Callable[..., Any]) -> list[str]:
+    anything = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(function).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind not in anything]
+
+
+# Names of columns that number or name the rows: id, idx, guid, doc_id, pairID, rowId.
+_NAMES_ROWS = re.compile(r"(?:.*[\W_])?(?i:id|ids|idx|index|guid|uuid)|.*[a-z](?:ID|Id)", re.DOTALL)
+
+
+def columns_of_text(dataset: datasets.Dataset, leave_out: Collection[str] = ()) -> list[str]:
+    """Columns of text in their order, without those that name the rows unless there are no others.
+
+    Args:
+        dataset: rows as loaded.
+        leave_out: columns that hold something else, such as labels.
+    """
+    texts = [
+        field.name
+        for field in dataset.features.arrow_schema
+        if field.name not in leave_out
+        and (pa.types.is_string(field.type) or pa.types.is_large_string(field.type))
+    ]
+    return [name for name in texts if not _NAMES_ROWS.fullmatch(name)] or texts
+
+
+def columns_of_lists(dataset: datasets.Dataset) -> list[str]:
+    """Columns of lists in their order."""
+    return [
+        field.name
+        for field in dataset.features.arrow_schema
+        if pa.types.is_list(field.type)
+        or pa.types.is_large_list(field.type)
+        or pa.types.is_fixed_size_list(field.type)
+    ]

@@ -1,0 +1,199 @@
+"""Loading datasets, preparing them with a cache that hits, pruning columns, and loaders."""
+
+import logging
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import datasets
+
+from model_hub import _hub
+from model_hub.errors import UserError
+from model_hub.huggingface.config.fields import DatasetKwargs
+from model_hub.huggingface.config.parsing import parse_dict_to_dataclasses
+from model_hub.huggingface.data import files
+
+logger = logging.getLogger("model_hub")
+
+# Names of data sets in old YAMLs, and names under which the same data can be loaded today:
+# conll2003 was a script, the others have moved to their owners.
+_MOVED = {"conll2003": "tomaarsen/conll2003", "glue": "nyu-mll/glue", "xnli": "facebook/xnli"}
+
+
+def hub_dataset_name(name: str) -> str:
+    """Today's name of a data set that old YAMLs call otherwise; a folder's name stays."""
+    return name if pathlib.Path(name).exists() else _MOVED.get(name, name)
+
+
+def load_from_hub(kwargs: DatasetKwargs) -> datasets.DatasetDict:
+    """Loads ``data.dataset_name``.
+
+    Args:
+        kwargs: section ``data``.
+
+    Returns:
+        All splits that it has, ``train`` among them.
+
+    Raises:
+        UserError: when it cannot be loaded, or there is no ``train``.
+    """
+    name = hub_dataset_name(str(kwargs.dataset_name))
+    if name != kwargs.dataset_name:
+        logger.info("data.dataset_name: %s is called %s today.", kwargs.dataset_name, name)
+    folder = pathlib.Path(name).expanduser()
+    try:
+        if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
+            loaded = datasets.load_from_disk(str(folder))
+        else:
+            loaded = datasets.load_dataset(
+                name, kwargs.dataset_config_name, revision=kwargs.dataset_revision
+            )
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        cause = files.root_cause(error) if "generating" in str(error) else error
+        reason = _hub.explain_load_error(name, cause)
+        advice = (
+            "Data sets that are Python scripts cannot be loaded any more; take another name, or "
+            "write data.dataset_revision: refs/convert/parquet."
+            if "script" in reason
+            else "Write a data set on the Hugging Face Hub that this machine can reach or has in "
+            "its cache, or a folder."
+        )
+        raise UserError(
+            f"data.dataset_name: cannot load {name!r}"
+            + (f" ({kwargs.dataset_config_name})" if kwargs.dataset_config_name else "")
+            + f": {reason}. {advice}"
+        ) from error
+    if isinstance(loaded, datasets.Dataset):
+        loaded = datasets.DatasetDict({"train": loaded})
+    if "train" not in loaded:
+        raise UserError(f"data.dataset_name: {name!r} has no split 'train', only {sorted(loaded)}.")
+    return loaded
+
+
+def limit_rows(splits: datasets.DatasetDict, kwargs: DatasetKwargs) -> datasets.DatasetDict:
+    """The splits with no more rows than ``data`` says: the first ones, for each validation split.
+
+    Args:
+        splits: raw rows, ``train`` among them; other splits than those of training and validation
+            stay as they are.
+        kwargs: section ``data``.
+    """
+
+    def limit_of(name: str) -> int | None:
+        if name == "train":
+            return kwargs.max_train_samples
+        return kwargs.max_eval_samples if name.startswith("validation") else None
+
+    cut = datasets.DatasetDict()
+    for name, rows in splits.items():
+        limit = limit_of(name)
+        cut[name] = rows if limit is None or limit >= len(rows) else rows.select(range(limit))
+    return cut
+
+
+def default_load_dataset(data_config: Mapping[str, Any]) -> datasets.DatasetDict:
+    """Loads the data that section ``data`` of the YAML names.
+
+    Either ``dataset_name`` (a name on the Hugging Face Hub with ``dataset_config_name`` and
+    ``dataset_revision``, or a folder written by ``save_to_disk``), or ``train_file`` and
+    ``validation_file`` (csv, json, jsonl, parquet, txt, arrow), which beside a ``dataset_name``
+    becomes the split ``validation`` of that. Where there is no validation data,
+    the first ``validation_split_percentage`` per cent of the training rows become it and are
+    trained on no more. ``max_train_samples`` and ``max_eval_samples`` leave the first rows of
+    what is then there.
+
+    Args:
+        data_config: section ``data``; keys other than those of ``DatasetKwargs`` are ignored.
+
+    Returns:
+        The splits, ``train`` and ``validation`` among them; or, for a data set that has several
+        (MNLI: ``validation_matched`` and ``validation_mismatched``) and no percentage, all that it
+        has.
+
+    Raises:
+        UserError: when nothing is named, a file is missing or broken, or there is no validation
+            data and no percentage.
+    """
+    (kwargs,) = parse_dict_to_dataclasses((DatasetKwargs,), data_config)
+    check_sources(kwargs)
+    if kwargs.dataset_name:
+        splits = load_from_hub(kwargs)
+    else:
+        splits = datasets.DatasetDict(
+            {"train": files.load_file("data.train_file", str(kwargs.train_file))}
+        )
+    if kwargs.validation_file:
+        splits["validation"] = files.load_file("data.validation_file", kwargs.validation_file)
+    others = any(name.startswith("validation_") for name in splits)
+    percentage = kwargs.validation_split_percentage
+    if "validation" not in splits and (percentage is not None or not others):
+        splits["train"], splits["validation"] = _split(splits["train"], percentage)
+    return limit_rows(splits, kwargs)
+
+
+def check_sources(kwargs: DatasetKwargs) -> None:
+    """Checks that the settings name training data, and validation data as far as they can tell.
+
+    Args:
+        kwargs: section ``data``.
+
+    Raises:
+        UserError: when they do not, or name two.
+    """
+    if kwargs.dataset_name and kwargs.train_file:
+        raise UserError(
+            "data.dataset_name and data.train_file are both set; remove one of them (an old file "
+            "may say dataset_name: null)."
+        )
+    if not kwargs.dataset_name and not kwargs.train_file:
+        raise UserError(
+            "section data names no data: write data.dataset_name (a data set on the Hugging Face "
+            "Hub or a folder) or data.train_file (and data.validation_file)."
+        )
+    if kwargs.train_file and not kwargs.validation_file:
+        _check_percentage(kwargs.validation_split_percentage)
+
+
+def check_splits(raw_datasets: Mapping[str, datasets.Dataset]) -> None:
+    """Checks that there is a split ``validation``, before it is looked for.
+
+    Args:
+        raw_datasets: what :func:`default_load_dataset` has loaded.
+
+    Raises:
+        UserError: when there is none, but others of a name like that.
+    """
+    if "validation" not in raw_datasets:
+        raise UserError(
+            f"data.dataset_name: there is no split 'validation', only {sorted(raw_datasets)}. "
+            "Write data.validation_file, or data.validation_split_percentage (per cent of the "
+            "training data to take for it)."
+        )
+
+
+def _check_percentage(percentage: float | None) -> None:
+    if percentage is None:
+        raise UserError(
+            "there is no validation data: write data.validation_file, or "
+            "data.validation_split_percentage (per cent of the training data to take for it)."
+        )
+    if not 0 < percentage < 100:
+        raise UserError(
+            f"data.validation_split_percentage is {percentage}, but should be between 0 and 100."
+        )
+
+
+def _split(
+    train: datasets.Dataset, percentage: float | None
+) -> tuple[datasets.Dataset, datasets.Dataset]:
+    """The rest and the first rows of ``train``: two datasets without a row in common."""
+    _check_percentage(percentage)
+    assert percentage is not None
+    count = math.ceil(len(train) * percentage / 100)
+    if count >= len(train):
+        raise UserError(
+            f"data.validation_split_percentage: {percentage} % of {len(train)} rows leaves nothing "
+            "to train on; write less, or data.validation_file."
+        )
+    return train.select(range(count, len(train))), train.select(range(count))

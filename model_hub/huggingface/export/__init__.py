@@ -1,0 +1,1 @@
+"""A checkpoint turned into a folder for `from_pretrained`."""

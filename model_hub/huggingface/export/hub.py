@@ -1,0 +1,57 @@
+"""Upload of an exported model to the Hugging Face Hub."""
+
+import pathlib
+
+import huggingface_hub
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+from model_hub.errors import UserError
+
+
+def check_repository(repository: str) -> None:
+    """Checks a name on the Hub, before anything is exported.
+
+    Raises:
+        UserError: when it is none.
+    """
+    try:
+        validate_repo_id(repository)
+    except HFValidationError as error:
+        raise UserError(f"--push-to-hub {repository!r}: {error}") from error
+    if repository.count("/") != 1:
+        raise UserError(f"--push-to-hub is {repository!r}; write OWNER/NAME.")
+
+
+def push(folder: pathlib.Path, repository: str, *, private: bool = False) -> str:
+    """Uploads an exported folder to the Hugging Face Hub; the repository is made if need be.
+
+    Args:
+        folder: what to upload.
+        repository: ``owner/name``.
+        private: make it a private one, if it is made.
+
+    Returns:
+        The address of the repository.
+
+    Raises:
+        UserError: when the Hub cannot be reached, or does not allow it.
+    """
+    hub = huggingface_hub.HfApi()
+    kept = f"The model stays in {str(folder)!r}"
+    try:
+        address = str(hub.create_repo(repository, private=private, exist_ok=True))
+        hub.upload_folder(
+            repo_id=repository, folder_path=folder, commit_message="Upload with model-hub"
+        )
+    except (HfHubHTTPError, LocalTokenNotFoundError) as error:
+        raise UserError(
+            f"--push-to-hub: the Hub does not take {repository!r}: {str(error).splitlines()[0]} "
+            f"{kept}. Log in with 'hf auth login', with a token that may write there."
+        ) from error
+    except Exception as error:  # Of the library that the Hub's client speaks HTTP with.
+        raise UserError(
+            f"--push-to-hub: the Hugging Face Hub cannot be reached: {str(error).splitlines()[0]} "
+            f"{kept}; later, 'hf upload {repository} {folder}' does the rest."
+        ) from error
+    return address

@@ -1,0 +1,165 @@
+"""A trained model, loaded to be asked: from an exported folder, a run, a checkpoint or the Hub."""
+
+import contextlib
+import json
+import pathlib
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import transformers
+
+from model_hub import _hub
+from model_hub.errors import UserError
+from model_hub.huggingface.checkpoint import metadata
+from model_hub.huggingface.export import architectures, export, find
+from model_hub.huggingface.model import untrained
+
+_ADAPTER = "adapter_config.json"
+
+
+@contextlib.contextmanager
+def is_exported(name: str, which: str | None, master: str | None) -> Iterator[str]:
+    """The folder of a model; a checkpoint is exported for as long as the ``with`` block lasts.
+
+    Args:
+        name: an exported model, a run's folder, a checkpoint's folder or the UUID of one on a
+            cluster; anything else is taken for a name on the Hugging Face Hub.
+        which: of a run, the ``best`` or ``latest`` checkpoint; None takes its final model if there
+            is one, or else the best.
+        master: address of the cluster's master.
+
+    Raises:
+        UserError: when a checkpoint cannot be exported.
+    """
+    path = pathlib.Path(name).expanduser()
+    is_run = find.is_run(path)
+    model = path / "model" if is_run else path
+    is_model = any((model / name).is_file() for name in ("config.json", _ADAPTER))
+    if is_model and not (is_run and which):
+        yield str(model)
+    elif path.exists() or find.is_uuid(name):
+        with tempfile.TemporaryDirectory(prefix="model-hub-") as folder:
+            made = pathlib.Path(folder) / "model"
+            export.export_model(name, made, which=which or "best", master=master)
+            yield str(made)
+    else:
+        yield name
+
+
+def load_model(
+    folder: str, task: str | None, device: torch.device
+) -> tuple[Any, transformers.PreTrainedTokenizerBase, str]:
+    """Loads a model for a task.
+
+    Args:
+        folder: an exported model, or a name on the Hub.
+        task: what it is for; None takes what its class is for.
+        device: where to.
+
+    Returns:
+        The model, in evaluation mode; the tokenizer; the task.
+
+    Raises:
+        UserError: when they cannot be loaded, or the model was not trained for the task.
+    """
+    base = _base_of_adapter(folder)
+    own_config = pathlib.Path(folder) / metadata.BASE_CONFIG
+    try:
+        config = transformers.AutoConfig.from_pretrained(
+            own_config if own_config.is_dir() else base or folder
+        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{folder!r}: cannot load configuration and tokenizer: "
+            f"{_hub.explain_load_error(folder, error)}. Write the folder of an exported "
+            "model, a run "
+            "or a checkpoint, or the name of a model on the Hugging Face Hub that this machine can "
+            "reach or has in its cache."
+        ) from error
+    architecture = next(iter(config.architectures or []), "")
+    own_task = architectures.task_of(architecture)
+    task = task or own_task
+    if task is None:
+        raise UserError(
+            f"the model's class is {architecture!r}, which does not tell what the model is for. "
+            f"Write --task, one of {', '.join(architectures.TASKS)}."
+        )
+    model_class = architectures.model_class(architecture) if task == own_task else None
+    model_class = model_class or getattr(transformers, architectures.TASKS[task])
+    model = _load(base or folder, model_class, config, folder if base else None)
+    try:
+        model.to(device)
+    except RuntimeError as error:
+        raise UserError(f"--device {str(device)!r}: {str(error).splitlines()[0]}") from error
+    return model.eval(), tokenizer, task
+
+
+def _base_of_adapter(folder: str) -> str | None:
+    """Where the weights are that an adapter was put on; None where there is no adapter."""
+    try:
+        text = (pathlib.Path(folder) / _ADAPTER).read_text(encoding="utf-8")
+    except OSError:
+        return None
+    return str(json.loads(text)["base_model_name_or_path"])
+
+
+def _load(
+    name: str, model_class: Any, config: transformers.PretrainedConfig, adapter: str | None
+) -> Any:
+    try:
+        model, loaded = model_class.from_pretrained(name, config=config, output_loading_info=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"{name!r}: cannot load the weights: {str(error).splitlines()[0]}"
+        ) from error
+    if adapter is not None:
+        return _with_adapter(model, adapter)
+    if loaded["missing_keys"]:
+        raise UserError(
+            f"{name!r} has no trained weights for {', '.join(sorted(loaded['missing_keys'])[:3])} "
+            f"of a {type(model).__name__}: its answers would be random. Train it for this task, "
+            "or write another --task."
+        )
+    return model
+
+
+def _with_adapter(model: Any, folder: str) -> Any:
+    # An extra: most models have no adapter.
+    try:
+        import peft
+    except ImportError as error:
+        raise UserError(
+            "the model is an adapter of the library peft: pip install 'model-hub[peft]'."
+        ) from error
+    adapted: Any = peft.PeftModel.from_pretrained(model, folder)
+    drawn = sorted(untrained.untrained_names(adapted))
+    if drawn:
+        raise UserError(
+            f"neither the adapter in {folder!r} nor the model that it was put on has trained "
+            f"weights for {', '.join(drawn[:3])}: its answers would be random. Export it without "
+            "--no-merge, or train it with their modules in peft.modules_to_save."
+        )
+    # Added to the weights, where that is possible, it costs no time.
+    if hasattr(adapted.base_model, "merge_adapter"):
+        return adapted.merge_and_unload()
+    return adapted
+
+
+def parse_device(name: str | None) -> torch.device:
+    """The device of that name; None takes a GPU if there is one.
+
+    Raises:
+        UserError: when there is no such device.
+    """
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError as error:
+        raise UserError(
+            f"--device is {name!r}; write cpu, cuda or cuda:1, for instance."
+        ) from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"--device is {name!r}, but torch finds no GPU here.")
+    return device

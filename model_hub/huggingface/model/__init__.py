@@ -1,0 +1,1 @@
+"""The model: built, loaded, wrapped, with its adapter and its precision."""

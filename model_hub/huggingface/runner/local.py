@@ -1,0 +1,275 @@
+"""The run on this machine: Determined's own loop, with a folder in the place of a master."""
+
+import contextlib
+import dataclasses
+import pathlib
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import determined as det
+import numpy as np
+import torch
+from determined import core, pytorch
+from determined.common import storage
+
+from model_hub.errors import UserError
+from model_hub.experiment.trial_class import working_directory
+from model_hub.huggingface.checkpoint import saving
+from model_hub.huggingface.checkpoint.metadata import complete_export
+from model_hub.huggingface.runner import run
+from model_hub.huggingface.runner.console import Console
+from model_hub.huggingface.runner.recorder import RunRecorder
+from model_hub.huggingface.runner.run_folder import RunFolder
+from model_hub.huggingface.runner.signals import PreemptOnSignal, ReportingBatches, stop_on_signals
+
+# Batches between two reports where the YAML has no scheduling_unit. A master takes 100, which would
+# leave two points in the picture of a short run.
+_REPORTING_PERIOD = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What is trained.
+
+    Attributes:
+        trial_class: the trial.
+        config: the completed configuration, with a value for every hyperparameter.
+        seed: seed of the trial.
+    """
+
+    trial_class: type[pytorch.PyTorchTrial]
+    config: Mapping[str, Any]
+    seed: int
+
+
+def train_experiment(
+    experiment: Experiment,
+    folder: RunFolder,
+    distributed: core.DistributedContext,
+    console: Console,
+) -> run.RunResult:
+    """Trains on this machine, from the folder's newest checkpoint if it has one.
+
+    Args:
+        experiment: what to train.
+        folder: the run's folder; rank 0 writes there.
+        distributed: the processes that train together.
+        console: shows the progress.
+
+    Raises:
+        UserError: when something in the configuration is wrong.
+    """
+    config = experiment.config
+    checkpoints = folder.all_checkpoints()
+    latest = max(checkpoints, key=lambda entry: entry.steps_completed, default=None)
+    steps = latest.steps_completed if latest else 0
+    recorder = RunRecorder(folder, config, console, writes=distributed.rank == 0)
+    if recorder.writes:
+        recorder.continue_from(checkpoints, steps if latest else None)
+    with (
+        stop_on_signals(distributed) as stop,
+        _core_context(distributed, stop, recorder) as core_context,
+        contextlib.closing(recorder),
+    ):
+        _seed_everything(experiment.seed)
+        context = _trial_context(core_context, experiment, steps, recorder)
+        with _invalid_hp_as_user_error():
+            trial, periods = run.build_trial(experiment.trial_class, context)
+        recorder.optimizers = context.optimizers
+        searcher = config["searcher"]
+        controller = _LocalController(
+            trial_inst=trial,
+            context=context,
+            checkpoint_period=periods.checkpoint,
+            validation_period=periods.validation,
+            reporting_period=pytorch.Batch(
+                ReportingBatches(int(config.get("scheduling_unit") or _REPORTING_PERIOD), stop)
+            ),
+            smaller_is_better=bool(searcher["smaller_is_better"]),
+            steps_completed=steps,
+            latest_checkpoint=latest.uuid if latest else None,
+            local_training=True,
+            test_mode=False,
+            searcher_metric_name=searcher.get("metric"),
+            # Without a metric there is no best.
+            checkpoint_policy=periods.checkpoint_policy if searcher.get("metric") else "all",
+            step_zero_validation=periods.validate_first,
+            max_length=periods.max_length,
+            global_batch_size=config["hyperparameters"].get("global_batch_size"),
+            profiling_enabled=False,
+        )
+        controller.recorder = recorder
+        controller.periods = periods
+        controller.stop = stop
+        with _invalid_hp_as_user_error():
+            controller.run()
+        # A request to stop at the last batch comes before the last validation.
+        complete = (
+            controller._steps_until_complete(periods.max_length) <= 0
+            and controller._validation_is_current()
+        )
+        # Nobody but the trial itself has asked for it: early stopping is an end.
+        stopped_by_itself = context.get_stop_requested() and stop.received is None
+        finished = complete or stopped_by_itself
+        if finished and recorder.writes and saving.export_trial(trial, folder.model):
+            complete_export(trial, folder.model)
+        trained = controller.state.batches_trained if controller.state else steps
+    return run.RunResult(trained, finished, stop.received, recorder.last_validation)
+
+
+class _LocalController(pytorch._PyTorchTrialController):
+    """Determined's training loop, which tells the recorder of every batch."""
+
+    recorder: RunRecorder
+    periods: run.Periods
+    stop: PreemptOnSignal
+
+    def _train_batch(self, batch: Any, epoch_idx: int, batch_idx: int) -> Any:
+        metrics = super()._train_batch(batch=batch, epoch_idx=epoch_idx, batch_idx=batch_idx)
+        self.recorder.batch(
+            (batch_idx + 1) / self._batches_per_epoch(),
+            metrics.get("loss"),
+            self.trial.get_batch_length(batch) * self.context.distributed.size,
+        )
+        return metrics
+
+    def _batches_per_epoch(self) -> int:
+        assert self.context._epoch_len is not None  # Set with the loaders, before the loop.
+        return self.context._epoch_len
+
+    def _run(self) -> None:
+        trained = self.state.batches_trained if self.state else 0
+        total = self.periods.total_batches(self._batches_per_epoch())
+        self.recorder.epochs = trained / self._batches_per_epoch()
+        self.recorder.console.start(total, trained)
+        self.recorder.start_clock()
+        self.stop.training = True
+        super()._run()
+
+    def _validate(self) -> dict[str, Any]:
+        metrics: dict[str, Any] = super()._validate()
+        self.recorder.start_clock()
+        return metrics
+
+    def _check_searcher_metric(self, val_metrics: dict[str, Any]) -> Any:
+        if self.searcher_metric_name not in val_metrics:
+            found = [name for name in val_metrics if name not in ("batches", "epochs")]
+            raise UserError(
+                f"searcher.metric is {self.searcher_metric_name!r}, but the trial reports "
+                f"{', '.join(found)}. Write one of these."
+            )
+        return super()._check_searcher_metric(val_metrics)
+
+    def _save(self, path: pathlib.Path) -> None:
+        # Determined copies the working directory into a checkpoint; with data and runs in it, that
+        # can be any size. The run has a copy of the code alone.
+        with working_directory(self.recorder.folder.code):
+            super()._save(path)
+
+
+class _LocalTrainContext(core.DummyTrainContext):
+    """Where Determined's loop reports to a master, the recorder."""
+
+    def __init__(self, recorder: RunRecorder) -> None:
+        super().__init__(recorder.folder.tensorboard)
+        self._recorder = recorder
+
+    def set_status(self, status: str) -> None:
+        self._recorder.console.status(status)
+
+    def report_training_metrics(
+        self, steps_completed: int, metrics: dict[str, Any], batch_metrics: Any = None
+    ) -> None:
+        self._recorder.training_report(steps_completed, metrics)
+
+    def report_validation_metrics(self, steps_completed: int, metrics: dict[str, Any]) -> None:
+        self._recorder.validation_report(steps_completed, metrics)
+
+    def report_progress(self, progress: float) -> None:
+        pass  # The bar shows it.
+
+    def _get_last_validation(self) -> int | None:
+        return self._recorder.last_validation_steps
+
+    def get_experiment_best_validation(self) -> float | None:
+        return self._recorder.best
+
+
+class _LocalCheckpointContext(core.DummyCheckpointContext):
+    """Checkpoints in the run's folder."""
+
+    def __init__(self, distributed: core.DistributedContext, recorder: RunRecorder) -> None:
+        manager = storage.SharedFSStorageManager(str(recorder.folder.checkpoints))
+        super().__init__(distributed, manager)
+        self._recorder = recorder
+
+    @contextlib.contextmanager
+    def restore_path(self, storage_id: str, *_: Any, **__: Any) -> Iterator[pathlib.Path]:
+        # The files are there; Determined's own way warns that it has nothing to download.
+        yield self._recorder.folder.checkpoints / storage_id
+
+    def _report_checkpoint(
+        self, storage_id: str, resources: Any = None, metadata: dict[str, Any] | None = None
+    ) -> None:
+        self._recorder.checkpoint(storage_id, int((metadata or {})["steps_completed"]))
+
+
+@contextlib.contextmanager
+def _invalid_hp_as_user_error() -> Iterator[None]:
+    """What a search takes for "go on with another trial" is an error where there is no search."""
+    try:
+        yield
+    except det.InvalidHP as error:
+        raise UserError(f"the trial says that its hyperparameters cannot work: {error}") from error
+
+
+def _core_context(
+    distributed: core.DistributedContext,
+    stop: PreemptOnSignal,
+    recorder: RunRecorder,
+) -> core.Context:
+    return core.Context(
+        distributed=distributed,
+        checkpoint=_LocalCheckpointContext(distributed, recorder),
+        preempt=stop,
+        train=_LocalTrainContext(recorder),
+    )
+
+
+def _trial_context(
+    core_context: core.Context,
+    experiment: Experiment,
+    steps_completed: int,
+    recorder: RunRecorder,
+) -> pytorch.PyTorchTrialContext:
+    config = experiment.config
+    optimizations = config["optimizations"]
+    context = pytorch.PyTorchTrialContext(
+        core_context=core_context,
+        trial_seed=experiment.seed,
+        hparams=config["hyperparameters"],
+        slots_per_trial=core_context.distributed.size,
+        num_gpus=torch.cuda.device_count(),
+        exp_conf=dict(config),
+        aggregation_frequency=int(optimizations["aggregation_frequency"]),
+        steps_completed=steps_completed,
+        managed_training=True,
+        debug_enabled=False,
+        # The recorder writes one file a run; Determined's own way closes and opens one a second.
+        enable_tensorboard_logging=False,
+    )
+    context._set_default_gradient_compression(bool(optimizations["gradient_compression"]))
+    context._set_default_average_aggregated_gradients(
+        bool(optimizations["average_aggregated_gradients"])
+    )
+    if recorder.writes:
+        context._tbd_writer = recorder.writer
+    return context
+
+
+def _seed_everything(seed: int) -> None:
+    """As Determined seeds a trial: the same on all slots."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)

@@ -1,0 +1,199 @@
+"""Where a run on this machine reports to: its folder, TensorBoard, and the console."""
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils import tensorboard
+
+from model_hub.huggingface.runner import plot
+from model_hub.huggingface.runner.console import Console
+from model_hub.huggingface.runner.run_folder import Checkpoint, RunFolder
+
+# Time between two looks of the progress bar at the training.
+_REFRESH_SECONDS = 0.2
+
+logger = logging.getLogger("model_hub")
+
+
+class RunRecorder:
+    """Writes what the run reports into its folder, and tells the console.
+
+    Args:
+        folder: the run's folder.
+        config: the completed configuration.
+        console: shows the progress.
+        writes: whether this is the process that writes.
+    """
+
+    def __init__(
+        self, folder: RunFolder, config: Mapping[str, Any], console: Console, *, writes: bool
+    ) -> None:
+        self.folder = folder
+        self.console = console
+        self.writes = writes
+        self.optimizers: list[torch.optim.Optimizer] = []
+        self.last_validation: dict[str, Any] = {}
+        self.last_validation_steps: int | None = None
+        self.best: float | None = None
+        self.epochs = 0.0
+        self._metric = config["searcher"].get("metric")
+        self._smaller_is_better = bool(config["searcher"]["smaller_is_better"])
+        settings = config.get("checkpoint_storage")
+        settings = settings if isinstance(settings, Mapping) else {}
+        self._keep_latest = max(1, int(settings.get("save_trial_latest", 1)))
+        self._keep_best = int(settings.get("save_trial_best", 1))
+        self._checkpoints: list[Checkpoint] = []
+        # Searcher's metric by steps completed.
+        self._values: dict[int, float] = {}
+        self._writer: tensorboard.SummaryWriter | None = None
+        self._loss: float | None = None
+        # Losses of the batches that the progress bar does not show yet.
+        self._losses: list[Any] = []
+        self._shown = 0.0
+        self._samples = 0
+        self._since = time.monotonic()
+
+    def continue_from(self, checkpoints: list[Checkpoint], steps: int | None) -> None:
+        """Takes up the folder where its newest checkpoint was written.
+
+        Args:
+            checkpoints: those that are whole.
+            steps: batches of the newest; None if there is none.
+        """
+        self._checkpoints = checkpoints
+        self.folder.keep_checkpoints(checkpoints)
+        self.folder.forget_metrics_after(steps)
+        for record in self.folder.read_metrics():
+            if record["group"] == "validation":
+                self._note_validation(record["steps_completed"], record)
+
+    @property
+    def writer(self) -> tensorboard.SummaryWriter:
+        """The TensorBoard files of this run."""
+        if self._writer is None:
+            self._writer = tensorboard.SummaryWriter(str(self.folder.tensorboard))
+        return self._writer
+
+    def learning_rate(self) -> float:
+        """Learning rate of the first parameter group."""
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                return float(group["lr"] or 0.0)
+        return 0.0
+
+    def batch(self, epoch: float, loss: Any, samples: int) -> None:
+        """Counts a batch that was trained; ``samples`` over all slots."""
+        self.epochs = epoch
+        self._samples += samples
+        if not self.console.shows_progress:
+            return
+        self._losses.append(loss)
+        if time.monotonic() - self._shown >= _REFRESH_SECONDS:
+            self._show_progress()
+
+    def _show_progress(self) -> None:
+        """Reads the losses, for which a GPU has to catch up, and so not those of every batch."""
+        for loss in self._losses:
+            value = float(np.mean(loss)) if loss is not None else float("nan")
+            # As smooth as an average over the last twenty batches.
+            self._loss = value if self._loss is None else self._loss + (value - self._loss) / 20
+        self._shown = time.monotonic()
+        if self._losses and self._loss is not None:
+            self.console.advance(
+                batches=len(self._losses),
+                epoch=self.epochs,
+                loss=self._loss,
+                learning_rate=self.learning_rate(),
+                speed=self._samples / max(self._shown - self._since, 1e-9),
+            )
+        self._losses.clear()
+
+    def training_report(self, steps: int, metrics: Mapping[str, Any]) -> None:
+        """Averages over the batches since the last report."""
+        self._show_progress()
+        now = time.monotonic()
+        record = {
+            "group": "training",
+            "steps_completed": steps,
+            "epochs": round(self.epochs, 6),
+            **{k: _scalar(v) for k, v in metrics.items() if k not in ("batches", "epochs")},
+            "learning_rate": self.learning_rate(),
+            "samples_per_second": round(self._samples / max(now - self._since, 1e-9), 3),
+        }
+        self.start_clock()
+        self._write(record)
+
+    def start_clock(self) -> None:
+        """Measures speed anew: between two reports, and without what comes between them."""
+        self._samples = 0
+        self._since = time.monotonic()
+
+    def validation_report(self, steps: int, metrics: Mapping[str, Any]) -> None:
+        """Results of a validation."""
+        values = {k: _scalar(v) for k, v in metrics.items() if k not in ("batches", "epochs")}
+        record = {
+            "group": "validation",
+            "steps_completed": steps,
+            "epochs": round(self.epochs, 6),
+            **values,
+        }
+        self.console.validation(steps, self.epochs, values, self.best)
+        self._note_validation(steps, values)
+        self.last_validation = values
+        self._write(record)
+
+    def _note_validation(self, steps: int, values: Mapping[str, Any]) -> None:
+        self.last_validation_steps = steps
+        value = values.get(self._metric)
+        if isinstance(value, (int, float)) and value == value:
+            self._values[steps] = float(value)
+            better = min if self._smaller_is_better else max
+            self.best = float(value) if self.best is None else better(self.best, float(value))
+
+    def _write(self, record: dict[str, Any]) -> None:
+        if not self.writes:
+            return
+        self.folder.append_metrics({**record, "time": round(time.time(), 3)})
+        for name, value in record.items():
+            if isinstance(value, (int, float)) and name != "steps_completed":
+                self.writer.add_scalar(
+                    f"{record['group']}/{name}", value, record["steps_completed"]
+                )
+        self.writer.flush()
+
+    def checkpoint(self, uuid: str, steps: int) -> None:
+        """Notes a checkpoint that is whole, and deletes those that nobody needs any more."""
+        self._checkpoints.append(Checkpoint(uuid, steps))
+        kept = self._checkpoints[-self._keep_latest :]
+        scored = [entry for entry in self._checkpoints if entry.steps_completed in self._values]
+        scored.sort(
+            key=lambda entry: self._values[entry.steps_completed],
+            reverse=not self._smaller_is_better,
+        )
+        kept = [e for e in self._checkpoints if e in kept or e in scored[: self._keep_best]]
+        self._checkpoints = kept
+        self.folder.keep_checkpoints(kept)
+
+    def close(self) -> None:
+        """Ends the progress bar and draws the picture, however the run ended."""
+        self.console.close()
+        if self._writer is not None:
+            self._writer.close()
+        if not self.writes:
+            return
+        try:
+            plot.plot_metrics(self.folder.read_metrics(), self.folder.plot_file, self._metric)
+        except OSError as error:
+            # A run that has failed because the disk is full says so; one that is through lacks no
+            # more than the picture.
+            logger.debug("no picture of the run: %s", error)
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)) and value.size == 1:
+        return value.item()
+    return value.tolist() if isinstance(value, np.ndarray) else value

@@ -1,0 +1,54 @@
+"""Instruction tuning: settings, conversations, packing, losses, metrics."""
+
+from model_hub.huggingface.tasks._common.token_loss import (
+    TokenMeanStep,
+    TokenReducer,
+    logits_and_targets,
+)
+from model_hub.huggingface.tasks._common.unigram import log_unigram_baseline, unigram_metrics
+from model_hub.huggingface.tasks.instruction_tuning.collator import (
+    ConversationCollator,
+    PackedConversations,
+    pack,
+)
+from model_hub.huggingface.tasks.instruction_tuning.data import (
+    InstructionTuningDatasets,
+    build_collator,
+    build_datasets,
+    check_model,
+)
+from model_hub.huggingface.tasks.instruction_tuning.features import (
+    marks_answers,
+    tokenize_conversations,
+)
+from model_hub.huggingface.tasks.instruction_tuning.rows import (
+    check_conversations,
+    messages_of,
+    tools_of,
+)
+from model_hub.huggingface.tasks.instruction_tuning.settings import (
+    InstructionTuningDataKwargs,
+    set_chat_template,
+)
+
+__all__ = [
+    "ConversationCollator",
+    "InstructionTuningDataKwargs",
+    "InstructionTuningDatasets",
+    "PackedConversations",
+    "TokenMeanStep",
+    "TokenReducer",
+    "build_collator",
+    "build_datasets",
+    "check_conversations",
+    "check_model",
+    "log_unigram_baseline",
+    "logits_and_targets",
+    "marks_answers",
+    "messages_of",
+    "pack",
+    "set_chat_template",
+    "tokenize_conversations",
+    "tools_of",
+    "unigram_metrics",
+]

@@ -1,0 +1,84 @@
+"""Instruction tuning's keys in section ``data`` of the YAML, and the chat template they name."""
+
+import dataclasses
+import pathlib
+
+import jinja2
+import transformers
+
+from model_hub.errors import UserError
+from model_hub.huggingface.tasks._common.tokenization import TokenizationDataKwargs
+
+
+@dataclasses.dataclass
+class InstructionTuningDataKwargs(TokenizationDataKwargs):
+    """Keys of the YAML's section ``data`` that belong to instruction tuning.
+
+    Attributes:
+        max_seq_length: tokens of the longest conversation; what is longer is cut at its end. None
+            takes what tokenizer and model take, at most 1024.
+        messages_column: the column with the conversations.
+        chat_template: a Jinja template that writes a conversation as text; None takes the
+            tokenizer's.
+        chat_template_file: a file with one.
+        packing: several conversations in one sequence of ``max_seq_length`` tokens, which do not
+            see each other; only in training.
+    """
+
+    messages_column: str = "messages"
+    chat_template: str | None = None
+    chat_template_file: str | None = None
+    packing: bool = False
+
+    def __post_init__(self) -> None:
+        """Finds what cannot be, while the keys are known.
+
+        Raises:
+            UserError: naming the keys.
+        """
+        super().__post_init__()
+        if self.chat_template and self.chat_template_file:
+            raise UserError(
+                "data.chat_template and data.chat_template_file are both set; remove one of them."
+            )
+
+
+def set_chat_template(
+    tokenizer: transformers.PreTrainedTokenizerBase, data_kwargs: InstructionTuningDataKwargs
+) -> None:
+    """Gives the tokenizer the template that the YAML names; it is then exported with the model.
+
+    Args:
+        tokenizer: changed in place.
+        data_kwargs: section ``data``.
+
+    Raises:
+        UserError: when there is no template, the file cannot be read, or it is no Jinja template.
+    """
+    template, key = data_kwargs.chat_template, "data.chat_template"
+    if data_kwargs.chat_template_file:
+        key = "data.chat_template_file"
+        path = pathlib.Path(data_kwargs.chat_template_file).expanduser()
+        try:
+            template = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{key}: cannot read {str(path)!r}: {error}") from error
+    if template:
+        tokenizer.chat_template = template
+    elif not tokenizer.chat_template:
+        raise UserError(
+            "the tokenizer has no chat template, so it is not known how a conversation is written "
+            "for this model. Take a model that was trained to chat, or write "
+            "data.chat_template_file with a file that holds a Jinja template, for instance: "
+            "{% for message in messages %}{{ '<|' + message.role + '|>\\n' + message.content + "
+            "eos_token + '\\n' }}{% endfor %}"
+        )
+    else:
+        key = "the tokenizer's chat template"
+    try:
+        # Its syntax is looked at. It may refuse this conversation; those of the data count.
+        tokenizer.apply_chat_template([{"role": "user", "content": ""}], tokenize=False)
+    except jinja2.TemplateSyntaxError as error:
+        raise UserError(f"{key} is no Jinja template: line {error.lineno}: {error}") from error
+    except (jinja2.TemplateError, TypeError):
+        return

@@ -1,0 +1,149 @@
+"""Datasets of language modeling."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import datasets
+import numpy as np
+import transformers
+from datasets.fingerprint import Hasher
+
+from model_hub.errors import UserError
+from model_hub.huggingface.data import load
+from model_hub.huggingface.data.prepare import prepare_dataset
+from model_hub.huggingface.tasks._common.tokenization import sequence_length
+from model_hub.huggingface.tasks.language_modeling.collator import ROW
+from model_hub.huggingface.tasks.language_modeling.features import (
+    divide_into_blocks,
+    text_column,
+    tokenize_lines,
+    tokenize_texts,
+)
+from model_hub.huggingface.tasks.language_modeling.settings import (
+    LanguageModelingDataKwargs,
+    MaskedLanguageModelingDataKwargs,
+    PermutationLanguageModelingDataKwargs,
+)
+
+logger = logging.getLogger("model_hub")
+
+
+class LanguageModelingDatasets(NamedTuple):
+    """What a language-modeling trial trains and validates on.
+
+    Attributes:
+        train: blocks (or lines) of tokens to train on.
+        validation: those to validate on, numbered in the column ``row``.
+        length: what batches are padded to; None for the longest row of each.
+    """
+
+    train: datasets.Dataset
+    validation: datasets.Dataset
+    length: int | None
+
+
+def build_datasets(
+    raw_datasets: Mapping[str, datasets.Dataset],
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    data_kwargs: LanguageModelingDataKwargs,
+    config: transformers.PretrainedConfig | None = None,
+    sources: Mapping[str, str] | None = None,
+) -> LanguageModelingDatasets:
+    """Checks the rows and makes blocks of tokens of them; tokens come from the cache, if there.
+
+    Args:
+        raw_datasets: rows of text, splits ``train`` and ``validation``.
+        tokenizer: the tokenizer.
+        data_kwargs: section ``data``; its class tells the objective.
+        config: the model's configuration.
+        sources: where each split comes from, for messages; see
+            :func:`model_hub.huggingface.split_sources`.
+
+    Raises:
+        UserError: when lengths, tokenizer or rows are not as they should be.
+    """
+    load.check_splits(raw_datasets)
+    # Blocks are divided after tokenizing; lines are cut with their special tokens.
+    texts = 1 if data_kwargs.line_by_line else None
+    length = sequence_length(data_kwargs.max_seq_length, tokenizer, config, texts=texts)
+    masked = isinstance(data_kwargs, MaskedLanguageModelingDataKwargs)
+    permuted = isinstance(data_kwargs, PermutationLanguageModelingDataKwargs)
+    if permuted and length % 2:
+        length -= 1
+        logger.info("blocks have %d tokens: permutation language modeling wants it even", length)
+    _check_objective(data_kwargs, tokenizer, config, length)
+
+    def prepare(split: str) -> datasets.Dataset:
+        rows = raw_datasets[split]
+        source = (sources or {}).get(split, f"split {split!r}")
+        settings: dict[str, Any] = {
+            "column": text_column(rows, source, data_kwargs.text_column),
+            # Special tokens are not to be predicted there.
+            "with_special_tokens_mask": masked or permuted,
+        }
+        if data_kwargs.line_by_line:
+            settings["max_seq_length"] = length
+        else:
+            settings["end_with_eos"] = data_kwargs.document_boundaries
+        tokens = prepare_dataset(
+            rows,
+            tokenize_lines if data_kwargs.line_by_line else tokenize_texts,
+            tokenizer=tokenizer,
+            num_proc=data_kwargs.preprocessing_num_workers,
+            overwrite_cache=data_kwargs.overwrite_cache,
+            description=f"{split} tokens",
+            **settings,
+        )
+        if not data_kwargs.line_by_line:
+            tokens = divide_into_blocks(tokens, length, within_rows=data_kwargs.document_boundaries)
+        if len(tokens) == 0:
+            raise UserError(f"{source}: there is no text in column {settings['column']!r}.")
+        logger.info("%s: %d blocks of at most %d tokens", split, len(tokens), length)
+        return tokens
+
+    train, validation = prepare("train"), prepare("validation")
+    return LanguageModelingDatasets(
+        train,
+        validation.add_column(
+            ROW,
+            np.arange(len(validation)),
+            new_fingerprint=Hasher.hash((validation._fingerprint, ROW)),
+        ),
+        length if data_kwargs.pad_to_max_length else None,
+    )
+
+
+def _check_objective(
+    data_kwargs: LanguageModelingDataKwargs,
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    config: transformers.PretrainedConfig | None,
+    length: int,
+) -> None:
+    """Finds what does not go together, before anything is tokenized."""
+    if length < 2:
+        raise UserError(
+            f"data.max_seq_length is {data_kwargs.max_seq_length}: in blocks of {length} tokens "
+            "nothing is left to predict one from. Write at least 2."
+        )
+    if isinstance(data_kwargs, PermutationLanguageModelingDataKwargs):
+        kind = getattr(config, "model_type", "xlnet")
+        if kind != "xlnet":
+            raise UserError(
+                f"hyperparameters.pretrained_model_name_or_path: the model is of type {kind!r}, "
+                "but permutation language modeling is for 'xlnet'. Write for instance "
+                "xlnet/xlnet-base-cased, or take the trial for causal or masked language modeling."
+            )
+        if tokenizer.pad_token_id is None:
+            raise UserError(
+                "the tokenizer has no padding token, which permutation language modeling needs. "
+                "Write hyperparameters.tokenizer_name with the folder of one that has it."
+            )
+    elif not isinstance(data_kwargs, MaskedLanguageModelingDataKwargs):
+        return
+    if tokenizer.mask_token_id is None:
+        raise UserError(
+            "the tokenizer has no mask token, which stands in the place of tokens that are to be "
+            "predicted. Write a model with one (BERT, RoBERTa, XLNet), or take the trial for "
+            "causal language modeling."
+        )

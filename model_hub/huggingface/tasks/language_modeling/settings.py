@@ -1,0 +1,83 @@
+"""Language modeling's keys in section ``data`` of the YAML, a dataclass for each objective."""
+
+import dataclasses
+
+from model_hub.errors import UserError
+from model_hub.huggingface.tasks._common.tokenization import TokenizationDataKwargs
+
+
+@dataclasses.dataclass
+class LanguageModelingDataKwargs(TokenizationDataKwargs):
+    """Keys of the YAML's section ``data`` that all language-modeling trials read.
+
+    Attributes:
+        max_seq_length: tokens of a block; None takes what tokenizer and model take, at most 1024.
+        text_column: the column with the text; None takes ``text``, or else the first column.
+        line_by_line: every row that is not blank is a sample of its own, cut at
+            ``max_seq_length``; else all rows are strung together and divided into blocks.
+        document_boundaries: no block spans two rows, and every row ends with the tokenizer's
+            end-of-sequence token.
+    """
+
+    text_column: str | None = None
+    line_by_line: bool = False
+    document_boundaries: bool = False
+
+    def __post_init__(self) -> None:
+        """Finds what cannot be, while the keys are known.
+
+        Raises:
+            UserError: naming the keys.
+        """
+        super().__post_init__()
+        if self.line_by_line and self.document_boundaries:
+            raise UserError(
+                "data.line_by_line and data.document_boundaries are both true. The first cuts what "
+                "is longer than data.max_seq_length, the second makes further blocks of it; write "
+                "one of them."
+            )
+
+
+@dataclasses.dataclass
+class MaskedLanguageModelingDataKwargs(LanguageModelingDataKwargs):
+    """Keys of masked language modeling.
+
+    Attributes:
+        mlm_probability: share of the tokens that are to be predicted. Of these 80 % are masked,
+            10 % replaced by others, 10 % left as they are, as for BERT.
+    """
+
+    mlm_probability: float = 0.15
+
+    def __post_init__(self) -> None:
+        """As for the base, and the probability."""
+        super().__post_init__()
+        _check_probability("mlm_probability", self.mlm_probability)
+
+
+@dataclasses.dataclass
+class PermutationLanguageModelingDataKwargs(LanguageModelingDataKwargs):
+    """Keys of permutation language modeling (XLNet).
+
+    Attributes:
+        plm_probability: length of a masked span divided by that of its surroundings.
+        max_span_length: longest span of masked tokens.
+    """
+
+    plm_probability: float = 1 / 6
+    max_span_length: int = 5
+
+    def __post_init__(self) -> None:
+        """As for the base, and the spans."""
+        super().__post_init__()
+        _check_probability("plm_probability", self.plm_probability)
+        if self.max_span_length < 1:
+            raise UserError(
+                f"data.max_span_length is {self.max_span_length}, but should be at least 1."
+            )
+
+
+def _check_probability(name: str, value: float) -> None:
+    # Written so that it finds .nan as well.
+    if not 0 < value <= 1:
+        raise UserError(f"data.{name} is {value}, but should be above 0 and at most 1.")

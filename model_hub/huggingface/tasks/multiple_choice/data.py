@@ -1,0 +1,111 @@
+"""Section `data` and datasets of multiple choice."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import datasets
+import numpy as np
+import transformers
+
+from model_hub.errors import UserError
+from model_hub.huggingface.data import load
+from model_hub.huggingface.data.prepare import prepare_dataset
+from model_hub.huggingface.tasks._common import reducers
+from model_hub.huggingface.tasks._common.tokenization import TokenizationDataKwargs, sequence_length
+from model_hub.huggingface.tasks.multiple_choice.features import (
+    check_rows,
+    ending_columns,
+    filled_endings,
+    prepare_features,
+    right_endings,
+)
+
+
+@dataclasses.dataclass
+class MultipleChoiceDataKwargs(TokenizationDataKwargs):
+    """Keys of the YAML's section ``data`` that belong to multiple choice: those about tokens."""
+
+
+class MultipleChoiceDatasets(NamedTuple):
+    """What a multiple-choice trial trains and validates on.
+
+    Attributes:
+        train: features to train on.
+        validation: features to validate on.
+    """
+
+    train: datasets.Dataset
+    validation: datasets.Dataset
+
+
+def build_datasets(
+    raw_datasets: Mapping[str, datasets.Dataset],
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    data_kwargs: MultipleChoiceDataKwargs,
+    model_config: transformers.PretrainedConfig | None = None,
+    sources: Mapping[str, str] | None = None,
+) -> MultipleChoiceDatasets:
+    """Checks the rows and makes features of them; what was made before comes from the cache.
+
+    Args:
+        raw_datasets: rows as loaded, splits ``train`` and ``validation``.
+        tokenizer: the tokenizer.
+        data_kwargs: section ``data``.
+        model_config: tells how many tokens the model takes.
+        sources: where each split comes from, for messages; see
+            :func:`model_hub.huggingface.split_sources`.
+
+    Raises:
+        UserError: when rows, tokenizer or settings are not as they should be.
+    """
+    load.check_splits(raw_datasets)
+    if data_kwargs.pad_to_max_length and tokenizer.pad_token_id is None:
+        raise UserError(
+            "data.pad_to_max_length is true, but the tokenizer has no padding token. Write "
+            "data.pad_to_max_length: false; batches are then padded to their longest sequence."
+        )
+    length = sequence_length(data_kwargs.max_seq_length, tokenizer, model_config, texts=2)
+    for split in ("train", "validation"):
+        check_rows(raw_datasets[split], (sources or {}).get(split, f"split {split!r}"))
+
+    def prepare(split: str) -> datasets.Dataset:
+        rows = raw_datasets[split]
+        return prepare_dataset(
+            rows,
+            prepare_features,
+            tokenizer=tokenizer,
+            num_proc=data_kwargs.preprocessing_num_workers,
+            overwrite_cache=data_kwargs.overwrite_cache,
+            description=f"{split} features",
+            endings=ending_columns(rows.column_names),
+            max_seq_length=length,
+            pad_to_max_length=data_kwargs.pad_to_max_length,
+        )
+
+    return MultipleChoiceDatasets(prepare("train"), prepare("validation"))
+
+
+def log_baselines(raw_datasets: Mapping[str, datasets.Dataset]) -> dict[str, float]:
+    """Says what answers without reading score on the validation data.
+
+    Args:
+        raw_datasets: rows that :func:`check_rows` has checked.
+
+    Returns:
+        Accuracy of the first ending of each row, under ``first``, and of the ending that is right
+        most often in the training rows, under ``frequent``.
+    """
+    labels = right_endings(raw_datasets["validation"])
+    first = filled_endings(raw_datasets["validation"]).argmax(axis=1)
+    frequent = int(np.bincount(right_endings(raw_datasets["train"])).argmax())
+    accuracies = {
+        "first": float((labels == first).mean()),
+        "frequent": float((labels == frequent).mean()),
+    }
+    reducers.log_baseline_metrics("always the first ending", {"accuracy": accuracies["first"]})
+    reducers.log_baseline_metrics(
+        f"always ending{frequent}, right most often in the training data",
+        {"accuracy": accuracies["frequent"]},
+    )
+    return accuracies

@@ -1,0 +1,96 @@
+"""Datasets of question answering."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import datasets
+import transformers
+
+from model_hub.huggingface.data import load
+from model_hub.huggingface.data.prepare import prepare_dataset
+from model_hub.huggingface.tasks._common.tokenization import model_max_length
+from model_hub.huggingface.tasks.question_answering import collator
+from model_hub.huggingface.tasks.question_answering.features import (
+    number_features,
+    prepare_train_features,
+    prepare_validation_features,
+)
+from model_hub.huggingface.tasks.question_answering.rows import (
+    check_columns,
+    drop_misaligned_answers,
+)
+from model_hub.huggingface.tasks.question_answering.settings import (
+    QuestionAnsweringDataKwargs,
+    check_lengths,
+)
+
+#: Columns of a validation batch that the reducer reads and the model does not take.
+FEATURE_COLUMNS = collator.FEATURE_COLUMNS
+
+
+class QuestionAnsweringDatasets(NamedTuple):
+    """What a question-answering trial trains and validates on.
+
+    Attributes:
+        train: features to train on.
+        validation: features to validate on, with ``feature_id`` and what the reducer reads.
+        examples: the flat validation rows that the features were made of.
+    """
+
+    train: datasets.Dataset
+    validation: datasets.Dataset
+    examples: datasets.Dataset
+
+
+def build_datasets(
+    raw_datasets: Mapping[str, datasets.Dataset],
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    data_kwargs: QuestionAnsweringDataKwargs,
+    model_config: transformers.PretrainedConfig | None = None,
+    sources: Mapping[str, str] | None = None,
+    *,
+    beam_search: bool = False,
+) -> QuestionAnsweringDatasets:
+    """Checks the rows and makes features of them; what was made before comes from the cache.
+
+    Args:
+        raw_datasets: flat SQuAD rows, splits ``train`` and ``validation``.
+        tokenizer: a fast tokenizer.
+        data_kwargs: section ``data``.
+        model_config: tells how many tokens the model takes.
+        sources: where each split comes from, for messages; see
+            :func:`model_hub.huggingface.split_sources`.
+        beam_search: the model has a beam-search head: training features also tell where context
+            and CLS token are, for :class:`BeamSearchCollator`.
+
+    Raises:
+        UserError: when lengths or rows are not as they should be.
+    """
+    load.check_splits(raw_datasets)
+    check_lengths(tokenizer, data_kwargs, model_max_length(model_config))
+    for split in ("train", "validation"):
+        check_columns(raw_datasets[split], (sources or {}).get(split, f"split {split!r}"))
+
+    def prepare(
+        rows: datasets.Dataset, function: Any, description: str, **settings: Any
+    ) -> datasets.Dataset:
+        return prepare_dataset(
+            rows,
+            function,
+            tokenizer=tokenizer,
+            num_proc=data_kwargs.preprocessing_num_workers,
+            overwrite_cache=data_kwargs.overwrite_cache,
+            description=description,
+            max_seq_length=data_kwargs.max_seq_length,
+            doc_stride=data_kwargs.doc_stride,
+            pad_to_max_length=data_kwargs.pad_to_max_length,
+            **settings,
+        )
+
+    examples = raw_datasets["validation"]
+    train_rows = drop_misaligned_answers(raw_datasets["train"])
+    return QuestionAnsweringDatasets(
+        prepare(train_rows, prepare_train_features, "training features", with_places=beam_search),
+        number_features(prepare(examples, prepare_validation_features, "validation features")),
+        examples,
+    )

@@ -1,0 +1,294 @@
+"""Questions to a trained model, answered as the validation answers them."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import torch
+import transformers
+
+from model_hub.errors import UserError
+from model_hub.huggingface.data.columns import remove_unused_columns
+from model_hub.huggingface.tasks._common.predictor import (
+    InferenceSetup,
+    Predictor,
+    Rows,
+    features_of_rows,
+    map_by_length,
+    require_texts,
+)
+from model_hub.huggingface.tasks._common.tokenization import model_max_length
+from model_hub.huggingface.tasks.question_answering.answers import (
+    ChosenSpans,
+    OffsetTable,
+    best_spans,
+    choose_spans,
+    log_weights,
+)
+from model_hub.huggingface.tasks.question_answering.beam_search import (
+    BeamSearchCollator,
+    select_n_best_beams,
+)
+from model_hub.huggingface.tasks.question_answering.collator import (
+    FEATURE_COLUMNS,
+    QuestionAnsweringCollator,
+    pop_feature_columns,
+)
+from model_hub.huggingface.tasks.question_answering.features import (
+    number_features,
+    prepare_validation_features,
+)
+from model_hub.huggingface.tasks.question_answering.settings import (
+    QuestionAnsweringDataKwargs,
+    check_lengths,
+    cut_lengths,
+)
+from model_hub.huggingface.tasks.question_answering.spans import FeatureSpans, SpanCollector
+
+
+class Answer(NamedTuple):
+    """An answer to a question: ``context[start:end]``.
+
+    Attributes:
+        text: the answer; "" for "no answer".
+        start: its first character in the context; 0 for "no answer".
+        end: the character after its last; 0 for "no answer".
+        score: start logit plus end logit.
+        probability: share of this answer in the sum of exp(score) over the n best spans (and "no
+            answer", if that may be one).
+    """
+
+    text: str
+    start: int
+    end: int
+    score: float
+    probability: float
+
+
+def answer_questions(
+    model: transformers.PreTrainedModel,
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    questions: Sequence[str],
+    contexts: Sequence[str],
+    *,
+    data_kwargs: QuestionAnsweringDataKwargs | None = None,
+    batch_size: int = 16,
+) -> list[Answer]:
+    """Asks a model, with the features and the choice of spans that the metrics rest on.
+
+    It takes the place of ``pipeline("question-answering")``, which transformers 5.23 has no more::
+
+        folder = "runs/squad-20260102-030405/model"
+        model = AutoModelForQuestionAnswering.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        (answer,) = answer_questions(model, tokenizer, ["Who was it?"], ["It was Ada."])
+
+    Args:
+        model: a question-answering model, on any device.
+        tokenizer: its tokenizer, a fast one.
+        questions: the questions.
+        contexts: for each question the text that its answer stands in, of any length.
+        data_kwargs: section ``data`` of the training; without it, its defaults. If
+            ``max_seq_length`` is more than tokenizer or model take, it becomes what they take, and
+            ``doc_stride`` at most a third of it.
+        batch_size: windows of contexts that go through the model together.
+
+    Returns:
+        One answer per question. With ``version_2_with_negative`` it is "no answer" (the text "")
+        where that is better by more than ``null_score_diff_threshold``; without, only where the
+        context has no text.
+
+    Raises:
+        UserError: when questions and contexts do not match, or the settings do not fit tokenizer
+            and model.
+    """
+    _check_texts(questions, contexts, batch_size)
+    limit = model_max_length(model.config)
+    settings = cut_lengths(tokenizer, data_kwargs or QuestionAnsweringDataKwargs(), limit)
+    check_lengths(tokenizer, settings, limit)
+    if not questions:
+        return []
+    columns = prepare_validation_features(
+        {"id": range(len(questions)), "question": questions, "context": contexts},
+        tokenizer=tokenizer,
+        max_seq_length=settings.max_seq_length,
+        doc_stride=settings.doc_stride,
+        pad_to_max_length=settings.pad_to_max_length,
+    )
+    features = number_features(datasets.Dataset.from_dict(columns))
+    chosen = choose_spans(
+        FeatureSpans.joined([_find_spans(model, tokenizer, features, settings, batch_size)]),
+        np.array([int(name) for name in columns["example_id"]]),
+        OffsetTable(features),
+        settings.n_best_size,
+    )
+    return _to_answers(chosen, contexts, settings)
+
+
+def _check_texts(questions: Sequence[str], contexts: Sequence[str], batch_size: int) -> None:
+    for name, texts in (("questions", questions), ("contexts", contexts)):
+        if isinstance(texts, str):
+            raise UserError(f"{name} is one text; write a list of texts, [{texts[:40]!r}].")
+    if len(questions) != len(contexts):
+        raise UserError(
+            f"there are {len(questions)} questions and {len(contexts)} contexts; write for each "
+            "question the context of its own."
+        )
+    if batch_size < 1:
+        raise UserError(f"batch_size is {batch_size}, but should be at least 1.")
+
+
+def _find_spans(
+    model: transformers.PreTrainedModel,
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    features: datasets.Dataset,
+    settings: QuestionAnsweringDataKwargs,
+    batch_size: int,
+) -> FeatureSpans:
+    """Sends all features through the model."""
+    spans = SpanCollector(settings.n_best_size, settings.max_answer_length)
+    collator = QuestionAnsweringCollator(tokenizer)
+    # The collator reads rows; what the model does not take and the spans do not need stays out.
+    rows = features.with_format(None)
+    remove_unused_columns(model, rows, keep=FEATURE_COLUMNS)
+    with torch.no_grad(), _eval_mode(model):
+        for first in range(0, len(rows), batch_size):
+            numbers = range(first, min(first + batch_size, len(rows)))
+            batch = collator([rows[number] for number in numbers])
+            for_spans = pop_feature_columns(batch)
+            outputs = model(**{name: value.to(model.device) for name, value in batch.items()})
+            spans.update(for_spans, outputs.start_logits, outputs.end_logits)
+    return spans.collected()
+
+
+@contextlib.contextmanager
+def _eval_mode(model: torch.nn.Module) -> Iterator[None]:
+    """Puts the model into evaluation mode, and every part of it back into its own afterwards."""
+    before = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
+
+
+def _to_answers(
+    chosen: ChosenSpans, contexts: Sequence[str], settings: QuestionAnsweringDataKwargs
+) -> list[Answer]:
+    best = best_spans(chosen)
+    no_answer = best.unanswered(settings) | np.isneginf(best.score)
+    score = np.where(no_answer, chosen.null_score, best.score)
+    weights = log_weights(chosen, no_answer | settings.version_2_with_negative)
+    columns = (
+        np.where(no_answer, 0, best.begin),
+        np.where(no_answer, 0, best.end),
+        score,
+        np.exp(score - weights),
+    )
+    return [
+        Answer(context[start:end], start, end, total, probability)
+        for context, start, end, total, probability in zip(
+            contexts, *(column.tolist() for column in columns), strict=True
+        )
+    ]
+
+
+class QuestionAnsweringPredictor(Predictor):
+    """The best answer in the context, and its probability among the n best."""
+
+    columns: ClassVar[Mapping[str, pa.DataType]] = {
+        "answer": pa.string(),
+        "score": pa.float64(),
+        "start": pa.int64(),
+        "end": pa.int64(),
+    }
+
+    def __init__(self, asked: InferenceSetup) -> None:
+        super().__init__(asked)
+        limit = model_max_length(asked.model.config)
+        wanted = asked.data_kwargs(QuestionAnsweringDataKwargs)
+        self._settings = cut_lengths(asked.tokenizer, wanted, limit)
+        check_lengths(asked.tokenizer, self._settings, limit)
+
+    def check(self, rows: datasets.Dataset, source: str) -> datasets.Dataset:
+        """Every row has a question and a context; answers are not read."""
+        require_texts(rows, source, ("question", "context"), "question answering")
+        return rows
+
+    def predict(self, rows: Rows) -> list[dict[str, Any]]:
+        """``answer``, ``score`` (a probability), ``start`` and ``end`` (characters)."""
+        pairs = list(zip(rows["question"], rows["context"], strict=True))
+        # One batch for all: the windows of texts of similar length then stand together.
+        lengths = [len(question) + len(context) for question, context in pairs]
+        return map_by_length(pairs, lengths, max(1, len(pairs)), self._asked_for)
+
+    def _asked_for(self, pairs: list[tuple[str, str]]) -> list[dict[str, Any]]:
+        questions, contexts = map(list, zip(*pairs, strict=True))
+        answers = answer_questions(
+            self.asked.model,
+            self.asked.tokenizer,
+            questions,
+            contexts,
+            data_kwargs=self._settings,
+            batch_size=self.asked.batch_size,
+        )
+        return [
+            {"answer": a.text, "score": a.probability, "start": a.start, "end": a.end}
+            for a in answers
+        ]
+
+
+class BeamSearchPredictor(QuestionAnsweringPredictor):
+    """The same with a beam-search head (XLNet), whose "no answer" is a classifier of its own."""
+
+    @torch.no_grad()
+    def _asked_for(self, pairs: list[tuple[str, str]]) -> list[dict[str, Any]]:
+        settings = self._settings
+        questions, contexts = map(list, zip(*pairs, strict=True))
+        columns = prepare_validation_features(
+            {"id": range(len(pairs)), "question": questions, "context": contexts},
+            tokenizer=self.asked.tokenizer,
+            max_seq_length=settings.max_seq_length,
+            doc_stride=settings.doc_stride,
+            pad_to_max_length=settings.pad_to_max_length,
+        )
+        features = number_features(datasets.Dataset.from_dict(columns))
+        spans = SpanCollector(settings.n_best_size, settings.max_answer_length)
+        collator = BeamSearchCollator.of(self.asked.tokenizer, self.asked.model.config)
+        rows = features_of_rows(features.remove_columns(["example_id", "offset_mapping"])[:])
+        for first in range(0, len(rows), self.asked.batch_size):
+            batch = self.asked.to_device(collator(rows[first : first + self.asked.batch_size]))
+            places = pop_feature_columns(batch)
+            outputs = self.asked.model(**batch, cls_index=places["cls_index"])
+            found, start_log_prob, end_log_prob = select_n_best_beams(
+                outputs,
+                context_begin=places["context_begin"],
+                context_end=places["context_end"],
+                n_best_size=settings.n_best_size,
+                max_answer_length=settings.max_answer_length,
+            )
+            spans.add(places, found, start_log_prob, end_log_prob, outputs.cls_logits.float())
+        chosen = choose_spans(
+            spans.collected(),
+            np.array([int(name) for name in columns["example_id"]]),
+            OffsetTable(features),
+            settings.n_best_size,
+        )
+        best = best_spans(chosen, null_stands_alone=True)
+        empty = best.unanswered(settings) | np.isneginf(best.score)
+        weights = log_weights(chosen, np.zeros(len(empty), np.bool_))
+        # Of "no answer" it is the classifier's own.
+        null = 1 / (1 + np.exp(-chosen.null_score))
+        with np.errstate(invalid="ignore"):
+            score = np.where(empty, null, np.exp(best.score - weights))
+        begins, ends = np.where(empty, 0, best.begin), np.where(empty, 0, best.end)
+        return [
+            {"answer": context[begin:end], "score": probability, "start": begin, "end": end}
+            for context, probability, begin, end in zip(
+                contexts, score.tolist(), begins.tolist(), ends.tolist(), strict=True
+            )
+        ]

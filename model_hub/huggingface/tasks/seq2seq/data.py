@@ -1,0 +1,123 @@
+"""Datasets and collator of sequence-to-sequence tasks."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import datasets
+import numpy as np
+import torch
+import transformers
+
+from model_hub.huggingface.data import load
+from model_hub.huggingface.data.prepare import prepare_dataset
+from model_hub.huggingface.model import unwrap
+from model_hub.huggingface.tasks._common.tokenization import PlainBatches, padding_batches
+from model_hub.huggingface.tasks.seq2seq import metrics
+from model_hub.huggingface.tasks.seq2seq.features import prepare_features
+from model_hub.huggingface.tasks.seq2seq.rows import find_columns, language_codes, mark_languages
+from model_hub.huggingface.tasks.seq2seq.settings import (
+    Seq2SeqDataKwargs,
+    TranslationDataKwargs,
+    source_length,
+)
+
+#: Column of a validation batch by which the reducer finds what was expected.
+ROW_COLUMN = "row"
+
+
+class Seq2SeqDatasets(NamedTuple):
+    """What a trial trains and validates on.
+
+    Attributes:
+        train: features to train on.
+        validation: features to validate on, with their row number in ``row``.
+        references: the validation rows that the features were made of.
+        target_column: column of these with the expected texts.
+    """
+
+    train: datasets.Dataset
+    validation: datasets.Dataset
+    references: datasets.Dataset
+    target_column: str
+
+
+def build_datasets(
+    raw_datasets: Mapping[str, datasets.Dataset],
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    data_kwargs: Seq2SeqDataKwargs,
+    model_config: transformers.PretrainedConfig | None = None,
+    *,
+    dataset_name: str | None = None,
+    sources: Mapping[str, str] | None = None,
+) -> Seq2SeqDatasets:
+    """Checks the rows and makes features of them; what was made before comes from the cache.
+
+    Args:
+        raw_datasets: splits ``train`` and ``validation``.
+        tokenizer: the tokenizer.
+        data_kwargs: section ``data``, of summarization or of translation.
+        model_config: tells how many tokens the model takes.
+        dataset_name: ``data.dataset_name``, by which the columns of known data sets are found.
+        sources: where each split comes from, for messages; see
+            :func:`model_hub.huggingface.split_sources`.
+
+    Raises:
+        UserError: when lengths, columns or languages are not as they should be, or the package that
+            computes the metric is not installed.
+    """
+    load.check_splits(raw_datasets)
+    # Before the wait, not after it.
+    if isinstance(data_kwargs, TranslationDataKwargs):
+        metrics.bleu_scorer()
+    else:
+        metrics.rouge_scorer()
+    max_source_length = source_length(data_kwargs, tokenizer, model_config)
+    rows, columns = find_columns(
+        {name: raw_datasets[name] for name in ("train", "validation")},
+        data_kwargs,
+        dataset_name,
+        sources,
+    )
+    languages = language_codes(tokenizer, data_kwargs)
+    # Here already, since the cache is found by the tokenizer's state, too.
+    mark_languages(tokenizer, languages)
+
+    def prepare(split: str, max_target_length: int) -> datasets.Dataset:
+        return prepare_dataset(
+            rows[split],
+            prepare_features,
+            tokenizer=tokenizer,
+            num_proc=data_kwargs.preprocessing_num_workers,
+            overwrite_cache=data_kwargs.overwrite_cache,
+            description=f"{split} features",
+            source_column=columns.source,
+            target_column=columns.target,
+            max_source_length=max_source_length,
+            max_target_length=max_target_length,
+            source_prefix=data_kwargs.source_prefix or "",
+            pad_to_max_length=data_kwargs.pad_to_max_length,
+            languages=languages,
+        )
+
+    validation = prepare("validation", data_kwargs.generated_length)
+    return Seq2SeqDatasets(
+        prepare("train", data_kwargs.max_target_length),
+        validation.add_column(ROW_COLUMN, np.arange(len(validation))),
+        rows["validation"],
+        columns.target,
+    )
+
+
+def seq2seq_collator(
+    tokenizer: transformers.PreTrainedTokenizerBase, model: torch.nn.Module
+) -> PlainBatches:
+    """A collator that pads sources, and labels with -100, and shifts the labels for the decoder.
+
+    Args:
+        tokenizer: tells padding values.
+        model: knows how its decoder's input begins; wrapped or not.
+    """
+    inner: Any = unwrap.unwrap(model)
+    return PlainBatches(
+        transformers.DataCollatorForSeq2Seq(padding_batches(tokenizer), model=inner)
+    )

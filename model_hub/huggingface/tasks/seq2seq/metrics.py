@@ -1,0 +1,164 @@
+"""ROUGE, BLEU and chrF as sums over texts, which add up over batches and slots in any order."""
+
+import collections
+import importlib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from model_hub.errors import UserError
+from model_hub.huggingface.tasks._common.reducers import from_fixed_point, ratio, to_fixed_point
+
+#: ROUGE's kinds, in the order of :func:`rouge_sums`.
+ROUGE_TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+
+_BLEU_ORDERS = 4
+_CHRF_ORDERS = 6
+_CHRF_BETA = 2
+# A sentence ends with its mark and what closes with it; the next begins after a blank.
+_SENTENCE_END = re.compile(r"(?<=[.!?。！？])[\"'”’)\]]*\s+")
+
+
+def optional_package(module: str, package: str, metric: str) -> Any:
+    """A module of a package that not everybody has, because only one metric needs it.
+
+    Raises:
+        UserError: when it is not installed; it says what to install.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(
+            f"{metric} needs the package {package}, which cannot be imported ({error}). Install "
+            f"it: pip install {package}"
+        ) from error
+
+
+def split_sentences(text: str) -> str:
+    """The text with a line for each sentence, as ROUGE-Lsum reads it; lines stay lines.
+
+    A rule about marks and blanks: the splitter of nltk, which others take, is a download. It takes
+    the dot of an abbreviation for an end as well.
+    """
+    lines = (line.strip() for line in text.splitlines())
+    sentences = (_SENTENCE_END.sub(lambda end: end[0].rstrip() + "\n", line) for line in lines)
+    return "\n".join(sentence for sentence in sentences if sentence)
+
+
+def rouge_scorer() -> Any:
+    """The scorer of the package rouge-score, with Porter's stemmer, for :func:`rouge_sums`.
+
+    Raises:
+        UserError: when the package is not installed.
+    """
+    module = optional_package("rouge_score.rouge_scorer", "rouge-score", "ROUGE")
+    return module.RougeScorer(list(ROUGE_TYPES), use_stemmer=True)
+
+
+def rouge_sums(scorer: Any, texts: Sequence[str], references: Sequence[str]) -> torch.Tensor:
+    """Sums of F1 (0 to 1) over texts, in fixed-point units.
+
+    Args:
+        scorer: of :func:`rouge_scorer`.
+        texts: what was generated.
+        references: what was expected, one for each.
+
+    Returns:
+        int64 ``[4]``, in the order of :data:`ROUGE_TYPES`; see ``to_fixed_point``.
+    """
+    rows = []
+    for text, reference in zip(texts, references, strict=True):
+        scores = scorer.score(split_sentences(reference), split_sentences(text))
+        rows.append([scores[name].fmeasure for name in ROUGE_TYPES])
+    values = torch.tensor(rows, dtype=torch.float64).reshape(-1, len(ROUGE_TYPES))
+    return to_fixed_point(values).sum(0)
+
+
+def rouge_metrics(sums: np.ndarray, rows: int) -> dict[str, float]:
+    """Mean F1 in per cent of each kind; NaN if there are no rows."""
+    return {
+        name: 100 * ratio(from_fixed_point(total), rows)
+        for name, total in zip(ROUGE_TYPES, sums.tolist(), strict=True)
+    }
+
+
+def bleu_scorer() -> Any:
+    """BLEU of the package sacrebleu with its default settings (tokenization 13a).
+
+    Raises:
+        UserError: when the package is not installed.
+    """
+    return optional_package("sacrebleu.metrics", "sacrebleu", "BLEU").BLEU(force=True)
+
+
+def bleu_counts(scorer: Any, texts: Sequence[str], references: Sequence[str]) -> torch.Tensor:
+    """What BLEU is computed from.
+
+    Args:
+        scorer: of :func:`bleu_scorer`.
+        texts: what was generated; at least one.
+        references: what was expected, one for each.
+
+    Returns:
+        int64 ``[10]``: length of the texts and of the references in tokens, n-grams that are right
+        (n = 1 to 4), n-grams (n = 1 to 4).
+    """
+    score = scorer.corpus_score(list(texts), [list(references)])
+    return torch.tensor([score.sys_len, score.ref_len, *score.counts, *score.totals])
+
+
+def bleu(scorer: Any, counts: np.ndarray) -> float:
+    """BLEU (0 to 100) of sums of :func:`bleu_counts`: that of ``sacrebleu.corpus_bleu``."""
+    length, reference_length, *ngrams = counts.tolist()
+    score = scorer.compute_bleu(
+        correct=ngrams[:_BLEU_ORDERS],
+        total=ngrams[_BLEU_ORDERS:],
+        sys_len=length,
+        ref_len=reference_length,
+        smooth_method=scorer.smooth_method,
+    )
+    return float(score.score)
+
+
+def chrf_counts(texts: Sequence[str], references: Sequence[str]) -> torch.Tensor:
+    """What chrF is computed from: n-grams of characters, without blanks.
+
+    Args:
+        texts: what was generated.
+        references: what was expected, one for each.
+
+    Returns:
+        int64 ``[6, 3]``: for n = 1 to 6 n-grams of the texts, of the references, and in common. A
+        text's n-grams do not count where its reference has none, as in sacrebleu.
+    """
+    counts = np.zeros((_CHRF_ORDERS, 3), dtype=np.int64)
+    for text, reference in zip(texts, references, strict=True):
+        for order, row in enumerate(counts, start=1):
+            found, wanted = _character_ngrams(text, order), _character_ngrams(reference, order)
+            if wanted:
+                row += (found.total(), wanted.total(), (found & wanted).total())
+    return torch.from_numpy(counts)
+
+
+def chrf(counts: np.ndarray) -> float:
+    """ChrF2 (0 to 100) of sums of :func:`chrf_counts`.
+
+    As Popović 2015 (https://aclanthology.org/W15-3049) defines it, with averages over those n that
+    texts and references have, as in sacrebleu.
+    """
+    found, wanted, common = (counts[:, column].astype(float) for column in range(3))
+    there = (found > 0) & (wanted > 0)
+    if not there.any():
+        return 0.0
+    precision = float(np.mean(common[there] / found[there]))
+    recall = float(np.mean(common[there] / wanted[there]))
+    beta = _CHRF_BETA**2
+    return 100 * (1 + beta) * precision * recall / (beta * precision + recall) if recall else 0.0
+
+
+def _character_ngrams(text: str, order: int) -> collections.Counter[str]:
+    bare = "".join(text.split())
+    return collections.Counter(bare[i : i + order] for i in range(len(bare) - order + 1))

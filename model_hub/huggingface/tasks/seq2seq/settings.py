@@ -1,0 +1,148 @@
+"""The keys of summarization and translation in section ``data``, and whether they go together."""
+
+import dataclasses
+import logging
+from typing import ClassVar
+
+import transformers
+
+from model_hub.errors import UserError
+from model_hub.huggingface.tasks._common.tokenization import (
+    check_room,
+    model_max_length,
+    sequence_length,
+)
+
+logger = logging.getLogger("model_hub")
+
+
+@dataclasses.dataclass
+class Seq2SeqDataKwargs:
+    """Keys of the YAML's section ``data`` that summarization and translation share.
+
+    Attributes:
+        max_source_length: longest source in tokens; what is longer is cut. None takes what
+            tokenizer and model take, at most 1024.
+        max_target_length: longest target in tokens.
+        val_max_target_length: the same for validation, and the most that is generated there
+            (``max_length`` of ``generate``); None takes ``max_target_length``.
+        num_beams: beams of the search at validation; None takes what the model's generation
+            configuration says.
+        source_prefix: put before every source, as T5 wants it ("summarize: ").
+        pad_to_max_length: pad every source and target to their longest; else to the longest of the
+            batch, which is faster.
+        output_dir: folder for predictions.json, with what was generated at the last validation.
+        preprocessing_num_workers: processes that tokenize.
+        overwrite_cache: tokenize again although the cache has it.
+
+    Raises:
+        UserError: when a count is below 1.
+    """
+
+    yaml_section: ClassVar[str] = "data"
+
+    max_source_length: int | None = None
+    max_target_length: int = 128
+    val_max_target_length: int | None = None
+    num_beams: int | None = None
+    source_prefix: str | None = None
+    pad_to_max_length: bool = False
+    output_dir: str | None = None
+    preprocessing_num_workers: int | None = None
+    overwrite_cache: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, int) and not isinstance(value, bool) and value < 1:
+                raise UserError(f"data.{name} is {value}, but should be at least 1.")
+
+    @property
+    def generated_length(self) -> int:
+        """The most tokens that are generated at validation."""
+        return self.val_max_target_length or self.max_target_length
+
+
+@dataclasses.dataclass
+class SummarizationDataKwargs(Seq2SeqDataKwargs):
+    """Keys of section ``data`` for summarization.
+
+    Attributes:
+        text_column: column with the texts; None takes the one of a known data set, or "document".
+        summary_column: column with their summaries; None takes the one of a known data set, or
+            "summary".
+    """
+
+    text_column: str | None = None
+    summary_column: str | None = None
+
+
+@dataclasses.dataclass
+class TranslationDataKwargs(Seq2SeqDataKwargs):
+    """Keys of section ``data`` for translation.
+
+    Attributes:
+        source_lang: language to translate from: a key of the dicts in column ``translation``, or a
+            column. For tokenizers that know languages their code, such as ``en_XX``; the key may
+            then be the part before the underscore.
+        target_lang: language to translate to, in the same way.
+    """
+
+    source_lang: str | None = None
+    target_lang: str | None = None
+
+
+def source_length(
+    data_kwargs: Seq2SeqDataKwargs,
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    config: transformers.PretrainedConfig | None = None,
+) -> int:
+    """Tokens of the longest source; also checks that model, tokenizer and settings go together.
+
+    Args:
+        data_kwargs: section ``data``.
+        tokenizer: the tokenizer.
+        config: the model's configuration.
+
+    Raises:
+        UserError: when the model has no decoder or takes fewer tokens, a length leaves no room for
+            text, or there is no padding token.
+    """
+    if config is not None and not getattr(config, "is_encoder_decoder", False):
+        raise UserError(
+            "hyperparameters.pretrained_model_name_or_path: the model is of type "
+            f"{config.model_type!r}, which has no encoder and decoder. Write the name of one that "
+            "has (T5, BART, Marian, mBART, Pegasus, ...), with model_mode: seq2seq-lm."
+        )
+    if tokenizer.pad_token_id is None:
+        raise UserError(
+            "the tokenizer has no padding token, so that texts of different lengths cannot be in "
+            "one batch. Write hyperparameters.tokenizer_name with the folder of a tokenizer that "
+            "has one."
+        )
+    if getattr(config, "model_type", None) == "t5" and not data_kwargs.source_prefix:
+        logger.warning(
+            "data.source_prefix is not set, but T5 was trained on sources that begin with what to "
+            'do: for instance source_prefix: "summarize: " or "translate English to German: ".'
+        )
+    limit = model_max_length(config)
+    for name in ("max_target_length", "val_max_target_length"):
+        length = getattr(data_kwargs, name)
+        if length is not None and length < 2:
+            raise UserError(
+                f"data.{name} is {length}, but should be at least 2: what is generated begins with "
+                "a token that says so, and ends with another."
+            )
+        if length is not None:
+            check_room(length, tokenizer, key=f"data.{name}")
+        if limit is not None and length is not None and length > limit:
+            raise UserError(
+                f"data.{name} is {length}, but the model takes at most {limit} tokens. Write "
+                f"data.{name}: {limit} or less."
+            )
+    requested = data_kwargs.max_source_length
+    if requested is not None:
+        check_room(requested, tokenizer, key="data.max_source_length")
+    if requested is not None and config is not None and limit is None:
+        # With relative positions, as T5 has them, the tokenizer's number is only a custom.
+        return requested
+    return sequence_length(requested, tokenizer, config, key="data.max_source_length")

@@ -1,0 +1,218 @@
+"""Section `data` and datasets of text classification."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import datasets
+import torch
+import transformers
+
+from model_hub.errors import UserError
+from model_hub.huggingface.data.load import default_load_dataset, hub_dataset_name
+from model_hub.huggingface.data.prepare import prepare_dataset
+from model_hub.huggingface.tasks._common.reducers import log_baseline_metrics
+from model_hub.huggingface.tasks._common.tokenization import TokenizationDataKwargs, sequence_length
+from model_hub.huggingface.tasks.text_classification.features import prepare_features
+from model_hub.huggingface.tasks.text_classification.reducer import (
+    ClassificationReducer,
+    RegressionReducer,
+)
+from model_hub.huggingface.tasks.text_classification.rows import LABEL
+from model_hub.huggingface.tasks.text_classification.task import TextClassificationTask
+
+#: Column of a validation batch that tells the validation split; only there if there are several.
+SPLIT_COLUMN = "validation_split"
+
+
+@dataclasses.dataclass
+class TextClassificationDataKwargs(TokenizationDataKwargs):
+    """Keys of the YAML's section ``data`` that belong to text classification.
+
+    Attributes:
+        text_columns: the one or two columns that hold the text; None takes those of the GLUE task,
+            or finds them (see :func:`find_task`).
+        cache_dir: stands in old files, where it was null and not read; nor is it here.
+    """
+
+    text_columns: str | list[str] | None = None
+    cache_dir: str | None = None
+
+
+@dataclasses.dataclass
+class XNLIDataKwargs(TextClassificationDataKwargs):
+    """Keys of section ``data`` that belong to XNLI.
+
+    Attributes:
+        language: language to validate on (``de``); with data on the Hub it is needed.
+        train_language: language to train on; None takes ``language``.
+    """
+
+    language: str | None = None
+    train_language: str | None = None
+
+
+class TextClassificationDatasets(NamedTuple):
+    """What a text-classification trial trains and validates on.
+
+    Attributes:
+        train: features to train on.
+        validation: features of all validation splits, one after the other; where there are several,
+            :data:`SPLIT_COLUMN` tells them apart.
+    """
+
+    train: datasets.Dataset
+    validation: datasets.Dataset
+
+
+def load_glue(data_config: Mapping[str, Any], finetuning_task: str | None) -> datasets.DatasetDict:
+    """Loads a task of GLUE, or data of one's own.
+
+    Args:
+        data_config: section ``data``; for ``dataset_name: nyu-mll/glue`` (or ``glue``, as it was
+            called) ``dataset_config_name`` may be absent, since it is the task's name.
+        finetuning_task: ``hyperparameters.finetuning_task``.
+
+    Raises:
+        UserError: as :func:`model_hub.huggingface.default_load_dataset`; and when the names of the
+            task and of GLUE's configuration are not the same.
+    """
+    name = hub_dataset_name(str(data_config.get("dataset_name")))
+    if name != "nyu-mll/glue":
+        return default_load_dataset(data_config)
+    part = data_config.get("dataset_config_name")
+    if part and finetuning_task and part != finetuning_task:
+        raise UserError(
+            f"data.dataset_config_name is {part!r}, but hyperparameters.finetuning_task is "
+            f"{finetuning_task!r}; write the same name in both."
+        )
+    return default_load_dataset(
+        {
+            **data_config,
+            "dataset_name": name,
+            "dataset_config_name": part or finetuning_task,
+            # Every task of GLUE has validation data, MNLI under two other names.
+            "validation_split_percentage": None,
+        }
+    )
+
+
+def load_xnli(data_config: Mapping[str, Any]) -> datasets.DatasetDict:
+    """Loads XNLI, trained on in one language and validated in another; or local files.
+
+    Args:
+        data_config: section ``data``. Each language is a configuration of the data set
+            ``dataset_name`` (None takes ``facebook/xnli``). With ``train_file`` the languages are
+            those of the files.
+
+    Raises:
+        UserError: when the language is missing, or as
+            :func:`model_hub.huggingface.default_load_dataset`.
+    """
+    if data_config.get("train_file"):
+        return default_load_dataset(data_config)
+    language = data_config.get("language")
+    train_language = data_config.get("train_language") or language
+    if not train_language or not (language or data_config.get("validation_file")):
+        raise UserError(
+            "data.language is missing: the language to validate on, for instance de "
+            "(data.train_language is the one to train on, if it is another)."
+        )
+    name = hub_dataset_name(data_config.get("dataset_name") or "facebook/xnli")
+
+    def load(part: str) -> datasets.DatasetDict:
+        return default_load_dataset(
+            {**data_config, "dataset_name": name, "dataset_config_name": part}
+        )
+
+    train = load(train_language)
+    if train_language == language or data_config.get("validation_file"):
+        return train
+    validation = load(str(language))["validation"]
+    return datasets.DatasetDict({"train": train["train"], "validation": validation})
+
+
+def build_datasets(
+    raw_datasets: Mapping[str, datasets.Dataset],
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    data_kwargs: TextClassificationDataKwargs,
+    task: TextClassificationTask,
+    model_config: transformers.PretrainedConfig | None = None,
+) -> TextClassificationDatasets:
+    """Makes features of the rows; what was made before comes from the cache.
+
+    Args:
+        raw_datasets: rows that :func:`find_task` has checked.
+        tokenizer: the tokenizer.
+        data_kwargs: section ``data``.
+        task: what is to be learned, with the numbers of the model's head.
+        model_config: tells how many tokens the model takes.
+
+    Raises:
+        UserError: when the sequences are to be longer than tokenizer or model take.
+    """
+    length = sequence_length(
+        data_kwargs.max_seq_length, tokenizer, model_config, texts=len(task.text_columns)
+    )
+
+    def prepare(split: str) -> datasets.Dataset:
+        return prepare_dataset(
+            # Other columns would give their types to those features that have the same name.
+            raw_datasets[split].select_columns([*task.text_columns, LABEL]),
+            prepare_features,
+            tokenizer=tokenizer,
+            num_proc=data_kwargs.preprocessing_num_workers,
+            overwrite_cache=data_kwargs.overwrite_cache,
+            description=f"{split} features",
+            text_columns=task.text_columns,
+            label_numbers=tuple(task.label_numbers.items()),
+            max_seq_length=length,
+            pad_to_max_length=data_kwargs.pad_to_max_length,
+        )
+
+    splits = [prepare(split) for split in task.validation_splits]
+    if len(splits) > 1:
+        splits = [rows.add_column(SPLIT_COLUMN, [n] * len(rows)) for n, rows in enumerate(splits)]
+    return TextClassificationDatasets(prepare("train"), datasets.concatenate_datasets(splits))
+
+
+def build_reducer(task: TextClassificationTask) -> ClassificationReducer | RegressionReducer:
+    """The reducer that computes the task's metrics."""
+    if task.is_regression:
+        return RegressionReducer(task.metrics)
+    return ClassificationReducer(task.num_labels, task.metrics, task.positive, task.metric_suffixes)
+
+
+def log_majority_baseline(
+    task: TextClassificationTask, prepared: TextClassificationDatasets
+) -> dict[str, float]:
+    """Logs, and returns, what the most frequent label of the training data would score.
+
+    For regression it is their mean, whose correlation with anything is not defined (NaN).
+    """
+    train, labels = (_column(rows, "labels") for rows in prepared)
+    if task.is_regression:
+        reducer = RegressionReducer(task.metrics)
+        reducer.update(train.double().mean().expand(len(labels)), labels)
+        description = f"always {train.double().mean():.4f}, the mean of the training labels"
+        metrics = reducer.cross_slot_reduce([reducer.per_slot_reduce()])
+    else:
+        counter = ClassificationReducer(
+            task.num_labels, task.metrics, task.positive, task.metric_suffixes
+        )
+        most = torch.bincount(train, minlength=task.num_labels).argmax()
+        split = _column(prepared.validation, SPLIT_COLUMN)
+        counter.count(most.expand(len(labels)), labels, split if len(split) else None)
+        name = task.label_names[int(most)]
+        description = f"always the most frequent label of the training data, {name!r}"
+        metrics = counter.cross_slot_reduce([counter.per_slot_reduce()])
+    log_baseline_metrics(description, metrics)
+    return metrics
+
+
+def _column(rows: datasets.Dataset, name: str) -> torch.Tensor:
+    """A column of numbers; empty if it is not there."""
+    if name not in rows.column_names:
+        return torch.empty(0, dtype=torch.int64)
+    column = rows.with_format("arrow", columns=[name])[:].column(name)
+    return torch.from_numpy(column.to_numpy().copy())

@@ -1,0 +1,118 @@
+"""Metrics of text classification as Determined reducers."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from determined import pytorch
+
+from model_hub.huggingface.tasks._common.reducers import SumReducer
+from model_hub.huggingface.tasks.text_classification.metrics import (
+    classification_metrics,
+    regression_metrics,
+)
+
+# Labels that stand for "no label", as everywhere in transformers.
+_IGNORED = -100
+
+
+class ClassificationReducer(SumReducer):
+    """Keeps a confusion matrix for each validation split: 8 bytes for each pair of labels.
+
+    Args:
+        num_labels: how many labels there are.
+        metrics: as for :func:`classification_metrics`.
+        positive: the label whose F1 is wanted; None takes macro F1.
+        suffixes: one for each validation split, added to the names of its metrics.
+    """
+
+    def __init__(
+        self,
+        num_labels: int,
+        metrics: Sequence[str],
+        positive: int | None = None,
+        suffixes: Sequence[str] = ("",),
+    ) -> None:
+        super().__init__()
+        self._num_labels = num_labels
+        self._metrics = tuple(metrics)
+        self._positive = positive
+        self._suffixes = tuple(suffixes)
+
+    def update(
+        self, logits: torch.Tensor, labels: torch.Tensor, split: torch.Tensor | None = None
+    ) -> None:
+        """Counts a batch; without waiting for the device.
+
+        Args:
+            logits: any float type, ``[batch, labels]``.
+            labels: int ``[batch]``; -100 is not counted.
+            split: int ``[batch]``, the number of each row's validation split; None is 0 for all.
+        """
+        self.count(logits.argmax(dim=-1), labels, split)
+
+    def count(
+        self, predictions: torch.Tensor, labels: torch.Tensor, split: torch.Tensor | None = None
+    ) -> None:
+        """As :meth:`update`, with the number of the predicted label for each row."""
+        labels = labels.flatten()
+        counted = labels != _IGNORED
+        # Rows that do not count go to label 0 and add nothing: to leave them out would wait.
+        labels = torch.where(counted, labels, 0)
+        place = labels if split is None else split.flatten() * self._num_labels + labels
+        place = place * self._num_labels + predictions.flatten()
+        shape = (len(self._suffixes), self._num_labels, self._num_labels)
+        zeros = torch.zeros(int(np.prod(shape)), dtype=torch.int64, device=labels.device)
+        self.add(confusion=zeros.index_add_(0, place, counted.to(torch.int64)).view(shape))
+
+    def compute(self, sums: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """The metrics of each split, from its confusion matrix."""
+        empty = np.zeros((len(self._suffixes), self._num_labels, self._num_labels), np.int64)
+        metrics: dict[str, float] = {}
+        for suffix, confusion in zip(self._suffixes, sums.get("confusion", empty), strict=True):
+            found = classification_metrics(confusion, self._metrics, self._positive)
+            metrics |= {f"{name}{suffix}": value for name, value in found.items()}
+        return metrics
+
+
+class RegressionReducer(pytorch.MetricReducer):
+    """Keeps prediction and label of each row as float32, since ranks need all rows: 8 bytes a row.
+
+    The metrics do not depend on how the rows are dealt into batches and slots, to the last bit.
+
+    Args:
+        metrics: as for :func:`regression_metrics`.
+    """
+
+    def __init__(self, metrics: Sequence[str]) -> None:
+        self._metrics = tuple(metrics)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all rows seen."""
+        self._pairs: list[torch.Tensor] = []
+
+    def update(
+        self, logits: torch.Tensor, labels: torch.Tensor, split: torch.Tensor | None = None
+    ) -> None:
+        """Takes a batch; without waiting for the device.
+
+        Args:
+            logits: predicted numbers, any float type, ``[batch, 1]`` or ``[batch]``.
+            labels: float ``[batch]``.
+            split: not used; there is one validation split.
+        """
+        pairs = (logits.detach().flatten(), labels.flatten())
+        self._pairs.append(torch.stack([values.to(torch.float32) for values in pairs], dim=1))
+
+    def per_slot_reduce(self) -> np.ndarray:
+        """float32 ``[rows of the slot, 2]``: prediction and label."""
+        if not self._pairs:
+            return np.empty((0, 2), np.float32)
+        joined: np.ndarray = torch.cat(self._pairs).cpu().numpy()
+        return joined
+
+    def cross_slot_reduce(self, per_slot_metrics: Sequence[np.ndarray]) -> dict[str, float]:
+        """The metrics over all slots' rows; NaN where there is none."""
+        pairs = np.concatenate(per_slot_metrics)
+        return regression_metrics(pairs[:, 0], pairs[:, 1], self._metrics)

@@ -1,0 +1,153 @@
+"""Words with labels become tokens with labels."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import transformers
+
+from model_hub.huggingface.tasks._common.padding import NO_LABEL, side_to_pad
+from model_hub.huggingface.tasks.token_classification.entities import parse_label
+
+
+def prepare_features(
+    examples: Mapping[str, Sequence[Any]],
+    *,
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    tokens_column: str,
+    tags_column: str,
+    labels: Sequence[str],
+    names: Sequence[str] | None,
+    max_seq_length: int,
+    pad_to_max_length: bool = False,
+    label_all_tokens: bool = False,
+) -> dict[str, list[Any]]:
+    """Makes features of rows of words and labels; for ``Dataset.map(batched=True)``.
+
+    A word becomes one or more tokens. The first has the word's label and the others none; with
+    ``label_all_tokens`` all have one: after ``B-PER`` follows ``I-PER``, and an ``S-PER`` becomes
+    ``B-PER`` to ``E-PER``, so that the word stays in one entity. Where the labels have no name for
+    the tokens that follow, only the first is labelled. Rows without a labelled token are left out.
+
+    Args:
+        examples: a column of lists of words and one of lists of labels, equally long.
+        tokenizer: a fast tokenizer.
+        tokens_column: name of the column with the words.
+        tags_column: name of the column with the labels.
+        labels: names of the labels, in the order of the numbers that the model learns.
+        names: names of the numbers in ``tags_column``; None if it holds names itself.
+        max_seq_length: tokens of the longest sequence, special ones included; the rest is cut off.
+        pad_to_max_length: store every sequence padded; the collator pads to the longest of a batch.
+        label_all_tokens: give all tokens of a word a label.
+
+    Returns:
+        Lists with one entry per row, ``input_ids``, ``attention_mask``, ``token_type_ids`` if the
+        tokenizer makes them, ``labels`` (all lists of int; -100 is no label), and ``words`` (int),
+        how many words have a token with a label.
+    """
+    encoded = tokenizer(
+        _words_with_blanks(examples[tokens_column], tokenizer),
+        is_split_into_words=True,
+        truncation=True,
+        max_length=max_seq_length,
+        padding="max_length" if pad_to_max_length else False,
+        padding_side=side_to_pad(tokenizer) if pad_to_max_length else None,
+        return_attention_mask=True,
+    )
+    tags = examples[tags_column]
+    words = [encoded.word_ids(row) for row in range(len(tags))]
+    token_labels, word_counts = _label_tokens(words, tags, labels, names, label_all_tokens)
+    features = {**encoded, "labels": token_labels, "words": word_counts}
+    kept = [row for row, count in enumerate(word_counts) if count]
+    if len(kept) == len(tags):
+        return features
+    return {name: [column[row] for row in kept] for name, column in features.items()}
+
+
+def _words_with_blanks(
+    rows: Sequence[Sequence[str]], tokenizer: transformers.PreTrainedTokenizerBase
+) -> list[list[str]]:
+    """The words, with a blank before each where the tokenizer counts that to the word.
+
+    Byte-level tokenizers (GPT-2, RoBERTa, Llama 3) know "Paris" at the beginning of a text and
+    " Paris" within it as different tokens. From a list of words they would take all of them as
+    the former, or rather as the continuation of the word before.
+    """
+    pre_tokenizer = tokenizer.backend_tokenizer.pre_tokenizer
+    state = b"" if pre_tokenizer is None else pre_tokenizer.__getstate__()
+    if b'"ByteLevel"' not in state:
+        return [list(words) for words in rows]
+    # An empty word must stay one: it has no token.
+    return [
+        [f" {word}" if word and not word[0].isspace() else word for word in words] for words in rows
+    ]
+
+
+def _label_tokens(
+    words: Sequence[Sequence[int | None]],
+    tags: Sequence[Sequence[Any]],
+    labels: Sequence[str],
+    names: Sequence[str] | None,
+    label_all_tokens: bool,
+) -> tuple[list[list[int]], list[int]]:
+    """Labels of all tokens of some rows, -100 where there is none; and the words of each row.
+
+    Args:
+        words: by row the number of each token's word; None where it is of no word.
+        tags: by row the label of each word.
+        labels: names of the labels, in the order of the numbers that the model learns.
+        names: names of the numbers in ``tags``; None if they are names.
+        label_all_tokens: give all tokens of a word a label.
+    """
+    # All rows one after the other; neighbours of the same row and word are the tokens of a word.
+    lengths = np.array([len(row) for row in words], dtype=np.int64)
+    row = np.repeat(np.arange(len(words)), lengths)
+    flat = pa.array(list(itertools.chain.from_iterable(words)), pa.int64())
+    word = flat.fill_null(-1).to_numpy(zero_copy_only=False)
+    begins = np.flatnonzero(np.diff(word, prepend=-2) | np.diff(row, prepend=-1))
+    counts = np.diff(begins, append=len(word))
+    begins, counts = begins[word[begins] >= 0], counts[word[begins] >= 0]
+
+    coded = pa.array(list(itertools.chain.from_iterable(tags))).dictionary_encode()
+    code = coded.indices.to_numpy()
+    first_tag = np.cumsum([0, *map(len, tags)])
+    tag = code[first_tag[row[begins]] + word[begins]]
+    numbers = {name: number for number, name in enumerate(labels)}
+    found = np.full(len(word), NO_LABEL)
+    for number, value in enumerate(coded.dictionary.to_pylist()):
+        name = value if names is None else names[value]
+        alike = tag == number
+        for count in np.unique(counts[alike]).tolist():
+            spread = _spread(name, count) if label_all_tokens else [name]
+            if any(each not in numbers for each in spread):
+                spread = [name]
+            chosen = begins[alike & (counts == count)]
+            for place, each in enumerate(spread):
+                found[chosen + place] = numbers[each]
+    ends = np.cumsum(lengths).tolist()
+    all_labels = found.tolist()
+    return (
+        [
+            all_labels[end - length : end]
+            for end, length in zip(ends, lengths.tolist(), strict=True)
+        ],
+        np.bincount(row[begins], minlength=len(words)).tolist(),
+    )
+
+
+def _spread(tag: str, count: int) -> list[str]:
+    """Labels of the tokens of one word, in which its entity stays one."""
+    position, _ = parse_label(tag)
+    if count == 1:
+        return [tag]
+    rest = tag.removeprefix(position)
+    inside = f"I{rest}"
+    if position == "B":
+        return [tag, *[inside] * (count - 1)]
+    if position == "E":
+        return [*[inside] * (count - 1), tag]
+    if position == "S":
+        return [f"B{rest}", *[inside] * (count - 2), f"E{rest}"]
+    return [tag] * count

@@ -1,0 +1,112 @@
+"""Precision, recall and F1 of entities as a Determined reducer, and what "O" alone would score."""
+
+import collections
+from collections.abc import Mapping, Sequence
+
+import datasets
+import numpy as np
+import torch
+
+from model_hub.huggingface.tasks._common import reducers
+from model_hub.huggingface.tasks._common.padding import NO_LABEL
+from model_hub.huggingface.tasks._common.reducers import SumReducer, ratio
+from model_hub.huggingface.tasks.token_classification.entities import (
+    OUTSIDE,
+    LabelTables,
+    count_entities,
+)
+
+_ROWS_AT_A_TIME = 1000
+
+
+class TokenClassificationReducer(SumReducer):
+    """Metrics of entities and tokens; it keeps counts only.
+
+    Entities are those of :func:`count_entities`. Metrics, all between 0 and 1:
+
+    * ``precision``, ``recall``, ``f1`` over the entities of all types;
+    * ``precision_TYPE``, ``recall_TYPE``, ``f1_TYPE`` for each type of the labels, as
+      ``f1_creative-work``;
+    * ``accuracy`` over tokens, and the same as ``accuracy_score``, as it was called once.
+
+    Where there is nothing to divide by (nothing predicted, or nothing to be found), the metric is
+    0, as in ``conlleval``; without any token all are NaN.
+
+    Args:
+        labels: names of the labels, in the order of their numbers.
+    """
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        super().__init__()
+        self._tables = LabelTables(labels)
+
+    def update(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        """Counts a batch; without waiting for the device.
+
+        Args:
+            logits: any float type, ``[batch, length, labels]``.
+            labels: int64 ``[batch, length]``, -100 where there is none.
+        """
+        self.update_predictions(logits.argmax(dim=-1), labels)
+
+    def update_predictions(self, predictions: torch.Tensor, labels: torch.Tensor) -> None:
+        """The same, with the predicted labels themselves: int64 ``[batch, length]``."""
+        self.add(**count_entities(predictions, labels, self._tables))
+
+    def compute(self, sums: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """The metrics; see the class."""
+        none = np.zeros(len(self._tables.types), dtype=np.int64)
+        gold, predicted, matched = (
+            sums.get(name, none) for name in ("gold", "predicted", "matched")
+        )
+        tokens = int(sums.get("tokens", 0))
+        accuracy = ratio(int(sums.get("right_tokens", 0)), tokens)
+        metrics = _scores(matched.sum(), predicted.sum(), gold.sum())
+        metrics |= {"accuracy": accuracy, "accuracy_score": accuracy}
+        for kind, *counts in zip(self._tables.types, matched, predicted, gold, strict=True):
+            if kind:  # Of bare labels there is one type, without a name.
+                metrics |= {f"{name}_{kind}": value for name, value in _scores(*counts).items()}
+        return metrics if tokens else dict.fromkeys(metrics, float("nan"))
+
+
+def _scores(matched: int, predicted: int, gold: int) -> dict[str, float]:
+    return {
+        "precision": float(matched / predicted) if predicted else 0.0,
+        "recall": float(matched / gold) if gold else 0.0,
+        "f1": float(2 * matched / (predicted + gold)) if predicted + gold else 0.0,
+    }
+
+
+def log_baseline(
+    train: datasets.Dataset, validation: datasets.Dataset, labels: Sequence[str]
+) -> dict[str, float]:
+    """Says what one label for all tokens scores on the validation data.
+
+    Args:
+        train: features to train on, with ``labels``.
+        validation: features to validate on.
+        labels: names of the labels, in the order of their numbers.
+
+    Returns:
+        The metrics of ``O`` for all tokens; where the labels have no ``O``, of the most frequent
+        label of the training data.
+    """
+    if OUTSIDE in labels:
+        number, description = list(labels).index(OUTSIDE), "always 'O'"
+    else:
+        counts: collections.Counter[int] = collections.Counter()
+        for rows in train.with_format(None, columns=["labels"]).iter(_ROWS_AT_A_TIME):
+            for row in rows["labels"]:
+                counts.update(label for label in row if label != NO_LABEL)
+        number = counts.most_common(1)[0][0]
+        description = f"always the most frequent label of the training data, {labels[number]!r}"
+    reducer = TokenClassificationReducer(labels)
+    for rows in validation.with_format(None, columns=["labels"]).iter(_ROWS_AT_A_TIME):
+        gold = torch.nn.utils.rnn.pad_sequence(
+            [torch.tensor(row) for row in rows["labels"]], batch_first=True, padding_value=NO_LABEL
+        )
+        reducer.update_predictions(torch.full_like(gold, number), gold)
+    metrics = reducer.cross_slot_reduce([reducer.per_slot_reduce()])
+    overall = ("precision", "recall", "f1", "accuracy")
+    reducers.log_baseline_metrics(description, {name: metrics[name] for name in overall})
+    return metrics

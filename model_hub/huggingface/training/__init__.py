@@ -1,0 +1,1 @@
+"""Optimizer, schedule, loss, callbacks and exact resume of a training."""

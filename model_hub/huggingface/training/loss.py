@@ -1,0 +1,58 @@
+"""The loss of a training step."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.trainer_pt_utils import LabelSmoother
+
+from model_hub.errors import UserError
+from model_hub.huggingface.model import unwrap
+
+
+def training_loss(
+    model: torch.nn.Module,
+    batch: Mapping[str, Any],
+    *,
+    model_mode: str | None = None,
+    label_smoothing_factor: float = 0.0,
+) -> torch.Tensor:
+    """The model's loss on a batch, or with label smoothing ``Trainer``'s in its place.
+
+    Args:
+        model: wrapped or not.
+        batch: arguments of the model, the labels among them.
+        model_mode: for messages.
+        label_smoothing_factor: share of the target that is spread over all classes.
+
+    Returns:
+        A scalar with its graph.
+
+    Raises:
+        UserError: when the model gives no loss, or there are no labels to smooth.
+    """
+    outputs = model(**batch)
+    if label_smoothing_factor:
+        labels = batch.get("labels")
+        if labels is None or labels.is_floating_point():
+            raise UserError(
+                f"hyperparameters.label_smoothing_factor is {label_smoothing_factor}, but the "
+                "batches of this trial have no labels that name a class. Remove the key."
+            )
+        # A causal model predicts the next token; its own loss shifts the labels, too.
+        shifts = type(unwrap.unwrap(model)).__name__ in _CAUSAL_MODELS
+        smoother = LabelSmoother(epsilon=label_smoothing_factor)
+        smoothed: torch.Tensor = smoother(outputs, labels, shift_labels=shifts)
+        return smoothed
+    loss: torch.Tensor | None = outputs.get("loss") if isinstance(outputs, dict) else outputs[0]
+    if loss is None:
+        raise UserError(
+            f"hyperparameters.model_mode is {model_mode!r}, whose model gives no loss for a batch "
+            f"of {', '.join(sorted(batch))}. Write the model_mode that this trial is made for, or "
+            "see that its batches have the labels which the model takes."
+        )
+    return loss
+
+
+_CAUSAL_MODELS = frozenset(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())

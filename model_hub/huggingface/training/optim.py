@@ -1,0 +1,201 @@
+"""The learning-rate schedule, as transformers' ``Trainer`` builds and steps it."""
+
+import math
+import types
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import transformers
+from determined import pytorch
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from transformers.optimization import AdafactorSchedule, GreedyLR, get_scheduler
+from transformers.training_args import OptimizerNames
+
+from model_hub.errors import UserError
+from model_hub.huggingface.config.fields import LRSchedulerKwargs, OptimizerKwargs
+from model_hub.huggingface.config.names import optimizer_name, scheduler_name
+
+
+def build_default_optimizer(
+    model: torch.nn.Module, optimizer_kwargs: OptimizerKwargs
+) -> torch.optim.Optimizer:
+    """The optimizer that transformers' ``Trainer`` builds for the same settings.
+
+    Parameter groups (no weight decay on biases and normalisation layers), classes and their
+    arguments come from ``Trainer`` itself, for every ``optim`` that it knows.
+
+    Raises:
+        UserError: for an unknown ``optim``, or one whose package is not installed.
+    """
+    # Put off: transformers.Trainer takes seconds to import, and only building needs it.
+    from transformers import Trainer
+
+    optim = optimizer_name(optimizer_kwargs)
+    arguments = types.SimpleNamespace(
+        optim=optim,
+        optim_args=optimizer_kwargs.optim_args,
+        optim_target_modules=optimizer_kwargs.optim_target_modules,
+        learning_rate=optimizer_kwargs.learning_rate,
+        weight_decay=optimizer_kwargs.weight_decay,
+        adam_beta1=optimizer_kwargs.adam_beta1,
+        adam_beta2=optimizer_kwargs.adam_beta2,
+        adam_epsilon=optimizer_kwargs.adam_epsilon,
+        warmup_steps=0,
+        gradient_accumulation_steps=1,
+    )
+
+    class OptimizerOfTrainer(Trainer):
+        """Only what ``Trainer.create_optimizer`` reads; the rest of a Trainer is not wanted."""
+
+        def __init__(self) -> None:
+            self.args = arguments  # type: ignore[assignment]
+            self.model = model
+            self.optimizer = None
+            self.optimizer_cls_and_kwargs = _default_adafactor(optim, optimizer_kwargs)
+
+    try:
+        return OptimizerOfTrainer().create_optimizer(model)
+    except (ImportError, TypeError, ValueError) as error:
+        # Of a package that is missing, of a setting that it does not take, or of its value.
+        raise UserError(
+            f"hyperparameters.optim: {optim.value} cannot be built from these settings: {error}"
+        ) from error
+
+
+def _default_adafactor(
+    optim: OptimizerNames, optimizer_kwargs: OptimizerKwargs
+) -> tuple[Any, dict[str, Any]] | None:
+    """Adafactor with the two options of the old library for which Trainer has no names."""
+    relative, scale = optimizer_kwargs.relative_step, optimizer_kwargs.scale_parameter
+    if optim is not OptimizerNames.ADAFACTOR or not (relative or scale):
+        return None
+    # With relative steps Adafactor itself sets the learning rate.
+    learning_rate = None if relative else optimizer_kwargs.learning_rate
+    return transformers.Adafactor, {
+        "lr": learning_rate,
+        "scale_parameter": scale,
+        "relative_step": relative,
+    }
+
+
+class DeferredLRScheduler(LRScheduler):
+    """A schedule whose length is known only once the training data is there.
+
+    :meth:`resolve` builds the real one, before anything else is asked of it. Until then the
+    optimizer keeps its learning rate.
+    """
+
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, build: Callable[[int], LRScheduler]
+    ) -> None:
+        # LRScheduler.__init__ is left out on purpose: it would change the optimizer's groups,
+        # which the real schedule has to find untouched.
+        self.optimizer = optimizer
+        self._build = build
+        self._scheduler: LRScheduler | None = None
+
+    def resolve(self, num_training_steps: int) -> LRScheduler:
+        """Builds the schedule for this many steps, once; returns it."""
+        if self._scheduler is None:
+            self._scheduler = self._build(num_training_steps)
+        return self._scheduler
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the length is known."""
+        return self._scheduler is not None
+
+    def _real(self) -> LRScheduler:
+        if self._scheduler is None:
+            raise UserError(
+                "the length of the learning-rate schedule is not known: run the trial through "
+                "'python3 -m model_hub.huggingface.train', or write records_per_epoch (the number "
+                "of training samples, if there is no max_train_samples) or "
+                "hyperparameters.num_training_steps."
+            )
+        return self._scheduler
+
+    def step(self, *args: Any, **kwargs: Any) -> None:
+        """One step of the real schedule."""
+        self._real().step(*args, **kwargs)
+
+    def get_last_lr(self) -> list[float | torch.Tensor]:
+        """Learning rates of the parameter groups."""
+        return self._real().get_last_lr()
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of the real schedule."""
+        return self._real().state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Loads the state of the real schedule."""
+        self._real().load_state_dict(state_dict)
+
+
+def num_warmup_steps(scheduler_kwargs: LRSchedulerKwargs, num_training_steps: int) -> int:
+    """Warm-up in batches, as ``TrainingArguments.get_warmup_steps`` computes it from a share."""
+    steps = scheduler_kwargs.num_warmup_steps or scheduler_kwargs.warmup_ratio
+    if steps < 0 or not 0 <= scheduler_kwargs.warmup_ratio <= 1:
+        raise UserError(
+            "hyperparameters.num_warmup_steps should be 0 or more and hyperparameters.warmup_ratio "
+            f"between 0 and 1, but they are {scheduler_kwargs.num_warmup_steps} and "
+            f"{scheduler_kwargs.warmup_ratio}."
+        )
+    if scheduler_kwargs.num_warmup_steps >= 1:
+        return int(scheduler_kwargs.num_warmup_steps)
+    return math.ceil(num_training_steps * steps)
+
+
+def build_default_lr_scheduler(
+    optimizer: torch.optim.Optimizer, scheduler_kwargs: LRSchedulerKwargs
+) -> LRScheduler:
+    """The learning-rate schedule that transformers' ``Trainer`` builds for the same settings.
+
+    Args:
+        optimizer: the optimizer, before its first step.
+        scheduler_kwargs: the settings; with ``num_training_steps=None`` the result waits for
+            :meth:`DeferredLRScheduler.resolve`.
+
+    Raises:
+        UserError: for an unknown ``lr_scheduler_type`` or arguments that it does not take.
+    """
+    kind = scheduler_name(scheduler_kwargs.lr_scheduler_type)
+    if any(group.get("relative_step") for group in optimizer.param_groups):
+        return AdafactorSchedule(optimizer)
+
+    def build(num_training_steps: int) -> LRScheduler:
+        warmup = num_warmup_steps(scheduler_kwargs, num_training_steps)
+        further = scheduler_kwargs.lr_scheduler_kwargs
+        try:
+            scheduler: LRScheduler = get_scheduler(
+                kind, optimizer, warmup, num_training_steps, further
+            )
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"hyperparameters.lr_scheduler_kwargs: {further} does not suit "
+                f"hyperparameters.lr_scheduler_type {kind.value!r}: {error}"
+            ) from error
+        return scheduler
+
+    if scheduler_kwargs.num_training_steps is not None:
+        return build(scheduler_kwargs.num_training_steps)
+    if kind.value in ("reduce_lr_on_plateau", "greedy"):
+        return build(0)  # They look at a metric and have no length.
+    return DeferredLRScheduler(optimizer, build)
+
+
+def steps_on_metric(scheduler: LRScheduler) -> bool:
+    """Whether the schedule takes its step after a validation, from a metric."""
+    return isinstance(scheduler, (ReduceLROnPlateau, GreedyLR))
+
+
+def step_mode(scheduler: LRScheduler) -> pytorch.LRScheduler.StepMode:
+    """How ``context.wrap_lr_scheduler`` is to step a schedule, for trials that wrap their own.
+
+    Most take a step after every batch. Those that look at a metric
+    (``lr_scheduler_type: reduce_lr_on_plateau`` or ``greedy``) take theirs after a validation, from
+    the callback in :meth:`BaseTransformerTrial.build_callbacks`.
+    """
+    modes = pytorch.LRScheduler.StepMode
+    return modes.MANUAL_STEP if steps_on_metric(scheduler) else modes.STEP_EVERY_BATCH

@@ -1,0 +1,531 @@
+"""What the YAML may say: defaults, parsing, types, keys, what is missing, and lengths."""
+
+import dataclasses
+import logging
+import pickle
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, Optional
+
+import attrdict
+import pytest
+
+from model_hub import huggingface as hf
+from model_hub.errors import UserError
+from model_hub.huggingface.config import fields, validate
+from model_hub.huggingface.config.hparams import check_hparams, training_length
+from model_hub.huggingface.tasks.question_answering import QuestionAnsweringDataKwargs
+from model_hub.utils import AttrDict
+
+COMMON = {"cache_dir": None, "revision": "main", "use_auth_token": False}
+
+# What each dataclass holds if nothing is set; the order is that of the old library.
+DEFAULTS: dict[type, dict[str, Any]] = {
+    hf.ConfigKwargs: {"pretrained_model_name_or_path": None, **COMMON},
+    hf.TokenizerKwargs: {"pretrained_model_name_or_path": None, **COMMON, "use_fast": True},
+    hf.ModelKwargs: COMMON,
+    hf.OptimizerKwargs: {
+        "weight_decay": 0,
+        "adafactor": False,
+        "learning_rate": 5e-5,
+        "max_grad_norm": 1.0,
+        "adam_beta1": 0.9,
+        "adam_beta2": 0.999,
+        "adam_epsilon": 1e-8,
+        "scale_parameter": False,
+        "relative_step": False,
+    },
+    hf.LRSchedulerKwargs: {
+        "num_training_steps": 10,
+        "lr_scheduler_type": "linear",
+        "num_warmup_steps": 0,
+    },
+    hf.DatasetKwargs: {
+        "dataset_name": None,
+        "dataset_config_name": None,
+        "validation_split_percentage": None,
+        "train_file": None,
+        "validation_file": None,
+    },
+}
+
+# Fields that are there only if they are set.
+ONLY_IF_SET: dict[type, dict[str, Any]] = {
+    hf.ConfigKwargs: {"num_labels": 3, "finetuning_task": "mrpc", "token": "hf_abc"},
+    hf.TokenizerKwargs: {"do_lower_case": True, "token": "hf_abc"},
+    hf.ModelKwargs: {"pretrained_model_name_or_path": "xnli", "token": "hf_abc"},
+}
+
+FORMS: dict[str, Callable[[Any], Mapping[str, Any]]] = {
+    "dict": dict,
+    "attrdict": attrdict.AttrDict,
+    "ours": AttrDict,
+}
+
+
+@pytest.fixture(params=sorted(FORMS))
+def form(request: pytest.FixtureRequest) -> Callable[[Any], Mapping[str, Any]]:
+    """A plain dict, an old trial file's, or ours."""
+    return FORMS[request.param]
+
+
+def parse(cls: type, args: Mapping[str, Any], as_dict: bool = False) -> Any:
+    (value,) = hf.parse_dict_to_dataclasses((cls,), args, as_dict=as_dict)
+    return value
+
+
+class TestParse:
+    def test_example_of_the_contract(self) -> None:
+        name = {"pretrained_model_name_or_path": "xnli"}
+        assert hf.parse_dict_to_dataclasses((hf.ConfigKwargs,), name, as_dict=True)[0] == {
+            "pretrained_model_name_or_path": "xnli",
+            "revision": "main",
+            "use_auth_token": False,
+            "cache_dir": None,
+        }
+
+    @pytest.mark.parametrize("cls", DEFAULTS, ids=lambda cls: cls.__name__)
+    def test_defaults(self, cls: type) -> None:
+        value = parse(cls, {"num_training_steps": 10})
+        assert dataclasses.is_dataclass(value)
+        for name, default in DEFAULTS[cls].items():
+            assert getattr(value, name) == default
+            assert type(getattr(value, name)) is type(default)
+        for name in ONLY_IF_SET.get(cls, {}):
+            assert not hasattr(value, name)
+
+    @pytest.mark.parametrize("cls", DEFAULTS, ids=lambda cls: cls.__name__)
+    def test_defaults_as_dict(self, cls: type) -> None:
+        value = parse(cls, {"num_training_steps": 10}, as_dict=True)
+        assert type(value) is AttrDict
+        assert {name: value[name] for name in DEFAULTS[cls]} == DEFAULTS[cls]
+        # What we have added has its default, and stands behind what the old library has.
+        assert list(value)[: len(DEFAULTS[cls])] == list(DEFAULTS[cls])
+        if cls in (hf.ConfigKwargs, hf.TokenizerKwargs, hf.ModelKwargs):
+            assert value == DEFAULTS[cls]
+
+    @pytest.mark.parametrize("cls", DEFAULTS, ids=lambda cls: cls.__name__)
+    def test_added_fields_come_last(self, cls: type) -> None:
+        names = [field.name for field in dataclasses.fields(cls)]
+        old = {*DEFAULTS[cls], *ONLY_IF_SET.get(cls, {})} - {"token"}
+        assert set(names[: len(old)]) == old
+
+    @pytest.mark.parametrize("cls", ONLY_IF_SET, ids=lambda cls: cls.__name__)
+    def test_only_if_set(self, cls: type, form: Callable[[Any], Mapping[str, Any]]) -> None:
+        given = form(ONLY_IF_SET[cls])
+        value = parse(cls, given)
+        assert {name: getattr(value, name) for name in given} == ONLY_IF_SET[cls]
+        assert parse(cls, given, as_dict=True) == {**DEFAULTS[cls], **ONLY_IF_SET[cls]}
+
+    def test_one_key_fills_several_and_others_are_left(
+        self, form: Callable[[Any], Mapping[str, Any]]
+    ) -> None:
+        config, model, optimizer = hf.parse_dict_to_dataclasses(
+            (hf.ConfigKwargs, hf.ModelKwargs, hf.OptimizerKwargs),
+            form({"revision": "v1", "learning_rate": 1e-3, "my_own": {"key": 1}}),
+        )
+        assert config.revision == model.revision == "v1"
+        assert optimizer.learning_rate == 1e-3
+        assert not hasattr(config, "my_own")
+
+    def test_no_types(self) -> None:
+        assert hf.parse_dict_to_dataclasses((), {"a": 1}) == []
+
+    def test_users_own_dataclass(self, form: Callable[[Any], Mapping[str, Any]]) -> None:
+        @dataclasses.dataclass
+        class Own:
+            required: int
+            listed: list[int] = dataclasses.field(default_factory=list)
+            derived: int = dataclasses.field(init=False, default=0)
+
+        assert parse(Own, form({"required": "as it is", "derived": 5})) == Own("as it is", [])
+        assert parse(Own, form({"required": 1}), as_dict=True) == {"required": 1, "listed": []}
+        with pytest.raises(UserError, match="missing: required"):
+            parse(Own, form({}))
+
+    def test_users_own_flexible_dataclass(self) -> None:
+        @dataclasses.dataclass(init=False, repr=False, eq=False)
+        class Own(hf.DatasetKwargs):
+            only_if_set: int
+            names: list[str] = dataclasses.field(default_factory=list)
+
+        assert parse(Own, {}, as_dict=True) == {
+            **parse(hf.DatasetKwargs, {}, as_dict=True),
+            "names": [],
+        }
+        assert parse(Own, {"only_if_set": 1}).only_if_set == 1
+
+    def test_plain_dataclass_derived_from_ours(self) -> None:
+        @dataclasses.dataclass
+        class Own(hf.DatasetKwargs):
+            max_seq_length: Optional[int] = None  # noqa: UP045 # As older files write it.
+
+        assert parse(Own, {"train_file": "a.csv", "max_seq_length": "384"}) == Own(
+            train_file="a.csv", max_seq_length=384
+        )
+
+    def test_equality_pickle_and_repr(self) -> None:
+        value = parse(hf.ConfigKwargs, {"num_labels": 3})
+        assert value == parse(hf.ConfigKwargs, {"num_labels": 3})
+        assert value != parse(hf.ConfigKwargs, {})
+        assert value != parse(hf.TokenizerKwargs, {})
+        assert pickle.loads(pickle.dumps(value)) == value
+        assert repr(value).startswith("ConfigKwargs(num_labels=3, pretrained_model_name_or_path=")
+
+    def test_unknown_argument_of_the_class(self) -> None:
+        with pytest.raises(TypeError, match=r"ModelKwargs has no field \['num_label'\]"):
+            hf.ModelKwargs(num_label=3)
+
+
+class TestDefaultParsers:
+    def test_names_of_the_parts(self, form: Callable[[Any], Mapping[str, Any]]) -> None:
+        hparams: dict[str, Any] = {"pretrained_model_name_or_path": "all", "num_labels": 2}
+        parts = hf.default_parse_config_tokenizer_model_kwargs(form(hparams))
+        assert [type(part) for part in parts] == [AttrDict] * 3
+        assert [part.pretrained_model_name_or_path for part in parts] == ["all"] * 3
+        assert parts[0].num_labels == 2
+        for number, name in enumerate(("config_name", "tokenizer_name", "model_name")):
+            parts = hf.default_parse_config_tokenizer_model_kwargs(form({**hparams, name: "own"}))
+            expected = ["all"] * 3
+            expected[number] = "own"
+            assert [part.pretrained_model_name_or_path for part in parts] == expected
+            # As a file says it that was made for another model.
+            parts = hf.default_parse_config_tokenizer_model_kwargs(form({**hparams, name: None}))
+            assert [part.pretrained_model_name_or_path for part in parts] == ["all"] * 3
+
+    def test_optimizer_and_schedule(self, form: Callable[[Any], Mapping[str, Any]]) -> None:
+        hparams = form({"learning_rate": 1e-3, "num_training_steps": 7, "num_warmup_steps": 2})
+        optimizer, schedule = hf.default_parse_optimizer_lr_scheduler_kwargs(hparams)
+        assert optimizer == hf.OptimizerKwargs(learning_rate=1e-3)
+        assert schedule == hf.LRSchedulerKwargs(num_training_steps=7, num_warmup_steps=2)
+
+    def test_number_of_training_steps_is_required_and_may_be_none(self) -> None:
+        with pytest.raises(UserError, match=r"missing: hyperparameters\.num_training_steps"):
+            hf.default_parse_optimizer_lr_scheduler_kwargs({})
+        with pytest.raises(TypeError):
+            hf.LRSchedulerKwargs()  # type: ignore[call-arg]
+        _, schedule = hf.default_parse_optimizer_lr_scheduler_kwargs({"num_training_steps": None})
+        assert schedule.num_training_steps is None
+
+    @pytest.mark.parametrize(
+        ("hparams", "message"),
+        [
+            ({"lr_scheduler_type": "linaer"}, r"lr_scheduler_type: 'linaer'.*did you mean linear"),
+            ({"optim": "adamw_torhc"}, r"optim: 'adamw_torhc'.*did you mean adamw_torch"),
+        ],
+    )
+    def test_misspelt_names_are_found_before_a_model_is_loaded(
+        self, hparams: dict[str, Any], message: str
+    ) -> None:
+        with pytest.raises(UserError, match=message):
+            hf.default_parse_optimizer_lr_scheduler_kwargs({"num_training_steps": 1, **hparams})
+
+
+class TestTypes:
+    @pytest.mark.parametrize(
+        ("cls", "name", "given", "expected"),
+        [
+            # PyYAML, unlike det, leaves 3e-5 a text.
+            (hf.OptimizerKwargs, "learning_rate", "3e-5", 3e-5),
+            (hf.OptimizerKwargs, "learning_rate", 1, 1.0),
+            (hf.LRSchedulerKwargs, "num_training_steps", 100.0, 100),
+            (hf.LRSchedulerKwargs, "num_training_steps", "100", 100),
+            (hf.LRSchedulerKwargs, "num_warmup_steps", 0.1, 0.1),
+            (hf.LRSchedulerKwargs, "lr_scheduler_kwargs", {"num_cycles": 2}, {"num_cycles": 2}),
+            (hf.DatasetKwargs, "validation_split_percentage", 5, 5),
+            (hf.DatasetKwargs, "validation_split_percentage", 2.5, 2.5),
+            (hf.DatasetKwargs, "validation_split_percentage", "2.5", 2.5),
+            (hf.DatasetKwargs, "validation_split_percentage", None, None),
+            (hf.ModelKwargs, "use_auth_token", True, True),
+            (hf.ModelKwargs, "use_auth_token", "hf_abc", "hf_abc"),
+            (hf.ConfigKwargs, "cache_dir", None, None),
+        ],
+    )
+    def test_fitting(self, cls: type, name: str, given: Any, expected: Any) -> None:
+        value = getattr(parse(cls, {"num_training_steps": 1, name: given}), name)
+        assert value == expected
+        assert type(value) is type(expected)
+
+    @pytest.mark.parametrize(
+        ("cls", "name", "given", "wanted"),
+        [
+            (hf.OptimizerKwargs, "learning_rate", "fast", "a number"),
+            (hf.OptimizerKwargs, "learning_rate", True, "a number"),
+            (hf.OptimizerKwargs, "learning_rate", [1e-3], "a number"),
+            (hf.OptimizerKwargs, "adafactor", "yes", "true or false"),
+            (hf.OptimizerKwargs, "adafactor", 1, "true or false"),
+            (hf.OptimizerKwargs, "optim", 5, "text or null"),
+            (hf.LRSchedulerKwargs, "num_training_steps", 2.5, "a whole number or null"),
+            (hf.LRSchedulerKwargs, "lr_scheduler_kwargs", "x", "a mapping.* or null"),
+            (hf.ConfigKwargs, "num_labels", "many", "a whole number"),
+            (hf.ConfigKwargs, "num_labels", False, "a whole number"),
+            (hf.DatasetKwargs, "train_file", ["a", "b"], "text or null"),
+            (hf.DatasetKwargs, "validation_split_percentage", True, "a number or null"),
+            (hf.DatasetKwargs, "validation_split_percentage", "5 %", "a number or null"),
+        ],
+    )
+    def test_wrong(self, cls: type, name: str, given: Any, wanted: str) -> None:
+        section = "data" if cls is hf.DatasetKwargs else "hyperparameters"
+        with pytest.raises(UserError, match=rf"{section}\.{name} is .*, but should be {wanted}"):
+            parse(cls, {"num_training_steps": 1, name: given})
+
+    @pytest.mark.parametrize("cls", [*DEFAULTS, QuestionAnsweringDataKwargs])
+    def test_null_is_not_said(self, cls: type) -> None:
+        given = {field.name: None for field in dataclasses.fields(cls)}
+        assert parse(cls, given) == parse(cls, {"num_training_steps": None})
+
+    def test_values_are_spelt_as_in_a_yaml(self) -> None:
+        given = {"learning_rate": True, "adam_beta1": {"a": None, 1: [False]}}
+        with pytest.raises(UserError) as caught:
+            parse(hf.OptimizerKwargs, given)
+        assert "learning_rate is true, but" in str(caught.value)
+        assert "adam_beta1 is {a: null, 1: [false]}, but" in str(caught.value)
+
+    def test_all_that_are_wrong_are_named(self) -> None:
+        with pytest.raises(UserError) as caught:
+            parse(hf.OptimizerKwargs, {"learning_rate": "a", "adam_beta1": "b", "optim": "lion"})
+        assert "learning_rate is 'a'" in str(caught.value)
+        assert "adam_beta1 is 'b'" in str(caught.value)
+        assert "optim" not in str(caught.value)
+
+    def test_hints_of_all_kinds_in_a_users_dataclass(self) -> None:
+        @dataclasses.dataclass
+        class Own:
+            yaml_section: ClassVar[str] = "data"
+            optional: Optional[int] = None  # noqa: UP045 # As older files write it.
+            choice: Literal["a", "b"] = "a"
+            mixed: list[str] | dict[str, int] | None = None
+            anything: Any = None
+
+        given = {"optional": "5", "choice": "b", "mixed": {"a": 1}, "anything": True}
+        assert parse(Own, given) == Own(optional=5, choice="b", mixed={"a": 1}, anything=True)
+        with pytest.raises(UserError, match=r"data\.mixed is .* a list or a mapping.* or null"):
+            parse(Own, {"mixed": 5})
+
+
+class TestTokens:
+    @pytest.mark.parametrize("name", ["token", "use_auth_token"])
+    @pytest.mark.parametrize("cls", ONLY_IF_SET, ids=lambda cls: cls.__name__)
+    def test_never_shown(self, cls: type, name: str, caplog: pytest.LogCaptureFixture) -> None:
+        hparams = AttrDict({name: "hf_abc", "pretrained_model_name_or_path": "x"})
+        value = parse(cls, hparams)
+        assert getattr(value, name) == "hf_abc"
+        as_dict = parse(cls, hparams, as_dict=True)
+        with caplog.at_level(logging.DEBUG):
+            logging.getLogger("model_hub").info("%s %r %s %s", value, value, as_dict, hparams)
+            validate.check_keys(hparams, {}, (), ())
+        assert "hf_abc" not in caplog.text
+        assert caplog.text.count("'***'") == 4
+
+    def test_not_even_if_it_is_wrong(self) -> None:
+        with pytest.raises(UserError, match=r"hyperparameters\.token is '\*\*\*'") as caught:
+            parse(hf.ModelKwargs, {"token": ["hf_abc"]})
+        assert "hf_abc" not in str(caught.value)
+
+    def test_the_switch_may_be_shown(self) -> None:
+        assert "use_auth_token=False" in repr(hf.ModelKwargs())
+
+
+class TestCheckKeys:
+    TYPES: ClassVar[tuple[Any, ...]] = (
+        fields.HYPERPARAMETER_TYPES,
+        (hf.DatasetKwargs, QuestionAnsweringDataKwargs),
+    )
+
+    @pytest.mark.parametrize(
+        ("section", "found", "near"),
+        [
+            ("hyperparameters", "learning_rat", "learning_rate"),
+            ("hyperparameters", "pretrained_model_name", "pretrained_model_name_or_path"),
+            ("hyperparameters", "lr", "learning_rate"),
+            ("hyperparameters", "warmup_steps", "num_warmup_steps"),
+            ("hyperparameters", "per_device_train_batch_size", "global_batch_size"),
+            ("data", "doc_strid", "doc_stride"),
+            ("data", "dataset_nme", "dataset_name"),
+            ("data", "max_length", "max_seq_length"),
+            ("data", "train_files", "train_file"),
+        ],
+    )
+    def test_misspelt(
+        self, section: str, found: str, near: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sections = {"hyperparameters": {}, "data": {}, section: {found: 1}}
+        validate.check_keys(sections["hyperparameters"], sections["data"], *self.TYPES)
+        message = f"{section}.{found} is not known; did you mean {near}?"
+        assert [(record.levelname, record.message) for record in caplog.records] == [
+            ("WARNING", message)
+        ]
+        with pytest.raises(UserError, match="is not known; did you mean") as caught:
+            validate.check_keys(
+                sections["hyperparameters"], sections["data"], *self.TYPES, strict=True
+            )
+        assert message in str(caught.value)
+
+    def test_what_resembles_nothing_may_be_the_trials_own(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with caplog.at_level(logging.DEBUG):
+            validate.check_keys({"my_secret_sauce": 1}, {}, *self.TYPES)
+        assert [record.levelname for record in caplog.records] == ["DEBUG"]
+
+        @dataclasses.dataclass
+        class Own:
+            my_secret_sauce: int = 0
+
+        types = ((*fields.HYPERPARAMETER_TYPES, Own), self.TYPES[1])
+        validate.check_keys({"my_secret_sauce": 1}, {}, *types, strict=True)
+
+    def test_keys_that_are_no_text(self) -> None:
+        with pytest.raises(UserError) as caught:
+            validate.check_keys({1: 2}, {None: 3}, *self.TYPES, strict=True)  # type: ignore[dict-item]
+        assert "hyperparameters.1 is not known" in str(caught.value)
+        assert "data.null is not known" in str(caught.value)
+
+    def test_strict_names_all(self) -> None:
+        with pytest.raises(UserError) as caught:
+            validate.check_keys({"lr": 1, "own": 2}, {"doc_strid": 3}, *self.TYPES, strict=True)
+        for key in ("hyperparameters.lr", "hyperparameters.own", "data.doc_strid"):
+            assert f"{key} is not known" in str(caught.value)
+
+    def test_every_key_of_the_contract_is_known(self, caplog: pytest.LogCaptureFixture) -> None:
+        hparams = {
+            name for cls in DEFAULTS for name in DEFAULTS[cls] if cls is not hf.DatasetKwargs
+        }
+        hparams |= {name for names in ONLY_IF_SET.values() for name in names}
+        hparams |= {"model_mode", "use_pretrained_weights", "use_apex_amp", "global_batch_size"}
+        hparams |= {"config_name", "tokenizer_name", "model_name"}
+        data = {*DEFAULTS[hf.DatasetKwargs], "max_seq_length", "doc_stride", "pad_to_max_length"}
+        data |= {"overwrite_cache", "preprocessing_num_workers"}
+        with caplog.at_level(logging.DEBUG):
+            validate.check_keys(
+                dict.fromkeys(hparams, 1), dict.fromkeys(data, 1), *self.TYPES, strict=True
+            )
+        assert not caplog.records
+
+
+class TestCheckHparams:
+    GOOD: ClassVar[dict[str, Any]] = {
+        "model_mode": "base",
+        "pretrained_model_name_or_path": "x",
+        "global_batch_size": 8,
+        "use_pretrained_weights": True,
+    }
+
+    def test_all_that_is_missing_is_named_at_once(self) -> None:
+        with pytest.raises(UserError) as caught:
+            check_hparams(AttrDict(), {})
+        for name in (
+            "model_mode",
+            "pretrained_model_name_or_path",
+            "num_train_epochs",
+            "max_steps",
+            "searcher.max_length",
+            "global_batch_size",
+        ):
+            assert name in str(caught.value)
+
+    def test_names_of_the_parts_suffice(self) -> None:
+        hparams = {
+            name: value for name, value in self.GOOD.items() if "pretrained_model" not in name
+        }
+        hparams |= {"num_training_steps": 5, "config_name": "a", "tokenizer_name": "b"}
+        with pytest.raises(UserError, match="pretrained_model_name_or_path"):
+            check_hparams(AttrDict(hparams), {})
+        check_hparams(AttrDict(hparams, model_name="c"), {})
+        # Weights that are not loaded need no name.
+        check_hparams(AttrDict(hparams, use_pretrained_weights=False), {})
+
+    @pytest.mark.parametrize(
+        ("hparams", "config", "steps"),
+        [
+            ({"num_training_steps": 7}, {"searcher": {"max_length": {"batches": 500}}}, 7),
+            ({}, {"searcher": {"max_length": {"batches": 500}}}, 500),
+            ({}, {"searcher": {"max_length": {"records": 100}}}, 12),
+            ({}, {"searcher": {"max_length": {"records": 1}}}, 1),
+            ({}, {"searcher": {"max_length": {"epochs": 2}}, "records_per_epoch": 100}, 24),
+            ({}, {"searcher": {"max_time": 9, "time_metric": "batches"}}, 9),
+            ({"max_steps": 3, "num_train_epochs": 2}, {}, 3),
+            # Of these only the training loader knows how many batches they are.
+            ({}, {"searcher": {"max_length": {"epochs": 2}}}, None),
+            ({}, {"searcher": {"max_length": {"epochs": 2}}, "records_per_epoch": 7}, None),
+            ({}, {"searcher": {"max_time": 9, "time_metric": "epochs"}}, None),
+            ({"num_train_epochs": 2}, {}, None),
+            ({"num_train_epochs": 2}, {"records_per_epoch": 100}, None),
+        ],
+    )
+    def test_number_of_training_steps(
+        self, form: Callable[[Any], Any], hparams: dict[str, Any], config: Any, steps: int | None
+    ) -> None:
+        given = form({**self.GOOD, **hparams})
+        check_hparams(given, form(config))
+        assert given["num_training_steps"] == steps
+
+    def test_pretrained_weights_are_the_default(
+        self, form: Callable[[Any], Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        hparams = form({**self.GOOD, "num_training_steps": 5})
+        check_hparams(hparams, {})
+        assert not caplog.records
+        del hparams["use_pretrained_weights"]
+        check_hparams(hparams, {})
+        assert hparams["use_pretrained_weights"] is True
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert "hyperparameters.use_pretrained_weights" in caplog.text
+
+
+def test_weights_that_are_null_are_the_pretrained_ones() -> None:
+    hparams = {
+        "model_mode": "base",
+        "pretrained_model_name_or_path": "x",
+        "global_batch_size": 1,
+        "max_steps": 1,
+        "use_pretrained_weights": None,
+    }
+    check_hparams(hparams, {})
+    assert hparams["use_pretrained_weights"] is True
+
+
+class TestTrainingLength:
+    def test_the_first_counts(self) -> None:
+        searcher = {"max_length": {"epochs": 3}, "max_time": 4, "time_metric": "batches"}
+        hparams: dict[str, Any] = {"max_steps": 1, "num_train_epochs": 2, "num_training_steps": 5}
+        config: dict[str, Any] = {"searcher": searcher}
+        expected = [("batches", 1), ("epochs", 2), ("epochs", 3), ("batches", 4), ("batches", 5)]
+        removals: list[tuple[dict[str, Any], str]] = [
+            (hparams, "max_steps"),
+            (hparams, "num_train_epochs"),
+            (searcher, "max_length"),
+            (searcher, "max_time"),
+            (hparams, "num_training_steps"),
+        ]
+        for length, (place, key) in zip(expected, removals, strict=True):
+            assert training_length(hparams, config) == length
+            del place[key]
+        assert training_length(hparams, config) is None
+        assert training_length({}, {}) is None
+
+    @pytest.mark.parametrize("name", ["max_steps", "num_train_epochs", "num_training_steps"])
+    @pytest.mark.parametrize("value", [0, -1])
+    def test_too_short(self, name: str, value: int) -> None:
+        with pytest.raises(UserError, match=rf"hyperparameters\.{name} is {value}.*at least 1"):
+            training_length({name: value}, {})
+
+    @pytest.mark.parametrize("value", ["x", 0, 1.5, True, [1]])
+    def test_wrong_time(self, value: Any) -> None:
+        searcher = {"max_time": value, "time_metric": "batches"}
+        with pytest.raises(UserError, match=r"searcher\.max_time is .*whole number above 0"):
+            training_length({}, {"searcher": searcher})
+
+    @pytest.mark.parametrize("value", ["abc", True, -1, [80]])
+    def test_wrong_records_per_epoch(self, value: Any) -> None:
+        config = {"records_per_epoch": value, "searcher": {"max_length": {"epochs": 2}}}
+        hparams = {"global_batch_size": 8}
+        with pytest.raises(UserError, match=r"records_per_epoch is .*number of training samples"):
+            check_hparams(hparams, config)
+
+    def test_wrong_type(self) -> None:
+        with pytest.raises(UserError, match=r"num_training_steps is 'x'.*a whole number"):
+            training_length({"num_training_steps": "x"}, {})
+        with pytest.raises(UserError, match=r"num_train_epochs is 'two'.*a whole number"):
+            training_length({"num_train_epochs": "two"}, {})
+        with pytest.raises(UserError, match=r"searcher\.max_length is"):
+            training_length({}, {"searcher": {"max_length": {"epochs": "two"}}})

@@ -1,0 +1,45 @@
+"""The progress bar of a training, on terminals of different widths."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import struct
+import sys
+import termios
+
+import pytest
+
+from model_hub.huggingface.runner.console import Console
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        (160, "loss 1.2345, 678.9 samples/s, epoch 0.50, lr 3.00e-05]"),
+        (80, "loss 1.2345, 678.9 samples/s]"),
+        (60, "loss 1.2345]"),
+    ],
+)
+def test_the_bar_fits_the_terminal(
+    columns: int, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What does not fit is left out; nothing is cut, and the last state is that of the training."""
+    reader, writer = pty.openpty()
+    fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    console = Console(enabled=True)
+    with open(writer, "w", encoding="utf-8") as stderr:
+        # Here and not in a fixture: pytest has a standard error of its own for each phase.
+        monkeypatch.setattr(sys, "stderr", stderr)
+        console.start(total=100, done=0)
+        console.advance(batches=50, epoch=0.5, loss=1.2345, learning_rate=3e-5, speed=678.9)
+        console.status("checkpointing")
+        console.close()
+    text = b""
+    # Once the other side is closed, a terminal gives what is left, and then an error.
+    with contextlib.suppress(OSError):
+        while block := os.read(reader, 65536):
+            text += block
+    os.close(reader)
+    last = text.decode().rstrip().split("\r")[-1]
+    assert last.startswith("training:  50%|█") and last.endswith(shown)

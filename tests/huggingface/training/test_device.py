@@ -1,0 +1,142 @@
+"""Training metrics that stay on a GPU until they are reported; here the CPU plays the GPU."""
+
+import json
+import math
+import pathlib
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+import transformers
+from determined import pytorch, util
+from determined.pytorch import _metric_utils
+
+from model_hub import huggingface as hf
+from model_hub.huggingface.training import device
+
+
+@pytest.fixture
+def everything_defers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        device,
+        "stays_on_device",
+        lambda value: isinstance(value, torch.Tensor) and value.numel() == 1,
+    )
+
+
+def test_nothing_is_deferred_on_a_cpu() -> None:
+    loss = torch.tensor(1.5)
+    assert device.keep_on_device(loss) is loss
+    assert device.keep_on_device({"loss": loss, "rows": 3}) == {"loss": loss, "rows": 3}
+
+
+@pytest.mark.usefixtures("everything_defers")
+def test_determined_reports_the_same_numbers() -> None:
+    losses = torch.tensor([0.5, 2.0, -1.25], requires_grad=True) * 1
+    deferred = [device.keep_on_device({"loss": loss, "rows": 4}) for loss in losses]
+    assert all(isinstance(batch["loss"], device.LazyMetric) for batch in deferred)
+    plain = [{"loss": loss.detach().numpy(), "rows": 4} for loss in losses]
+    found, expected = util.make_metrics(None, deferred), util.make_metrics(None, plain)
+    assert found["avg_metrics"] == expected["avg_metrics"]
+    assert json.loads(util.json_encode(found)) == json.loads(util.json_encode(expected))
+    # The chief has its own as they are, those of others as they come out of a socket.
+    arrived = pickle.loads(pickle.dumps([batch["loss"] for batch in deferred]))
+    assert all(type(value) is np.ndarray and value.shape == () for value in arrived)
+    mixed = {"loss": [[batch["loss"] for batch in deferred], arrived]}
+    averaged = _metric_utils._average_training_metrics(mixed, [3, 3])
+    assert [batch["loss"] for batch in averaged] == losses.tolist()
+    device.to_numpy(deferred)
+    assert [batch["loss"] for batch in deferred] == [batch["loss"] for batch in plain]
+    assert all(type(batch["loss"]) is np.ndarray for batch in deferred)
+
+
+@pytest.mark.usefixtures("everything_defers")
+def test_what_is_no_number_stays() -> None:
+    metrics = {"several": torch.ones(2), "text": "a", "none": None}
+    assert device.keep_on_device(metrics) == metrics
+    assert device.keep_on_device("loss") == "loss"
+    assert util.json_encode(device.LazyMetric(torch.tensor(math.nan))) == '"NaN"'
+
+
+class _Reports(pytorch.PyTorchCallback):
+    """Keeps what a trial's callback is told of its batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[dict[str, Any]] = []
+        self.averages: list[dict[str, Any]] = []
+
+    def on_training_workload_end(
+        self, avg_metrics: dict[str, Any], batch_metrics: list[dict[str, Any]]
+    ) -> None:
+        self.averages.append(avg_metrics)
+        self.batches += batch_metrics
+
+
+def train(folder: str) -> tuple[_Reports, list[bool]]:
+    reports, deferred = _Reports(), []
+
+    def collate(rows: list[int]) -> dict[str, torch.Tensor]:
+        ids = torch.tensor([[row % 5, row % 3] for row in rows])
+        return {"input_ids": ids, "labels": torch.tensor(rows) % 2}
+
+    class Trial(hf.BaseTransformerTrial):
+        def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
+            super().__init__(context)
+            steps = self.train_batch  # As Determined will call it.
+
+            def noting(batch: Any, epoch_idx: int, batch_idx: int) -> Any:
+                metrics = steps(batch=batch, epoch_idx=epoch_idx, batch_idx=batch_idx)
+                deferred.append(isinstance(metrics, dict))
+                return metrics
+
+            self.train_batch = noting  # type: ignore[method-assign]
+
+        def build_callbacks(self) -> dict[str, pytorch.PyTorchCallback]:
+            return {"reports": reports, **super().build_callbacks()}
+
+        def build_training_data_loader(self) -> pytorch.DataLoader:
+            return pytorch.DataLoader(range(24), batch_size=4, collate_fn=collate)
+
+        def build_validation_data_loader(self) -> pytorch.DataLoader:
+            return pytorch.DataLoader(range(4), batch_size=4, collate_fn=collate)
+
+        def evaluate_batch(self, batch: Any, batch_idx: int) -> dict[str, Any]:
+            return {"loss": self.model(**batch).loss}
+
+    hparams = {
+        "model_mode": "sequence-classification",
+        "pretrained_model_name_or_path": folder,
+        "use_pretrained_weights": True,
+        "global_batch_size": 4,
+        "max_steps": 6,
+    }
+    config = {"hyperparameters": hparams, "reproducibility": {"experiment_seed": 3}}
+    with pytorch.init(hparams=hparams, exp_conf=config) as context:
+        pytorch.Trainer(Trial(context), context).fit(
+            max_length=pytorch.Batch(6),
+            reporting_period=pytorch.Batch(3),
+            checkpoint_policy="none",
+        )
+    return reports, deferred
+
+
+def test_a_training_reports_the_same(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny_bert = str(
+        tiny.save(tmp_path / "bert", "bert", transformers.AutoModelForSequenceClassification)
+    )
+    if torch.cuda.is_available():
+        monkeypatch.setattr(device, "stays_on_device", lambda value: False)
+    plain, deferred = train(tiny_bert)
+    assert not any(deferred)
+    request.getfixturevalue("everything_defers")
+    found, deferred = train(tiny_bert)
+    assert all(deferred) and len(deferred) == 6
+    assert [r["loss"] for r in found.averages] == [r["loss"] for r in plain.averages]
+    assert all(type(batch["loss"]) is np.ndarray for batch in found.batches)
+    assert [float(b["loss"]) for b in found.batches] == [float(b["loss"]) for b in plain.batches]
