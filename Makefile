@@ -1,4 +1,4 @@
-# make demo: train and try a small model. make test: all tests. Both need only Python >= 3.10 with pip.
+# make demo: train and try a small model. make test: run the tests. Both need only Python >= 3.10 with pip.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -21,11 +21,12 @@ EXAMPLES := examples/huggingface
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint types docs image bench clean
+.PHONY: help venv demo test test-all lint types docs image bench clean
 
 help:
 	@echo "make demo   train a small question-answering model, a few minutes without a GPU"
-	@echo "make test   run all tests (PYTEST_ARGS=... is passed on)"
+	@echo "make test   run the tests (PYTEST_ARGS=... is passed on)"
+	@echo "make test-all  run those that matter at release only too: wheels, benchmark scripts, long matrices"
 	@echo "make lint   check style and format;  make types   check types;  make docs   build docs/"
 	@echo "make image  build the container image IMAGE=$(IMAGE) (BASE=... and DOCKER_ARGS=... too)"
 	@echo "make bench  measure, and rewrite the tables in benchmarks/README.md, some 20 minutes"
@@ -38,6 +39,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-all: $(VENV)/.installed-test
+	@$(BIN)/python -m pytest -m "slow or not slow" $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .

@@ -97,7 +97,7 @@ class Run:
             time.sleep(0.02)
         self.process.wait()
 
-    def wait(self, timeout: float = 120.0, expect: int | None = 0) -> int:
+    def wait(self, timeout: float = 900.0, expect: int | None = 0) -> int:
         """Wait until the trial has ended; the exit code of the container.
 
         What is left of the container then is noted in `left_behind` and killed.

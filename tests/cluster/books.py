@@ -146,7 +146,7 @@ class Books:
             taken += [submission.experiment_id for submission in self.submissions]
         return max(taken, default=0) + 1
 
-    def wait_until(self, condition: Callable[[], bool], timeout: float = 60.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 900.0) -> None:
         """Wait until a condition on the books holds; it is looked at after each request.
 
         Raises:

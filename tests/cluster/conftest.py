@@ -25,7 +25,7 @@ def agent(master: Master, tmp_path: pathlib.Path) -> Iterator[Agent]:
 def run_trial(agent: Agent) -> Callable[..., Run]:
     """Starts a trial (arguments of `Agent.start`) and waits until it has ended well."""
 
-    def run(*args: object, timeout: float = 120.0, **kwargs: object) -> Run:
+    def run(*args: object, timeout: float = 900.0, **kwargs: object) -> Run:
         it = agent.start(*args, **kwargs)  # type: ignore[arg-type]
         it.wait(timeout)
         return it

@@ -27,7 +27,7 @@ def det(master: Master, home: pathlib.Path, *arguments: str, cwd: pathlib.Path) 
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
+        timeout=900,
     )
     assert result.returncode == 0, result.stdout
     return result.stdout

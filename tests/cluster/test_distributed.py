@@ -138,7 +138,7 @@ def test_an_error_on_one_rank_ends_all(
     config: dict[str, Any], context: pathlib.Path, agent: Agent
 ) -> None:
     run = agent.start(config, context, slots=2, env={"FAIL_ON_RANK": "1"})
-    assert run.wait(timeout=60, expect=None) != 0
+    assert run.wait(expect=None) != 0
     assert "rank 1 has had enough" in run.output()
     assert run.left_behind == []
 
@@ -148,7 +148,7 @@ def test_a_wrong_configuration_is_said_without_a_traceback(
 ) -> None:
     wrong = changed(config, hyperparameters__model_mode="question-anwering")
     run = agent.start(wrong, context)
-    assert run.wait(timeout=60, expect=None) != 0
+    assert run.wait(expect=None) != 0
     (line,) = [line for line in run.output().splitlines() if "model-hub: error" in line]
     assert "hyperparameters.model_mode" in line and "did you mean question-answering" in line
 
@@ -159,7 +159,7 @@ def test_losing_the_master_for_20_seconds_loses_nothing(
     longer = changed(config, hyperparameters__max_steps=8)
     master.at_batch(2, lambda _: master.vanish(20))
     run = agent.start(longer, context)
-    run.wait(timeout=200)
+    run.wait()
     assert max(master.reported("validation", run.trial.id)) == 8
 
 
@@ -169,7 +169,7 @@ def test_a_master_that_answers_500_for_a_while_loses_nothing(
     faults = []
     master.at_batch(2, lambda _: faults.append(master.fail(500, "/trials/", seconds=5)))
     run = agent.start(changed(config, hyperparameters__max_steps=8), context)
-    run.wait(timeout=120)
+    run.wait()
     assert faults[0].hits
     assert max(master.reported("validation", run.trial.id)) == 8
 

@@ -347,7 +347,7 @@ def test_a_terminated_trial_leaves_no_process(
     # So that to kill the process group of the first alone would not do.
     assert len({os.getpgid(process.pid) for process in alive}) > 1
     run.send_signal(signal.SIGTERM)
-    assert run.wait(timeout=30, expect=None) != 0
+    assert run.wait(expect=None) != 0
     for process in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             assert process.status() == psutil.STATUS_ZOMBIE
@@ -394,7 +394,7 @@ time.sleep(60)
     assert container_processes(MARK, allocation)
     tests.kill()
     tests.wait()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 900
     while container_processes(MARK, allocation) or pathlib.Path(tmp).exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)

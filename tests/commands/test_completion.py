@@ -41,7 +41,7 @@ def test_completion(line: str, completions: set[str], tmp_path: pathlib.Path) ->
             "COMP_POINT": str(len(line)),
         },
         check=True,
-        timeout=60,
+        timeout=900,
     )
     assert {word.strip() for word in answer.read_text().split("\013") if word} == completions
 

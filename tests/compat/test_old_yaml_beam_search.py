@@ -82,7 +82,7 @@ def test_runs_as_it_was(version_2: bool, corpus: pathlib.Path, tmp_path: pathlib
         env=environment(tmp_path / "home"),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,
     )
     assert finished.returncode == 0, finished.stderr
     assert "did you mean" not in finished.stderr

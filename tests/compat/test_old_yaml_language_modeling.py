@@ -95,7 +95,7 @@ def test_runs_as_it_was(
         env=environment(tmp_path / "home"),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,
     )
     assert finished.returncode == 0, finished.stderr
     assert "did you mean" not in finished.stderr

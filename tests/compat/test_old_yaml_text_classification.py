@@ -92,7 +92,7 @@ def ran(config: Config, tmp_path: pathlib.Path) -> dict[str, Any]:
         env=environment(tmp_path / "home"),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert finished.returncode == 0, finished.stderr
     assert "did you mean" not in finished.stderr and "not known" not in finished.stderr

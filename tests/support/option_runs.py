@@ -184,7 +184,7 @@ def run_on_two_slots(jobs: list[Job], folder: pathlib.Path) -> None:
         env=environment(folder / "home"),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr[-4000:]
 

@@ -52,7 +52,7 @@ def command(tmp_path: pathlib.Path) -> RunCommand:
     def run(
         *words: str | pathlib.Path,
         cwd: pathlib.Path = work,
-        timeout: float = 120,
+        timeout: float = 900,
         **variables: str,
     ) -> Finished:
         done = subprocess.run(

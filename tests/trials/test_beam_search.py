@@ -51,9 +51,7 @@ def train(
     """First and last metrics."""
     yaml = folder / "experiment.yaml"
     yaml.write_text(json.dumps(config))
-    finished = command(
-        *("model-hub", "train", yaml, EXAMPLE, "--output-dir", folder / "run"), timeout=400
-    )
+    finished = command("model-hub", "train", yaml, EXAMPLE, "--output-dir", folder / "run")
     assert finished.code == 0, finished.errors
     assert "warning" not in finished.errors.lower(), finished.errors
     first, *_, last = [r for r in metrics_of(folder / "run") if r["group"] == "validation"]

@@ -24,7 +24,7 @@ def run(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProce
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=900,
     )
 
 

@@ -246,7 +246,7 @@ def test_a_class_of_ones_own_is_built_by_its_code_only(
 def test_two_slots(tmp_path: pathlib.Path, command: RunCommand) -> None:
     file = trained_models.write(TASKS["glue"], tmp_path / "context", tmp_path / "answers")
     launcher = ["torchrun", "--standalone", "--nproc_per_node=2", "-m", "model_hub"]
-    done = command(*launcher, "train", file, "--output-dir", tmp_path / "run", timeout=200)
+    done = command(*launcher, "train", file, "--output-dir", tmp_path / "run")
     assert done.code == 0, done.errors
     shutil.rmtree(tmp_path / "context")
     export(tmp_path / "run", tmp_path / "out")

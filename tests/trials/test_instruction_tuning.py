@@ -155,7 +155,7 @@ def run_on(
         env=environment(folder.with_name("home")),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert finished.returncode == 0, finished.stderr
     return load_file(folder / "model" / "model.safetensors")

@@ -158,7 +158,7 @@ def test_two_slots_validate_as_one(capsys: Capture, tmp_path: pathlib.Path) -> N
         env=environment(tmp_path / "home"),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert finished.returncode == 0, finished.stderr
     one, two = (validations_of(tmp_path / name)[0] for name in ("one", "two"))

@@ -144,7 +144,7 @@ def test_number_of_slots_does_not_matter(
     for slots in (1, 2):
         launcher = ["torchrun", "--standalone", f"--nproc_per_node={slots}", "-m", "model_hub"]
         run = tmp_path / f"run{slots}"
-        finished = command(*launcher, "train", yaml, "--output-dir", run, timeout=200)
+        finished = command(*launcher, "train", yaml, "--output-dir", run)
         assert finished.code == 0, finished.errors
         assert (finished.output + finished.errors).count("baseline (") == 1
         metrics = last_validation(run)
@@ -297,7 +297,7 @@ def train_on_real_data(
     )
     run = tmp_path / "run"
     yaml = text_workspace.write_yaml(config)
-    finished = command("model-hub", "train", yaml, "--output-dir", run, timeout=400)
+    finished = command("model-hub", "train", yaml, "--output-dir", run)
     assert finished.code == 0, finished.errors
     no_traceback(finished)
     said = re.search(r"^baseline \(.*\): (.*)$", finished.errors + finished.output, re.MULTILINE)
