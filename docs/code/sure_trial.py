@@ -1,4 +1,4 @@
-"""Adds a metric of one's own to the question-answering example; stands beside qa_trial.py."""
+"""Add a metric to the question-answering example; the file belongs beside qa_trial.py."""
 
 import torch
 from determined import pytorch
@@ -8,7 +8,7 @@ import model_hub.huggingface.tasks.question_answering as qa
 
 
 class SureStarts(pytorch.MetricReducer):
-    """Share of the windows in which one token has more than half of the start probability."""
+    """The share of windows in which one token has more than half of the start probability."""
 
     def __init__(self) -> None:
         self.reset()

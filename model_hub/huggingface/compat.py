@@ -1,6 +1,7 @@
 """All that is changed in other libraries at import, each change with its reason.
 
-The versions named are those for which the change was found to be needed.
+The versions named are those for which the change was found to be needed. What is changed on a
+trial's own context, by its options, is in `model_hub.huggingface.training.context`.
 """
 
 import functools
@@ -11,19 +12,22 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from determined import pytorch
 
 from model_hub.huggingface.model.untrained import record_missing_keys
+from model_hub.huggingface.training.controller import ResumableController
 
 # Marks a `from_pretrained` that is wrapped already.
 _WRAPPED = "_model_hub_wrapped"
 
-# A master that restarts answers with these for a while. `allowed_methods: false` is all methods.
+# A master that restarts answers requests with these errors for a while.
 _RETRIES = {
     "total": 20,
-    # Answers with an error: a minute or two, for an error that stays must not keep a GPU busy.
+    # Responses with an error: for a minute or two, as a lasting error must not keep a GPU busy.
     "status": 8,
     "backoff_factor": 0.5,
     "status_forcelist": [500, 502, 503, 504],
+    # All methods.
     "allowed_methods": False,
 }
 
@@ -33,23 +37,46 @@ def apply() -> None:
     allow_random_state()
     retry_master_errors()
     wrap_from_pretrained()
+    replace_controller()
+    restore_wrap_reducer()
+
+
+def replace_controller() -> None:
+    """Let every way to start a training use our controller (determined 0.38).
+
+    ``pytorch.Trainer.fit`` names Determined's class instead of the trial's
+    ``trial_controller_class``. For other trials our class behaves as Determined's.
+    """
+    pytorch._PyTorchTrialController = ResumableController  # type: ignore[misc, assignment]
+
+
+def restore_wrap_reducer() -> None:
+    """Restore ``context.experimental.wrap_reducer`` for old trial files (determined 0.38).
+
+    Determined has moved the method to the context.
+    """
+
+    def wrap_reducer(self: pytorch.PyTorchExperimentalContext, *args: Any, **kwargs: Any) -> Any:
+        return self._parent.wrap_reducer(*args, **kwargs)
+
+    if not hasattr(pytorch.PyTorchExperimentalContext, "wrap_reducer"):
+        pytorch.PyTorchExperimentalContext.wrap_reducer = wrap_reducer  # type: ignore[attr-defined]
 
 
 def allow_random_state() -> None:
     """Let ``torch.load`` read the state of numpy's random generator (torch >= 2.6).
 
     Checkpoints of Determined 0.38 hold that state, and ``torch.load`` refuses by default to
-    unpickle what it does not know. That stays so for everything but these types: arrays of unsigned
-    32-bit integers.
+    unpickle types that it does not know. Only arrays of unsigned 32-bit integers are added.
     """
-    core = getattr(np, "_core", None) or np.core  # By numpy's version.
+    core = getattr(np, "_core", None) or np.core  # numpy 2, numpy 1
     reconstruct = core.multiarray._reconstruct
     torch.serialization.add_safe_globals(
         [
             np.ndarray,
             np.dtype,
             np.dtypes.UInt32DType,
-            # A checkpoint names it as the numpy that wrote it.
+            # A checkpoint has the name of the numpy that wrote it.
             (reconstruct, "numpy._core.multiarray._reconstruct"),
             (reconstruct, "numpy.core.multiarray._reconstruct"),
         ]
@@ -57,10 +84,10 @@ def allow_random_state() -> None:
 
 
 def retry_master_errors() -> None:
-    """Let a training outlast a master that answers with errors for some minutes (determined 0.38).
+    """Let a training outlast a master that responds with errors for some minutes (determined 0.38).
 
-    By default Determined repeats requests that found no master, and ends the training at the first
-    one that was answered with an error. ``DET_RETRY_CONFIG``, if it is set already, is left alone.
+    By default Determined retries requests that reach no master, but ends the training at the first
+    response with an error. If ``DET_RETRY_CONFIG`` is set already, it is not changed.
     """
     os.environ.setdefault("DET_RETRY_CONFIG", json.dumps(_RETRIES))
 
@@ -68,12 +95,12 @@ def retry_master_errors() -> None:
 def wrap_from_pretrained() -> None:
     """Wrap ``from_pretrained`` of all model classes (transformers 5), for two reasons.
 
-    It takes the old name of ``token``: trial files of the old library pass their ``model_kwargs``,
-    with ``use_auth_token`` in them, to the class of a model, and transformers 5 would hand the
-    unknown name on to the model's ``__init__``.
+    It accepts the old name of ``token``: trial files of the old library pass their
+    ``model_kwargs``, which contain ``use_auth_token``, to the class of a model, and transformers 5
+    would pass the unknown name to the model's ``__init__``.
 
     It records on the model which weights the file did not have, also where a trial builds its model
-    by itself: these weights have to be in a checkpoint (see
+    itself: a checkpoint has to hold these weights (see
     :mod:`model_hub.huggingface.model.untrained`).
     """
     original = transformers.PreTrainedModel.from_pretrained.__func__  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""`BaseTransformerTrial`: puts the other modules in order and owns no logic of its own."""
+"""`BaseTransformerTrial`: what a trial does in order; the steps themselves are in other modules."""
 
 import functools
 import logging
@@ -9,21 +9,20 @@ import datasets
 import torch
 from determined import pytorch
 
+from model_hub.errors import UserError
 from model_hub.huggingface.config import fields, parsing, validate
-from model_hub.huggingface.config.hparams import (
-    accumulate_gradients,
-    apply_sample_limits,
-    apply_sample_limits_to_context,
-    check_hparams,
-)
+from model_hub.huggingface.config.hparams import apply_sample_limits, check_hparams
 from model_hub.huggingface.config.options import OptionKwargs
-from model_hub.huggingface.model import adalora, build, wrap
-from model_hub.huggingface.training import device, optim, resume
+from model_hub.huggingface.data import loaders
+from model_hub.huggingface.model import adalora, build
+from model_hub.huggingface.training import optim
 from model_hub.huggingface.training.callbacks import (
     EarlyStoppingCallback,
     MetricScheduleCallback,
     NonFiniteLossCallback,
 )
+from model_hub.huggingface.training.context import set_up_context
+from model_hub.huggingface.training.controller import ResumableController
 from model_hub.huggingface.training.loss import training_loss
 from model_hub.utils import AttrDict
 
@@ -33,10 +32,14 @@ logger = logging.getLogger("model_hub")
 class BaseTransformerTrial(pytorch.PyTorchTrial):
     """A trial that builds model, tokenizer, optimizer and schedule from the YAML.
 
-    A subclass adds the data: ``build_training_data_loader``, ``build_validation_data_loader`` and
-    ``evaluate_batch``. It may set ``hparams``, ``data_config`` or ``exp_config`` (any mapping)
-    before it calls ``super().__init__(context)``; then these are used. It may also leave that call
-    out, and call :meth:`check_hparams` and the functions of :mod:`model_hub.huggingface` itself.
+    A subclass calls ``super().__init__(context)``, sets ``train_dataset``, ``validation_dataset``
+    and ``collator``, and defines ``evaluate_batch``. Every other method can be overridden:
+    ``build_model`` to train another model, ``train_batch`` for another loss, the two
+    ``build_..._data_loader`` for other loaders.
+
+    A subclass may set ``hparams``, ``data_config`` or ``exp_config`` (any mapping) before it calls
+    ``super().__init__(context)``; then these are used. It may also leave that call out, and call
+    :meth:`check_hparams` and the functions of :mod:`model_hub.huggingface` itself.
 
     Args:
         context: the trial's context.
@@ -55,16 +58,20 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         optimizer: the optimizer, wrapped by the context.
         lr_scheduler: the learning-rate schedule.
         grad_clip_fn: clips gradients in place; None if ``max_grad_norm`` is 0.
-        hyperparameter_types: class attribute; dataclasses whose fields may stand under
+        train_dataset: prepared training data; a subclass sets it.
+        validation_dataset: prepared validation data; a subclass sets it.
+        collator: makes a batch of a list of rows; a subclass sets it.
+        hyperparameter_types: class attribute; dataclasses of the keys that may stand under
             ``hyperparameters``. A subclass that reads keys of its own adds a dataclass of them, so
-            that a misspelt key can be told from one that is meant.
-        data_types: class attribute; the same for section ``data``.
-        metric_names: class attribute; names of the validation metrics that the trial reports, a
-            ``*`` at the end of one stands for any ending. ``model-hub check`` holds
-            ``searcher.metric`` against them; without any, it does not look at that.
-        model_modes: class attribute; those of ``hyperparameters.model_mode`` that the trial is made
-            for. The other ones of :func:`auto_model_class`'s ten are an error before anything is
-            loaded; without any, all are taken.
+            that a misspelt key is reported and these are not.
+        data_types: class attribute; the same for section ``data``. The last one is the type of
+            ``data_kwargs``.
+        metric_names: class attribute; names of the validation metrics that the trial reports, where
+            ``*`` at the end stands for any ending. ``searcher.metric`` has to be one of them; if
+            there are none, it is not checked.
+        model_modes: class attribute; the values of ``hyperparameters.model_mode`` that the trial
+            supports. The other ones of :func:`auto_model_class`'s ten are an error before anything
+            is loaded; if there are none, all are accepted.
 
     Raises:
         UserError: when something in the YAML is missing or wrong.
@@ -74,28 +81,24 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
     data_types: ClassVar[tuple[type, ...]] = (fields.DatasetKwargs,)
     metric_names: ClassVar[tuple[str, ...]] = ()
     model_modes: ClassVar[tuple[str, ...]] = ()
+    trial_controller_class = ResumableController  # type: ignore[assignment]
 
     context: pytorch.PyTorchTrialContext
     hparams: AttrDict
     data_config: AttrDict
     exp_config: AttrDict
+    train_dataset: datasets.Dataset
+    validation_dataset: datasets.Dataset
+    collator: Callable[[list[Any]], Any]
+    _options: OptionKwargs
 
     def __new__(  # noqa: D102
         cls, context: pytorch.PyTorchTrialContext, *_: Any, **__: Any
     ) -> "BaseTransformerTrial":
+        trial = super().__new__(cls)
         # Before any __init__: a subclass may load its data before it calls the one below.
-        wrap.check_options(context)
-        apply_sample_limits_to_context(context)
-        return super().__new__(cls)
-
-    @classmethod
-    def metrics_of(cls, hparams: Mapping[str, Any]) -> Sequence[str]:
-        """Those of ``metric_names`` that the trial reports with these hyperparameters.
-
-        Args:
-            hparams: section ``hyperparameters``; in ``model-hub check`` it may hold ranges.
-        """
-        return cls.metric_names
+        trial._options = set_up_context(context, context._hparams or {}, context._exp_conf or {})
+        return trial
 
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         self.context = context
@@ -106,14 +109,7 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         optimizer_kwargs, scheduler_kwargs = parsing.default_parse_optimizer_lr_scheduler_kwargs(
             self.hparams
         )
-        self.config, self.tokenizer, model = build.build_using_auto(
-            self.config_kwargs,
-            self.tokenizer_kwargs,
-            self.hparams.model_mode,
-            self.model_kwargs,
-            use_pretrained_weights=self.hparams.use_pretrained_weights,
-        )
-        self.model = context.wrap_model(model)
+        self.model = context.wrap_model(self.build_model())
         self.optimizer = context.wrap_optimizer(
             optim.build_default_optimizer(self.model, optimizer_kwargs)
         )
@@ -131,40 +127,74 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         )
 
     def check_hparams(self) -> None:
-        """Reads the sections of the YAML that are not set yet, fills in and checks them.
-
-        It also makes sure that the trial continues exactly after a stop (see ``training.resume``).
+        """Read the sections of the YAML that are not set yet, fill in defaults and check them.
 
         ``num_training_steps`` is computed from the experiment's length if it is absent,
-        ``use_pretrained_weights`` becomes true with a warning. Keys that look misspelt are warned
-        of.
+        ``use_pretrained_weights`` becomes true with a warning. Keys that look misspelt are reported
+        as warnings. The context is set up for these hyperparameters (see
+        :func:`model_hub.huggingface.training.context.set_up_context`).
 
         Raises:
             UserError: naming all hyperparameters that are missing.
         """
-        self.hparams = _attributed(self, "hparams", self.context.get_hparams)
-        self.data_config = _attributed(self, "data_config", self.context.get_data_config)
-        self.exp_config = _attributed(self, "exp_config", self.context.get_experiment_config)
+        self.hparams = self._section("hparams", self.context.get_hparams)
+        self.data_config = self._section("data_config", self.context.get_data_config)
+        self.exp_config = self._section("exp_config", self.context.get_experiment_config)
         apply_sample_limits(self.hparams, self.data_config)
-        # Where old trial files find it; Determined has moved it since.
-        vars(self.context.experimental).setdefault("wrap_reducer", self.context.wrap_reducer)
-        (self._options,) = parsing.parse_dict_to_dataclasses((OptionKwargs,), self.hparams)
-        accumulate_gradients(self.context, self._options, self.exp_config)
-        if self._options.dataloader_pin_memory:
-            device.enable_non_blocking_copies(self.context)
-        resume.make_resume_exact(
-            self, functools.partial(BaseTransformerTrial.build_callbacks, self)
-        )
         if self.context.distributed.rank > 0:
-            # Every slot finds the same; it is said once.
+            # All slots find the same; the first one reports it.
             logger.setLevel(logging.ERROR)
         validate.check_keys(
             self.hparams, self.data_config, self.hyperparameter_types, self.data_types
         )
         check_hparams(self.hparams, self.exp_config)
-        wrap.hook_wrap_model(
-            self.context, self._options, use_apex_amp=bool(self.hparams.get("use_apex_amp"))
+        self._options = set_up_context(self.context, self.hparams, self.exp_config)
+
+    def _section(self, name: str, read: Callable[[], Any]) -> AttrDict:
+        """Return the section that the subclass has set, else the context's, as an ``AttrDict``."""
+        value = getattr(self, name, None)
+        if isinstance(value, AttrDict):
+            return value
+        return AttrDict(read() if value is None else value)
+
+    @functools.cached_property
+    def data_kwargs(self) -> Any:
+        """Section ``data`` as the last of ``data_types``, parsed when it is first read.
+
+        Raises:
+            UserError: when a value has the wrong type or is out of range.
+        """
+        (kwargs,) = parsing.parse_dict_to_dataclasses(self.data_types[-1:], self.data_config)
+        return kwargs
+
+    def build_model(self, model_class: type | None = None) -> torch.nn.Module:
+        """Set ``config`` and ``tokenizer`` and return the model, which is not wrapped yet.
+
+        Override it to train another model. ``__init__`` wraps what it returns, then builds the
+        optimizer of its weights.
+
+        Args:
+            model_class: the class to build; None takes the Auto class of ``model_mode``.
+        """
+        model: torch.nn.Module
+        self.config, self.tokenizer, model = build.build_using_auto(
+            self.config_kwargs,
+            self.tokenizer_kwargs,
+            self.hparams.model_mode,
+            self.model_kwargs,
+            use_pretrained_weights=self.hparams.use_pretrained_weights,
+            model_class=model_class,
         )
+        return model
+
+    @classmethod
+    def metrics_of(cls, hparams: Mapping[str, Any]) -> Sequence[str]:
+        """Return those of ``metric_names`` that the trial reports with these hyperparameters.
+
+        Args:
+            hparams: section ``hyperparameters``; in ``model-hub check`` it may hold ranges.
+        """
+        return cls.metric_names
 
     @classmethod
     def check_data(
@@ -173,27 +203,69 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         hparams: AttrDict,
         data_config: AttrDict,
     ) -> None:
-        """Checks raw rows before anything is built; ``model-hub check`` calls it.
+        """Check raw rows before anything is built; ``model-hub check`` calls it.
 
-        A subclass that needs certain columns says here which. This one takes any.
+        A subclass that needs certain columns checks them here. The base class accepts any.
 
         Args:
-            raw_datasets: the first rows of those of the splits ``train`` and ``validation`` that
-                are local files; there may be one of them only.
-            hparams: section ``hyperparameters``, with ranges where the YAML has such.
+            raw_datasets: the first rows of each of the splits ``train`` and ``validation`` that is
+                a local file; one of them may be absent.
+            hparams: section ``hyperparameters``, with ranges where the YAML has ranges.
             data_config: section ``data``.
 
         Raises:
             UserError: when the rows are not what the trial needs.
         """
 
-    def build_callbacks(self) -> dict[str, pytorch.PyTorchCallback]:
-        """Callbacks of the trial; those of a subclass come on top of these.
+    def task_metadata(self) -> dict[str, Any]:
+        """Return what inference needs to know of the data beside the YAML.
+
+        A subclass that has found out which columns to read returns their names here. Later data may
+        have other columns as well.
 
         Returns:
-            The one that warns of a loss that is no number, the one that steps the schedule after a
-            validation, if it wants that (``reduce_lr_on_plateau``, ``greedy``), the one that
-            stops early, and the one that keeps what AdaLoRA has weighed.
+            Keys of section ``data`` and their values. Checkpoints and exported models hold them.
+        """
+        return {}
+
+    def build_training_data_loader(self) -> pytorch.DataLoader:
+        """Return a loader of ``train_dataset`` that shuffles anew every epoch.
+
+        It is :func:`training_data_loader` with ``collator``.
+        """
+        return self._build_loader(loaders.training_data_loader, "train_dataset")
+
+    def build_validation_data_loader(self) -> pytorch.DataLoader:
+        """Return a loader of ``validation_dataset`` in its order.
+
+        It is :func:`validation_data_loader` with ``collator``.
+        """
+        return self._build_loader(loaders.validation_data_loader, "validation_dataset")
+
+    def _build_loader(
+        self, build: Callable[..., pytorch.DataLoader], name: str
+    ) -> pytorch.DataLoader:
+        missing = [f"self.{n}" for n in (name, "collator") if not hasattr(self, n)]
+        if missing:
+            raise UserError(
+                f"{type(self).__name__} has no {' and no '.join(missing)}: set it in __init__, or "
+                "override build_training_data_loader and build_validation_data_loader."
+            )
+        return build(self.context, getattr(self, name), self.collator)
+
+    def build_callbacks(self) -> dict[str, pytorch.PyTorchCallback]:
+        """Return the trial's callbacks, by name.
+
+        A trial has its :meth:`standard_callbacks` even if a subclass overrides this method without
+        a call of ``super()``.
+        """
+        return self.standard_callbacks()
+
+    def standard_callbacks(self) -> dict[str, pytorch.PyTorchCallback]:
+        """Return the callbacks that every trial has, by name.
+
+        They warn of a NaN or infinite loss, step a schedule that depends on a metric
+        (``reduce_lr_on_plateau``, ``greedy``), stop early, and save the state of AdaLoRA.
         """
         searcher = self.exp_config.get("searcher") or {}
         metric = searcher.get("metric")
@@ -205,7 +277,7 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
             callbacks["lr_scheduler"] = MetricScheduleCallback(scheduler, self.context, metric)
         if self._options.early_stopping_patience is not None:
             callbacks["early_stopping"] = EarlyStoppingCallback(
-                self,
+                self.context,
                 metric,
                 smaller_is_better=searcher.get("smaller_is_better") is not False,
                 patience=self._options.early_stopping_patience,
@@ -216,16 +288,16 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         return callbacks
 
     def training_loss(self, batch: Any) -> torch.Tensor:
-        """The model's loss on a batch, smoothed if ``label_smoothing_factor`` says so.
+        """Return the model's loss on a batch, smoothed by ``label_smoothing_factor``.
 
         Args:
-            batch: arguments of the model, the labels among them.
+            batch: arguments of the model, including the labels.
 
         Returns:
             A scalar with its graph.
 
         Raises:
-            UserError: when the model gives no loss, or there are no labels to smooth.
+            UserError: when the model returns no loss, or there are no labels to smooth.
         """
         return training_loss(
             self.model,
@@ -237,28 +309,20 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
     def train_batch(
         self, batch: Any, epoch_idx: int, batch_idx: int
     ) -> torch.Tensor | dict[str, torch.Tensor]:
-        """One training step: forward, backward, clipped update of the weights.
+        """Run one training step: forward, backward, clipped update of the weights.
 
         Args:
-            batch: arguments of the model, the labels among them.
+            batch: arguments of the model, including the labels.
             epoch_idx: number of the epoch, from 0.
-            batch_idx: number of the batch since the beginning, from 0.
+            batch_idx: number of the batch since the start of training, from 0.
 
         Returns:
             The loss, a scalar.
 
         Raises:
-            UserError: when the model gives no loss, or there are no labels to smooth.
+            UserError: when the model returns no loss, or there are no labels to smooth.
         """
         loss = self.training_loss(batch)
         self.context.backward(loss)
         self.context.step_optimizer(self.optimizer, self.grad_clip_fn)
         return loss
-
-
-def _attributed(trial: BaseTransformerTrial, name: str, read: Callable[[], Any]) -> AttrDict:
-    """The section that the subclass has set, else the context's, with attributes for its keys."""
-    value = getattr(trial, name, None)
-    if isinstance(value, AttrDict):
-        return value
-    return AttrDict(read() if value is None else value)

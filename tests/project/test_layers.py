@@ -7,8 +7,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2] / "model_hub"
 # A package or module may import what stands after it. The list is explained in CONTRIBUTING.md.
 LAYERS = """
 __main__ cli commands check huggingface.inference huggingface.train huggingface.export
-huggingface.runner huggingface huggingface.trial huggingface.training huggingface.tasks
-huggingface.checkpoint huggingface.compat huggingface.data huggingface.model huggingface.config
+huggingface.runner huggingface huggingface.trial huggingface.compat huggingface.training
+huggingface.tasks huggingface.checkpoint huggingface.data huggingface.model huggingface.config
 utils new experiment _terminal _hub errors __version__
 """.split()
 

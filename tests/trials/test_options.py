@@ -237,7 +237,7 @@ def test_early_stopping(train: Train) -> None:
     [
         pytest.param({"fp16": True}, "fp16 is true, but the device is 'cpu'", marks=WITHOUT_GPU),
         ({"fp16": True, "bf16": True}, "both true"),
-        ({"freeze": "nothing.*"}, "no weight of the model fits 'nothing.*'"),
+        ({"freeze": "nothing.*"}, "no weight of the model matches 'nothing.*'"),
         ({"freeze": "*"}, "all weights are frozen"),
         ({"peft": {"peft_type": "LORRA"}}, "peft.peft_type is 'LORRA'"),
         ({"peft": {"rank": 3}}, "hyperparameters.peft.rank is not known to LORA"),

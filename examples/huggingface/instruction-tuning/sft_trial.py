@@ -7,9 +7,9 @@ import model_hub.huggingface.tasks.instruction_tuning as sft
 
 
 class SFTTrial(hf.BaseTransformerTrial):
-    # The keys that this trial reads in section `data`; others are reported as misspelt.
+    # The keys of section `data`; the last class is the type of self.data_kwargs.
     data_types = (hf.DatasetKwargs, sft.InstructionTuningDataKwargs)
-    # What `model-hub check` holds the YAML and the first rows of local files against.
+    # What `model-hub check` compares the YAML and the first rows of local files with.
     model_modes = ("causal-lm", "pretraining")
     metric_names = ("perplexity", "validation_loss", "token_accuracy")
 
@@ -22,34 +22,23 @@ class SFTTrial(hf.BaseTransformerTrial):
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.
         super().__init__(context)
-        (self.data_kwargs,) = hf.parse_dict_to_dataclasses(
-            (sft.InstructionTuningDataKwargs,), self.data_config
-        )
         # That no token sees a later one, nor, with packing, another conversation.
         sft.check_model(self.model, self.config, self.data_kwargs)
         self.raw_datasets = hf.default_load_dataset(self.data_config)
-        train, self.validation_dataset, self.train_dataset, length = self.build_datasets()
-        sft.log_unigram_baseline(train, self.validation_dataset, len(self.tokenizer))
-        self.collator = sft.build_collator(self.tokenizer, self.data_kwargs, self.config, length)
-        self.step = sft.TokenMeanStep(context, self.optimizer, self.grad_clip_fn)
-        self.reducer = context.wrap_reducer(sft.TokenReducer(), for_training=False)
-
-    def build_datasets(self) -> sft.InstructionTuningDatasets:
         # One process of a machine tokenizes; the others then read its cache.
-        with hf.local_main_first(self.context):
-            return sft.build_datasets(
+        with hf.local_main_first(context):
+            train, self.validation_dataset, self.train_dataset, length = sft.build_datasets(
                 self.raw_datasets,
                 self.tokenizer,
                 self.data_kwargs,
                 self.config,
                 hf.split_sources(self.data_config),
             )
-
-    def build_training_data_loader(self) -> pytorch.DataLoader:
-        return hf.training_data_loader(self.context, self.train_dataset, self.collator)
-
-    def build_validation_data_loader(self) -> pytorch.DataLoader:
-        return hf.validation_data_loader(self.context, self.validation_dataset, self.collator)
+        sft.log_unigram_baseline(train, self.validation_dataset, len(self.tokenizer))
+        # The loaders are inherited: they read train_dataset, validation_dataset and collator.
+        self.collator = sft.build_collator(self.tokenizer, self.data_kwargs, self.config, length)
+        self.step = sft.TokenMeanStep(context, self.optimizer, self.grad_clip_fn)
+        self.reducer = context.wrap_reducer(sft.TokenReducer(), for_training=False)
 
     def train_batch(self, batch: pytorch.TorchData, epoch_idx: int, batch_idx: int):
         logits, targets = sft.logits_and_targets(self.model, batch, next_token=True)

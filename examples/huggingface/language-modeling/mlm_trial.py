@@ -7,9 +7,9 @@ import model_hub.huggingface.tasks.language_modeling as lm
 
 
 class MLMTrial(hf.BaseTransformerTrial):
-    # The keys that this trial reads in section `data`; others are reported as misspelt.
+    # The keys of section `data`; the last class is the type of self.data_kwargs.
     data_types = (hf.DatasetKwargs, lm.MaskedLanguageModelingDataKwargs)
-    # What `model-hub check` holds the YAML and the first rows of local files against.
+    # What `model-hub check` compares the YAML and the first rows of local files with.
     model_modes = ("masked-lm", "pretraining")
     metric_names = ("perplexity", "validation_loss", "token_accuracy")
 
@@ -22,35 +22,24 @@ class MLMTrial(hf.BaseTransformerTrial):
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.
         super().__init__(context)
-        (self.data_kwargs,) = hf.parse_dict_to_dataclasses(
-            (lm.MaskedLanguageModelingDataKwargs,), self.data_config
-        )
         self.raw_datasets = hf.default_load_dataset(self.data_config)
-        self.train_dataset, self.validation_dataset, length = self.build_datasets()
-        lm.log_unigram_baseline(self.train_dataset, self.validation_dataset, len(self.tokenizer))
-        # Training masks are drawn anew at every step, validation masks follow from the row.
-        self.collator = lm.MaskedCollator(
-            self.tokenizer, self.data_kwargs.mlm_probability, length=length
-        )
-        self.step = lm.TokenMeanStep(context, self.optimizer, self.grad_clip_fn)
-        self.reducer = context.wrap_reducer(lm.TokenReducer(), for_training=False)
-
-    def build_datasets(self) -> lm.LanguageModelingDatasets:
         # One process of a machine tokenizes; the others then read its cache.
-        with hf.local_main_first(self.context):
-            return lm.build_datasets(
+        with hf.local_main_first(context):
+            self.train_dataset, self.validation_dataset, length = lm.build_datasets(
                 self.raw_datasets,
                 self.tokenizer,
                 self.data_kwargs,
                 self.config,
                 hf.split_sources(self.data_config),
             )
-
-    def build_training_data_loader(self) -> pytorch.DataLoader:
-        return hf.training_data_loader(self.context, self.train_dataset, self.collator)
-
-    def build_validation_data_loader(self) -> pytorch.DataLoader:
-        return hf.validation_data_loader(self.context, self.validation_dataset, self.collator)
+        lm.log_unigram_baseline(self.train_dataset, self.validation_dataset, len(self.tokenizer))
+        # Training masks are drawn anew at every step, validation masks follow from the row.
+        # The loaders are inherited: they read train_dataset, validation_dataset and collator.
+        self.collator = lm.MaskedCollator(
+            self.tokenizer, self.data_kwargs.mlm_probability, length=length
+        )
+        self.step = lm.TokenMeanStep(context, self.optimizer, self.grad_clip_fn)
+        self.reducer = context.wrap_reducer(lm.TokenReducer(), for_training=False)
 
     def train_batch(self, batch: pytorch.TorchData, epoch_idx: int, batch_idx: int):
         logits, targets = lm.logits_and_targets(self.model, batch, next_token=False)

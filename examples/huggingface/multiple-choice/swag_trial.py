@@ -8,9 +8,9 @@ import model_hub.huggingface.tasks.multiple_choice as mc
 
 
 class SWAGTrial(hf.BaseTransformerTrial):
-    # The keys that this trial reads in section `data`; others are reported as misspelt.
+    # The keys of section `data`; the last class is the type of self.data_kwargs.
     data_types = (hf.DatasetKwargs, mc.MultipleChoiceDataKwargs)
-    # What `model-hub check` holds the YAML and the first rows of local files against.
+    # What `model-hub check` compares the YAML and the first rows of local files with.
     model_modes = ("multiple-choice",)
     metric_names = ("accuracy",)
 
@@ -22,34 +22,23 @@ class SWAGTrial(hf.BaseTransformerTrial):
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.
         super().__init__(context)
-        (self.data_kwargs,) = hf.parse_dict_to_dataclasses(
-            (mc.MultipleChoiceDataKwargs,), self.data_config
-        )
         self.raw_datasets = hf.default_load_dataset(self.data_config)
-        self.train_dataset, self.validation_dataset = self.build_datasets()
-        mc.log_baselines(self.raw_datasets)
-        self.reducer = context.wrap_reducer(mc.MultipleChoiceReducer(), for_training=False)
-        # The loaders leave out what the model does not take.
-        hf.remove_unused_columns(self.model, self.train_dataset)
-        hf.remove_unused_columns(self.model, self.validation_dataset)
-        self.collator = mc.MultipleChoiceCollator(self.tokenizer)
-
-    def build_datasets(self) -> mc.MultipleChoiceDatasets:
         # One process of a machine tokenizes; the others then read its cache.
-        with hf.local_main_first(self.context):
-            return mc.build_datasets(
+        with hf.local_main_first(context):
+            self.train_dataset, self.validation_dataset = mc.build_datasets(
                 self.raw_datasets,
                 self.tokenizer,
                 self.data_kwargs,
                 self.config,
                 hf.split_sources(self.data_config),
             )
-
-    def build_training_data_loader(self) -> pytorch.DataLoader:
-        return hf.training_data_loader(self.context, self.train_dataset, self.collator)
-
-    def build_validation_data_loader(self) -> pytorch.DataLoader:
-        return hf.validation_data_loader(self.context, self.validation_dataset, self.collator)
+        mc.log_baselines(self.raw_datasets)
+        self.reducer = context.wrap_reducer(mc.MultipleChoiceReducer(), for_training=False)
+        # Hide the columns that the model does not take.
+        hf.remove_unused_columns(self.model, self.train_dataset)
+        hf.remove_unused_columns(self.model, self.validation_dataset)
+        # The loaders are inherited: they read train_dataset, validation_dataset and collator.
+        self.collator = mc.MultipleChoiceCollator(self.tokenizer)
 
     def train_batch(self, batch: pytorch.TorchData, epoch_idx: int, batch_idx: int) -> torch.Tensor:
         # The inherited step, but endings that a row does not have are left out of the loss.

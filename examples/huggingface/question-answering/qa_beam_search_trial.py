@@ -1,9 +1,7 @@
 """Fine-tune XLNet with its own beam search over start and end of the answer.
 
-A trial that builds its own model: it leaves out ``super().__init__`` and calls its parts.
+A trial that builds another model than the YAML's ``model_mode`` says.
 """
-
-import functools
 
 import torch
 import transformers
@@ -11,13 +9,12 @@ from determined import pytorch
 
 import model_hub.huggingface as hf
 import model_hub.huggingface.tasks.question_answering as qa
-from model_hub.utils import AttrDict
 
 
 class QABeamSearchTrial(hf.BaseTransformerTrial):
-    # The keys that this trial reads in section `data`; others are reported as misspelt.
+    # The keys of section `data`; the last class is the type of self.data_kwargs.
     data_types = (hf.DatasetKwargs, qa.QuestionAnsweringDataKwargs)
-    # What `model-hub check` holds the YAML and the first rows of local files against.
+    # What `model-hub check` compares the YAML and the first rows of local files with.
     metric_names = ("exact_match", "exact", "f1", "total", "HasAns_*", "NoAns_*", "best_*")
 
     @classmethod
@@ -26,47 +23,19 @@ class QABeamSearchTrial(hf.BaseTransformerTrial):
             qa.check_columns(rows, hf.split_sources(data_config)[split])
 
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
-        self.context = context
-        self.hparams = AttrDict(context.get_hparams())
-        self.data_config = AttrDict(context.get_data_config())
-        self.exp_config = AttrDict(context.get_experiment_config())
-        self.check_hparams()
-        self.config_kwargs, self.tokenizer_kwargs, self.model_kwargs = (
-            hf.default_parse_config_tokenizer_model_kwargs(self.hparams)
-        )
-        optimizer_kwargs, scheduler_kwargs = hf.default_parse_optimizer_lr_scheduler_kwargs(
-            self.hparams
-        )
-        # The Auto class would take XLNetForQuestionAnsweringSimple, which does not search.
-        self.config, self.tokenizer, model = hf.build_using_auto(
-            self.config_kwargs,
-            self.tokenizer_kwargs,
-            self.hparams.model_mode,
-            self.model_kwargs,
-            use_pretrained_weights=self.hparams.use_pretrained_weights,
-            model_class=transformers.XLNetForQuestionAnswering,
-        )
-        # Only pretraining uses it; with several slots every trained weight needs a gradient.
-        model.transformer.mask_emb.requires_grad_(False)
-        self.model = context.wrap_model(model)
-        self.optimizer = context.wrap_optimizer(
-            hf.build_default_optimizer(self.model, optimizer_kwargs)
-        )
-        self.lr_scheduler = hf.build_default_lr_scheduler(self.optimizer, scheduler_kwargs)
-        context.wrap_lr_scheduler(self.lr_scheduler, hf.step_mode(self.lr_scheduler))
-        self.grad_clip_fn = (
-            functools.partial(
-                torch.nn.utils.clip_grad_norm_, max_norm=optimizer_kwargs.max_grad_norm
-            )
-            if optimizer_kwargs.max_grad_norm > 0
-            else None
-        )
-
-        (self.data_kwargs,) = hf.parse_dict_to_dataclasses(
-            (qa.QuestionAnsweringDataKwargs,), self.data_config
-        )
+        # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.
+        super().__init__(context)
         self.raw_datasets = hf.default_load_dataset(self.data_config)
-        self.train_dataset, self.validation_dataset, examples = self.build_datasets()
+        # One process of a machine tokenizes; the others then read its cache.
+        with hf.local_main_first(context):
+            self.train_dataset, self.validation_dataset, examples = qa.build_datasets(
+                self.raw_datasets,
+                self.tokenizer,
+                self.data_kwargs,
+                self.config,
+                hf.split_sources(self.data_config),
+                beam_search=True,
+            )
         self.reducer = context.wrap_reducer(
             qa.BeamSearchReducer(
                 examples,
@@ -79,25 +48,15 @@ class QABeamSearchTrial(hf.BaseTransformerTrial):
         # The collator needs the columns that tell where the context is, for training as well.
         for dataset in (self.train_dataset, self.validation_dataset):
             hf.remove_unused_columns(self.model, dataset, keep=qa.FEATURE_COLUMNS)
+        # The loaders are inherited: they read train_dataset, validation_dataset and collator.
         self.collator = qa.BeamSearchCollator.of(self.tokenizer, self.config)
 
-    def build_datasets(self) -> qa.QuestionAnsweringDatasets:
-        # One process of a machine tokenizes; the others then read its cache.
-        with hf.local_main_first(self.context):
-            return qa.build_datasets(
-                self.raw_datasets,
-                self.tokenizer,
-                self.data_kwargs,
-                self.config,
-                hf.split_sources(self.data_config),
-                beam_search=True,
-            )
-
-    def build_training_data_loader(self) -> pytorch.DataLoader:
-        return hf.training_data_loader(self.context, self.train_dataset, self.collator)
-
-    def build_validation_data_loader(self) -> pytorch.DataLoader:
-        return hf.validation_data_loader(self.context, self.validation_dataset, self.collator)
+    def build_model(self) -> torch.nn.Module:
+        # The Auto class would take XLNetForQuestionAnsweringSimple, which does not search.
+        model = super().build_model(transformers.XLNetForQuestionAnswering)
+        # Only pretraining uses it; with several slots every trained weight needs a gradient.
+        model.transformer.mask_emb.requires_grad_(False)
+        return model
 
     def train_batch(
         self, batch: pytorch.TorchData, epoch_idx: int, batch_idx: int

@@ -7,9 +7,9 @@ import model_hub.huggingface.tasks.question_answering as qa
 
 
 class QATrial(hf.BaseTransformerTrial):
-    # The keys that this trial reads in section `data`; others are reported as misspelt.
+    # The keys of section `data`; the last class is the type of self.data_kwargs.
     data_types = (hf.DatasetKwargs, qa.QuestionAnsweringDataKwargs)
-    # What `model-hub check` holds the YAML and the first rows of local files against.
+    # What `model-hub check` compares the YAML and the first rows of local files with.
     model_modes = ("question-answering",)
     metric_names = ("exact_match", "exact", "f1", "total", "HasAns_*", "NoAns_*", "best_*")
 
@@ -21,11 +21,16 @@ class QATrial(hf.BaseTransformerTrial):
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.
         super().__init__(context)
-        (self.data_kwargs,) = hf.parse_dict_to_dataclasses(
-            (qa.QuestionAnsweringDataKwargs,), self.data_config
-        )
         self.raw_datasets = hf.default_load_dataset(self.data_config)
-        self.train_dataset, self.validation_dataset, examples = self.build_datasets()
+        # One process of a machine tokenizes; the others then read its cache.
+        with hf.local_main_first(context):
+            self.train_dataset, self.validation_dataset, examples = qa.build_datasets(
+                self.raw_datasets,
+                self.tokenizer,
+                self.data_kwargs,
+                self.config,
+                hf.split_sources(self.data_config),
+            )
         self.reducer = context.wrap_reducer(
             qa.QuestionAnsweringReducer(
                 examples,
@@ -35,27 +40,11 @@ class QATrial(hf.BaseTransformerTrial):
             ),
             for_training=False,
         )
-        # The loaders leave out what the model does not take (and the reducer does not read).
+        # Hide the columns that neither the model nor the reducer takes.
         hf.remove_unused_columns(self.model, self.train_dataset)
         hf.remove_unused_columns(self.model, self.validation_dataset, keep=qa.FEATURE_COLUMNS)
+        # The loaders are inherited: they read train_dataset, validation_dataset and collator.
         self.collator = qa.QuestionAnsweringCollator(self.tokenizer)
-
-    def build_datasets(self) -> qa.QuestionAnsweringDatasets:
-        # One process of a machine tokenizes; the others then read its cache.
-        with hf.local_main_first(self.context):
-            return qa.build_datasets(
-                self.raw_datasets,
-                self.tokenizer,
-                self.data_kwargs,
-                self.config,
-                hf.split_sources(self.data_config),
-            )
-
-    def build_training_data_loader(self) -> pytorch.DataLoader:
-        return hf.training_data_loader(self.context, self.train_dataset, self.collator)
-
-    def build_validation_data_loader(self) -> pytorch.DataLoader:
-        return hf.validation_data_loader(self.context, self.validation_dataset, self.collator)
 
     # train_batch is inherited: forward, backward, clipped step of the optimizer.
 

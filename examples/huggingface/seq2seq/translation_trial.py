@@ -7,9 +7,9 @@ import model_hub.huggingface.tasks.seq2seq as s2s
 
 
 class TranslationTrial(hf.BaseTransformerTrial):
-    # The keys that this trial reads in section `data`; others are reported as misspelt.
+    # The keys of section `data`; the last class is the type of self.data_kwargs.
     data_types = (hf.DatasetKwargs, s2s.TranslationDataKwargs)
-    # What `model-hub check` holds the YAML and the first rows of local files against.
+    # What `model-hub check` compares the YAML and the first rows of local files with.
     model_modes = ("seq2seq-lm", "pretraining")
     metric_names = ("bleu", "chrf", "gen_len", "validation_loss")
 
@@ -22,11 +22,16 @@ class TranslationTrial(hf.BaseTransformerTrial):
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.
         super().__init__(context)
-        (self.data_kwargs,) = hf.parse_dict_to_dataclasses(
-            (s2s.TranslationDataKwargs,), self.data_config
-        )
         self.raw_datasets = hf.default_load_dataset(self.data_config)
-        datasets = self.build_datasets()
+        # One process of a machine tokenizes; the others then read its cache.
+        with hf.local_main_first(context):
+            datasets = s2s.build_datasets(
+                self.raw_datasets,
+                self.tokenizer,
+                self.data_kwargs,
+                self.config,
+                sources=hf.split_sources(self.data_config),
+            )
         # mBART and its like tell languages by a token; other models are left as they are.
         s2s.start_with_language(self.model, self.tokenizer, self.data_kwargs)
         self.train_dataset, self.validation_dataset = datasets.train, datasets.validation
@@ -39,28 +44,12 @@ class TranslationTrial(hf.BaseTransformerTrial):
             ),
             for_training=False,
         )
-        # The loaders leave out what the model does not take (and the reducer does not read).
+        # Hide the columns that neither the model nor the reducer takes.
         hf.remove_unused_columns(self.model, self.train_dataset)
         hf.remove_unused_columns(self.model, self.validation_dataset, keep=[s2s.ROW_COLUMN])
+        # The loaders are inherited: they read train_dataset, validation_dataset and collator.
         self.collator = s2s.seq2seq_collator(self.tokenizer, self.model)
         self.step = s2s.TokenMeanStep(context, self.optimizer, self.grad_clip_fn)
-
-    def build_datasets(self) -> s2s.Seq2SeqDatasets:
-        # One process of a machine tokenizes; the others then read its cache.
-        with hf.local_main_first(self.context):
-            return s2s.build_datasets(
-                self.raw_datasets,
-                self.tokenizer,
-                self.data_kwargs,
-                self.config,
-                sources=hf.split_sources(self.data_config),
-            )
-
-    def build_training_data_loader(self) -> pytorch.DataLoader:
-        return hf.training_data_loader(self.context, self.train_dataset, self.collator)
-
-    def build_validation_data_loader(self) -> pytorch.DataLoader:
-        return hf.validation_data_loader(self.context, self.validation_dataset, self.collator)
 
     def train_batch(self, batch: pytorch.TorchData, epoch_idx: int, batch_idx: int):
         # Every token of the labels counts the same, on any number of slots and accumulated batches.

@@ -8,9 +8,9 @@ from model_hub.utils import AttrDict
 
 
 class XNLITrial(hf.BaseTransformerTrial):
-    # The keys that this trial reads in section `data`; others are reported as misspelt.
+    # The keys of section `data`; the last class is the type of self.data_kwargs.
     data_types = (hf.DatasetKwargs, tc.XNLIDataKwargs)
-    # What `model-hub check` holds the YAML and the first rows of local files against.
+    # What `model-hub check` compares the YAML and the first rows of local files with.
     model_modes = ("sequence-classification",)
     metric_names = ("accuracy",)
 
@@ -24,7 +24,6 @@ class XNLITrial(hf.BaseTransformerTrial):
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         self.hparams = AttrDict(context.get_hparams())
         self.data_config = AttrDict(context.get_data_config())
-        (self.data_kwargs,) = hf.parse_dict_to_dataclasses((tc.XNLIDataKwargs,), self.data_config)
         # The data comes first: the head of the model has an output for each of its labels.
         self.raw_datasets = tc.load_xnli(self.data_config)
         task = tc.find_task(
@@ -46,16 +45,15 @@ class XNLITrial(hf.BaseTransformerTrial):
         tc.log_majority_baseline(self.task, datasets)
         self.train_dataset, self.validation_dataset = datasets
         self.reducer = context.wrap_reducer(tc.build_reducer(self.task), for_training=False)
-        # The loaders leave out what the model does not take.
+        # Hide the columns that the model does not take.
         hf.remove_unused_columns(self.model, self.train_dataset)
         hf.remove_unused_columns(self.model, self.validation_dataset)
+        # The loaders are inherited: they read train_dataset, validation_dataset and collator.
         self.collator = tc.padding_collator(self.tokenizer)
 
-    def build_training_data_loader(self) -> pytorch.DataLoader:
-        return hf.training_data_loader(self.context, self.train_dataset, self.collator)
-
-    def build_validation_data_loader(self) -> pytorch.DataLoader:
-        return hf.validation_data_loader(self.context, self.validation_dataset, self.collator)
+    def task_metadata(self) -> dict:
+        # Checkpoints hold the columns that were found: later data may have others as well.
+        return {"text_columns": list(self.task.text_columns)}
 
     # train_batch is inherited: forward, backward, clipped step of the optimizer.
 

@@ -8,9 +8,9 @@ from model_hub.utils import AttrDict
 
 
 class NERTrial(hf.BaseTransformerTrial):
-    # The keys that this trial reads in section `data`; others are reported as misspelt.
+    # The keys of section `data`; the last class is the type of self.data_kwargs.
     data_types = (hf.DatasetKwargs, tc.TokenClassificationDataKwargs)
-    # What `model-hub check` holds the YAML and the first rows of local files against.
+    # What `model-hub check` compares the YAML and the first rows of local files with.
     model_modes = ("token-classification",)
     metric_names = ("f1*", "precision*", "recall*", "accuracy", "accuracy_score")
 
@@ -25,9 +25,6 @@ class NERTrial(hf.BaseTransformerTrial):
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         self.hparams = AttrDict(context.get_hparams())
         self.data_config = AttrDict(context.get_data_config())
-        (self.data_kwargs,) = hf.parse_dict_to_dataclasses(
-            (tc.TokenClassificationDataKwargs,), self.data_config
-        )
         # The data comes before the model, because it tells how many labels the model needs.
         self.raw_datasets = hf.default_load_dataset(self.data_config)
         tagging = tc.read_tagging(
@@ -41,29 +38,25 @@ class NERTrial(hf.BaseTransformerTrial):
         super().__init__(context)
         # The labels' names are saved with the model.
         self.tagging = tc.fit_to_head(tagging, self.model, self.config)
-        self.train_dataset, self.validation_dataset = self.build_datasets()
+        # One process of a machine tokenizes; the others then read its cache.
+        with hf.local_main_first(context):
+            self.train_dataset, self.validation_dataset = tc.build_datasets(
+                self.raw_datasets, self.tokenizer, self.data_kwargs, self.tagging, self.config
+            )
         tc.log_baseline(self.train_dataset, self.validation_dataset, self.tagging.labels)
         self.reducer = context.wrap_reducer(
             tc.TokenClassificationReducer(self.tagging.labels), for_training=False
         )
-        # The loaders leave out what the model does not take.
+        # Hide the columns that the model does not take.
         hf.remove_unused_columns(self.model, self.train_dataset)
         hf.remove_unused_columns(self.model, self.validation_dataset)
+        # The loaders are inherited: they read train_dataset, validation_dataset and collator.
         self.collator = tc.TokenClassificationCollator(self.tokenizer)
         self.step = tc.TokenMeanStep(context, self.optimizer, self.grad_clip_fn)
 
-    def build_datasets(self) -> tc.TokenClassificationDatasets:
-        # One process of a machine tokenizes; the others then read its cache.
-        with hf.local_main_first(self.context):
-            return tc.build_datasets(
-                self.raw_datasets, self.tokenizer, self.data_kwargs, self.tagging, self.config
-            )
-
-    def build_training_data_loader(self) -> pytorch.DataLoader:
-        return hf.training_data_loader(self.context, self.train_dataset, self.collator)
-
-    def build_validation_data_loader(self) -> pytorch.DataLoader:
-        return hf.validation_data_loader(self.context, self.validation_dataset, self.collator)
+    def task_metadata(self) -> dict:
+        # Checkpoints hold the column that was found: later data may have others as well.
+        return {"tokens_column": self.tagging.tokens_column}
 
     def train_batch(self, batch: pytorch.TorchData, epoch_idx: int, batch_idx: int):
         # Every labelled token counts the same, on any number of slots and accumulated batches.

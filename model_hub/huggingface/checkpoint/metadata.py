@@ -60,13 +60,8 @@ def task_metadata(trial: Any) -> dict[str, Any]:
     """
     hparams = _section(trial, "hparams", "get_hparams")
     settings = metadata_from_config(hparams, _section(trial, "data_config", "get_data_config"))
-    # Later data may have other columns beside these, by which others would be found.
-    text_columns = getattr(getattr(trial, "task", None), "text_columns", None)
-    if text_columns:
-        settings["data"]["text_columns"] = list(text_columns)
-    tokens_column = getattr(getattr(trial, "tagging", None), "tokens_column", None)
-    if tokens_column:
-        settings["data"]["tokens_column"] = tokens_column
+    # A trial that does not inherit from BaseTransformerTrial has no such method.
+    settings["data"].update(getattr(trial, "task_metadata", dict)())
     return settings
 
 

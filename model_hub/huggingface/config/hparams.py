@@ -17,6 +17,24 @@ from model_hub.huggingface.config.parsing import parse_dict_to_dataclasses, type
 logger = logging.getLogger("model_hub")
 
 
+def keep_options(context: pytorch.PyTorchTrialContext, hparams: Mapping[str, Any]) -> OptionKwargs:
+    """Parse the options of a trial and keep them on its context for :func:`options_of`.
+
+    Raises:
+        UserError: naming the options that have a wrong value.
+    """
+    options: OptionKwargs
+    (options,) = parse_dict_to_dataclasses((OptionKwargs,), hparams)
+    context._model_hub_options = options  # type: ignore[attr-defined]
+    return options
+
+
+def options_of(context: pytorch.PyTorchTrialContext) -> OptionKwargs:
+    """Return the options that were kept; parse the context's hyperparameters if there are none."""
+    options: OptionKwargs | None = getattr(context, "_model_hub_options", None)
+    return keep_options(context, context.get_hparams()) if options is None else options
+
+
 def accumulate_gradients(
     context: pytorch.PyTorchTrialContext,
     options: OptionKwargs,

@@ -1,4 +1,4 @@
-"""The order of training samples where those of similar length go into one batch."""
+"""Data loaders of Determined with an order that depends on the trial's seed alone."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -10,28 +10,26 @@ from determined import pytorch
 from determined.pytorch import samplers
 
 from model_hub.errors import UserError
-from model_hub.huggingface.config.options import OptionKwargs
-from model_hub.huggingface.config.parsing import parse_dict_to_dataclasses
+from model_hub.huggingface.config.hparams import options_of
 
-# Batches that are shuffled together and sorted within, as in transformers' Trainer: many enough
-# for lengths to be alike, few enough for the order to stay random.
-_BATCHES_SORTED_TOGETHER = 50
+# The number of batches that are sorted together, as in transformers' Trainer: enough for similar
+# lengths, few enough for the order to stay random.
+_BATCHES_PER_CHUNK = 50
 
 
 class LengthGroupedSampler(torch.utils.data.Sampler[int]):
-    """Row numbers in an order in which neighbours have similar lengths; another order each epoch.
+    """Sampler of row indices that puts rows of similar length into one batch.
 
-    The rows are shuffled, cut into stretches of 50 batches, and each stretch is sorted, as
-    transformers' ``Trainer`` does. The batches are then shuffled, as it does not: the lengths of
-    successive batches have nothing to do with each other. Of the full batches the one with the
-    longest row comes first, so that a lack of memory shows at once. The
-    order follows from the seed and the number of the epoch alone: it is the same on every slot, and
-    after a pause.
+    The rows are shuffled and cut into chunks of 50 batches, and each chunk is sorted, as in
+    transformers' ``Trainer``. Unlike there, the batches are then shuffled, so that the lengths of
+    successive batches are independent. Of the full batches the one with the longest row comes
+    first, so that a lack of memory shows at once. Each epoch has another order, which depends on
+    the seed and the number of the epoch alone: it is the same on every slot and in a resumed run.
 
     Args:
         lengths: tokens of each row.
         batch_size: rows of a training step, over all slots.
-        seed: of the order.
+        seed: seed of the order.
     """
 
     def __init__(self, lengths: Sequence[int] | np.ndarray, batch_size: int, seed: int) -> None:
@@ -44,27 +42,27 @@ class LengthGroupedSampler(torch.utils.data.Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         order = self._rng.permutation(len(self._lengths))
-        # At least four stretches, or small data would be sorted as a whole, the same every epoch.
-        together = min(_BATCHES_SORTED_TOGETHER, len(order) // (self._batch_size * 4))
-        stretch = max(together, 1) * self._batch_size
-        for begin in range(0, len(order), stretch):
-            piece = order[begin : begin + stretch]
-            order[begin : begin + stretch] = piece[np.argsort(-self._lengths[piece], kind="stable")]
-        whole = len(order) // self._batch_size
-        batches = order[: whole * self._batch_size].reshape(whole, self._batch_size)
-        shuffled = self._rng.permutation(whole)
-        if whole:
+        # At least four chunks, or small data would be sorted as a whole, the same every epoch.
+        batches_per_chunk = min(_BATCHES_PER_CHUNK, len(order) // (self._batch_size * 4))
+        size = max(batches_per_chunk, 1) * self._batch_size
+        for begin in range(0, len(order), size):
+            chunk = order[begin : begin + size]
+            order[begin : begin + size] = chunk[np.argsort(-self._lengths[chunk], kind="stable")]
+        full = len(order) // self._batch_size
+        batches = order[: full * self._batch_size].reshape(full, self._batch_size)
+        shuffled = self._rng.permutation(full)
+        if full:
             longest = int(np.argmax(self._lengths[batches].max(axis=1)[shuffled]))
             shuffled[[0, longest]] = shuffled[[longest, 0]]
-        rest = order[whole * self._batch_size :]
+        rest = order[full * self._batch_size :]
         return iter(np.concatenate([batches[shuffled].ravel(), rest]).tolist())
 
 
 def lengths_of(dataset: datasets.Dataset) -> np.ndarray:
-    """Tokens of each row; of a row with several sequences, those of the longest.
+    """Return the number of tokens of each row; of its longest sequence if a row has several.
 
     Args:
-        dataset: prepared data with the column ``input_ids``.
+        dataset: prepared data with the column ``input_ids``, or with an attribute ``lengths``.
 
     Returns:
         int64, ``[rows]``.
@@ -73,7 +71,7 @@ def lengths_of(dataset: datasets.Dataset) -> np.ndarray:
         UserError: when there is no such column.
     """
     own: np.ndarray | None = getattr(dataset, "lengths", None)
-    if own is not None:  # Of data that is put together only when it is read.
+    if own is not None:  # A dataset whose rows are made when they are read.
         return own
     if "input_ids" not in dataset.column_names:
         raise UserError(
@@ -88,7 +86,7 @@ def lengths_of(dataset: datasets.Dataset) -> np.ndarray:
 
 
 def trial_seed(context: pytorch.PyTorchTrialContext) -> int:
-    """The trial's seed; the experiment's, or 0, where Determined gives the trial none."""
+    """Return the trial's seed; the experiment's, or 0, if the trial has none."""
     seed = getattr(context, "_trial_seed", None)
     if seed is None:
         try:
@@ -107,14 +105,14 @@ def training_data_loader(
     num_workers: int | None = None,
     drop_last: bool = False,
 ) -> pytorch.DataLoader:
-    """A loader that shuffles anew every epoch.
+    """Return a loader that shuffles anew every epoch.
 
-    The order follows from the trial's seed alone: it is the same on every slot (each takes its
-    share of it) and after a pause. With ``hyperparameters.group_by_length`` samples of similar
-    length share a batch.
+    The order depends on the trial's seed alone: it is the same on every slot (which takes its shard
+    of it) and in a resumed run. With ``hyperparameters.group_by_length`` samples of similar length
+    share a batch.
 
     Args:
-        context: gives the batch size per slot, the seed and the hyperparameters.
+        context: the trial's context, with batch size, seed and hyperparameters.
         dataset: prepared training data.
         collate_fn: makes a batch of a list of rows.
         num_workers: processes that load ahead; None takes
@@ -122,11 +120,11 @@ def training_data_loader(
         drop_last: leave out the last batch of an epoch if it is not full.
 
     Raises:
-        UserError: when there is nothing to train on.
+        UserError: when the data is empty.
     """
     if len(dataset) == 0:
         raise UserError("there is no training data left after preparation.")
-    (options,) = parse_dict_to_dataclasses((OptionKwargs,), context.get_hparams())
+    options = options_of(context)
     order: torch.utils.data.Sampler[int]
     if options.group_by_length:
         order = LengthGroupedSampler(
@@ -154,14 +152,20 @@ def validation_data_loader(
     *,
     num_workers: int = 0,
 ) -> pytorch.DataLoader:
-    """A loader that goes through the data once in its order; arguments as for training.
+    """Return a loader that reads the data once in its order.
+
+    Args:
+        context: as for training.
+        dataset: prepared validation data.
+        collate_fn: makes a batch of a list of rows.
+        num_workers: processes that load ahead.
 
     Raises:
-        UserError: when there is nothing to validate on.
+        UserError: when the data is empty.
     """
     if len(dataset) == 0:
         raise UserError("there is no validation data left after preparation.")
-    (options,) = parse_dict_to_dataclasses((OptionKwargs,), context.get_hparams())
+    options = options_of(context)
     return pytorch.DataLoader(
         dataset,
         batch_size=context.get_per_slot_batch_size(),

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -20,21 +20,21 @@ logger = logging.getLogger("model_hub")
 def autocast_dtype(
     options: OptionKwargs, device: torch.device, *, use_apex_amp: bool = False
 ) -> torch.dtype | None:
-    """The type to compute in where that is safe; None for float32 throughout.
+    """Return the dtype for autocast; None for the dtype of the weights.
 
     Args:
-        options: the switches.
-        device: where the model is.
-        use_apex_amp: the old library's switch: float16 where there is a GPU.
+        options: the options.
+        device: the model's device.
+        use_apex_amp: the old library's option: float16 if there is a GPU.
 
     Raises:
-        UserError: when the device cannot compute in that type.
+        UserError: when the device does not support the dtype.
     """
     if options.bf16:
         if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
             raise UserError(
-                "hyperparameters.bf16 is true, but this GPU has no bfloat16 (it begins with "
-                "NVIDIA's Ampere). Write fp16: true instead."
+                "hyperparameters.bf16 is true, but this GPU does not support bfloat16 (NVIDIA's "
+                "Ampere and later do). Write fp16: true instead."
             )
         return torch.bfloat16
     if options.fp16:
@@ -56,64 +56,57 @@ def autocast_dtype(
 
 
 def scale_losses(context: pytorch.PyTorchTrialContext) -> None:
-    """Lets Determined scale losses, unscale gradients before they are clipped, and save the scale.
-
-    Call it before a model is wrapped.
-    """
+    """Let Determined scale losses, unscale gradients before clipping, and save the scale."""
+    if context.experimental._auto_amp:
+        return  # Done for another model of the trial.
     context.wrap_scaler(torch.amp.GradScaler("cuda"))
-    # With this switch its backward and step_optimizer use the scaler by themselves. It would also
-    # put its own wrapper around the model, for which see `wrap_without_autocast`.
+    # With this flag Determined's backward and step_optimizer use the scaler by themselves.
     context.experimental._auto_amp = True
 
 
-def wrap_without_autocast(
-    context: pytorch.PyTorchTrialContext, wrap: Any, model: torch.nn.Module
-) -> torch.nn.Module:
-    """Wraps a model as Determined does, without its own autocast.
+@contextlib.contextmanager
+def without_determineds_autocast(context: pytorch.PyTorchTrialContext) -> Iterator[None]:
+    """Wrap a model within this block without Determined's autocast, which ``_auto_amp`` turns on.
 
-    That one replaces the model by a stranger that passes its attributes on, under which neither
-    transformers nor evaluation outside of ``forward`` works, and it knows float16 only.
+    It replaces the model by an object that only forwards its attributes. Neither transformers nor
+    evaluation outside of ``forward`` works with that, and it supports float16 only.
     """
-    automatic = context.experimental._auto_amp
+    auto_amp = context.experimental._auto_amp
     context.experimental._auto_amp = False
     try:
-        wrapped: torch.nn.Module = wrap(model)
+        yield
     finally:
-        context.experimental._auto_amp = automatic
-    return wrapped
+        context.experimental._auto_amp = auto_amp
 
 
 def has_half_weights(model: torch.nn.Module) -> bool:
-    """Whether some of a model's weights are in half precision (``dtype``)."""
-    return any(each.dtype in (torch.float16, torch.bfloat16) for each in model.parameters())
+    """Return whether any weight of a model is in half precision (``dtype``)."""
+    return any(weight.dtype in (torch.float16, torch.bfloat16) for weight in model.parameters())
 
 
 def check_trained_weights(model: torch.nn.Module) -> None:
-    """Looks whether losses of a model can be scaled.
+    """Check that no trained weight is float16, whose gradients cannot be scaled.
 
     Raises:
-        UserError: when weights in float16 are trained: modules that an adapter trains as a whole.
+        UserError: naming such a weight, as in a module that an adapter trains as a whole.
     """
-    trained = (name for name, each in model.named_parameters()
-               if each.requires_grad and each.dtype is torch.float16)  # fmt: skip
-    name = next(trained, None)
-    if name is not None:
-        raise UserError(f"hyperparameters.dtype: {name} is float16, but {NO_HALF_GRADIENTS}")
+    for name, weight in model.named_parameters():
+        if weight.requires_grad and weight.dtype is torch.float16:
+            raise UserError(f"hyperparameters.dtype: {name} is float16, but {NO_HALF_GRADIENTS}")
 
 
 def autocast_forward(
     model: torch.nn.Module, dtype: torch.dtype | None, device: torch.device
 ) -> None:
-    """Lets a model, in place, compute in ``dtype`` where torch holds that safe.
+    """Run a model's ``forward`` and ``generate`` under autocast; their outputs become float32.
 
-    So do its ``forward`` and, where it has that, its ``generate``, which calls parts of the model
-    and not ``forward`` alone: the encoder, or the model within an adapter. What they return is
-    float32 again, so that losses and metrics are computed in that.
+    ``generate`` needs it as well, because it also calls parts of the model directly: the encoder,
+    or the model within an adapter. Losses and metrics are computed from the float32 outputs.
 
     Args:
         model: changed in place.
-        dtype: None computes in the type of the weights.
-        device: where it is.
+        dtype: the dtype for autocast; None computes in the dtype of the weights.
+        device: the model's device.
     """
     for name in ("forward", "generate"):
         method = getattr(model, name, None)
@@ -126,7 +119,7 @@ def _autocast(
 ) -> Callable[..., Any]:
     @functools.wraps(method)
     def autocast(*args: Any, **kwargs: Any) -> Any:
-        # Without a type, an autocast that the trial has around its call holds on.
+        # Without a dtype, an autocast of the trial around its call stays in effect.
         with torch.autocast(device.type, dtype) if dtype else contextlib.nullcontext():
             outputs = method(*args, **kwargs)
         return to_float32(outputs)
@@ -135,10 +128,10 @@ def _autocast(
 
 
 def to_float32(outputs: Any) -> Any:
-    """The same outputs with their half-precision tensors in float32.
+    """Return outputs with their half-precision tensors converted to float32.
 
-    Tensors in tuples, lists, mappings (transformers' outputs are some) and dataclasses are
-    converted; other objects, such as a cache of keys and values, stay as they are.
+    Tensors in tuples, lists, mappings (such as transformers' outputs) and dataclasses are
+    converted; other objects, such as a key-value cache, are returned unchanged.
     """
     if isinstance(outputs, torch.Tensor):
         return outputs.float() if outputs.dtype in (torch.float16, torch.bfloat16) else outputs

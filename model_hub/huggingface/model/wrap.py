@@ -1,30 +1,25 @@
-"""What the switches do to a model before it is wrapped: adapters, frozen weights, memory, speed."""
+"""The options of the YAML, applied to a model when it is wrapped: adapters, precision, memory."""
 
 import contextlib
 import fnmatch
 import functools
-import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from determined import pytorch
 
 from model_hub.errors import UserError
-from model_hub.huggingface.config import hparams, parsing
 from model_hub.huggingface.config.options import OptionKwargs
 from model_hub.huggingface.model import adalora, adapter, precision, unwrap
 
-logger = logging.getLogger("model_hub")
-
-# Types of models that leave some of their weights out of the loss of one task or another: what only
-# pretraining uses (XLNet), global attention, the pooler.
+# Model types with weights that do not contribute to the loss of every task: weights for pretraining
+# (XLNet), global attention, the pooler.
 _WITH_UNUSED_WEIGHTS = frozenset(
     {"big_bird", "fnet", "funnel", "layoutlm", "led", "longformer", "squeezebert", "xlnet"}
 )
 
-
-# Types of models whose own code mixes types, so that they need autocast if their weights are half.
+# Model types whose code mixes dtypes, so that half-precision weights need autocast.
 _PARTLY_FLOAT32 = frozenset({"xlnet"})
 
 
@@ -33,25 +28,15 @@ def _model_type(model: torch.nn.Module) -> str | None:
     return getattr(config, "model_type", None)
 
 
-def check_options(context: pytorch.PyTorchTrialContext) -> None:
-    """Looks at the switches that depend on this machine, before anything is loaded.
-
-    Args:
-        context: the trial's context.
+def check_options(options: OptionKwargs, device: torch.device) -> None:
+    """Check the options that depend on this machine, before anything is loaded.
 
     Raises:
-        UserError: when the device, or torch, cannot do what is asked for.
+        UserError: when the device or the installed torch does not support an option.
     """
-    # A context may have no configuration, if the trial has its own.
-    (options,) = parsing.parse_dict_to_dataclasses((OptionKwargs,), context._hparams or {})
-    precision.autocast_dtype(options, context.device)
-    if options.compiles:
-        _check_compilation(options)
-    if options.gradient_accumulation_steps is not None:
-        hparams.accumulate_gradients(context, options, context._exp_conf or {})
-
-
-def _check_compilation(options: OptionKwargs) -> None:
+    precision.autocast_dtype(options, device)
+    if not options.compiles:
+        return
     # Put off, as are torch's own: most runs compile nothing.
     import torch._dynamo
     import torch._inductor
@@ -75,40 +60,35 @@ def _check_compilation(options: OptionKwargs) -> None:
 
 
 def hook_wrap_model(
-    context: pytorch.PyTorchTrialContext, options: OptionKwargs, *, use_apex_amp: bool = False
+    context: pytorch.PyTorchTrialContext,
+    options: OptionKwargs,
+    *,
+    use_apex_amp: bool = False,
+    after_wrapping: Callable[[torch.nn.Module], None] = lambda model: None,
 ) -> None:
-    """Lets ``context.wrap_model`` apply the switches to every model that a trial gives it.
+    """Let ``context.wrap_model`` apply the options to every model of a trial.
 
-    There, because a trial may build its model as it likes, but has to wrap it before it builds an
-    optimizer of its weights.
+    A trial may build its model in any way, but has to wrap it before it builds an optimizer of its
+    weights.
 
     Args:
         context: the trial's context; no model is wrapped yet.
-        options: the switches.
-        use_apex_amp: the old library's switch.
-
-    Raises:
-        UserError: when the device cannot do what is asked for.
+        options: the options.
+        use_apex_amp: the old library's option, which stands for ``fp16`` on a GPU.
+        after_wrapping: called with the wrapped model.
     """
-    if getattr(context, "_model_hub_options_applied", False):
-        return  # A trial may check its hyperparameters twice.
-    context._model_hub_options_applied = True  # type: ignore[attr-defined]
-    dtype = precision.autocast_dtype(options, context.device, use_apex_amp=use_apex_amp)
-    if options.tf32 is not None:
-        torch.set_float32_matmul_precision("high" if options.tf32 else "highest")
-        torch.backends.cudnn.allow_tf32 = options.tf32
-    if dtype is torch.float16:
-        precision.scale_losses(context)
-    wrap_model = context.wrap_model
 
-    def wrap_prepared(model: torch.nn.Module) -> torch.nn.Module:
+    def wrap_model(model: torch.nn.Module) -> torch.nn.Module:
+        dtype = precision.autocast_dtype(options, context.device, use_apex_amp=use_apex_amp)
+        if dtype is torch.float16:
+            precision.scale_losses(context)
         model = apply_options(model, options)
         adalora.watch_optimizer(context, model)
         half = precision.has_half_weights(model)
         if half and dtype is None and _model_type(model) in _PARTLY_FLOAT32:
             raise UserError(
-                f"hyperparameters.dtype: a model of type {_model_type(model)} computes in part "
-                "in float32, with which weights in half precision do not go together. Write "
+                f"hyperparameters.dtype: a model of type {_model_type(model)} computes partly in "
+                "float32 and does not work with weights in half precision alone. Write "
                 "bf16: true beside it, or remove the key."
             )
         if dtype is torch.float16:
@@ -117,24 +97,30 @@ def hook_wrap_model(
             precision.autocast_forward(model, dtype, context.device)
         if options.compiles:
             compile_model(model, options)
-        with _find_unused_parameters(context, model, options.ddp_find_unused_parameters):
-            return precision.wrap_without_autocast(context, wrap_model, model)
+        with (
+            _find_unused_parameters(context, model, options.ddp_find_unused_parameters),
+            precision.without_determineds_autocast(context),
+        ):
+            wrapped: torch.nn.Module = type(context).wrap_model(context, model)
+        after_wrapping(wrapped)
+        return wrapped
 
-    context.wrap_model = wrap_prepared  # type: ignore[method-assign]
+    context.wrap_model = wrap_model  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager
 def _find_unused_parameters(
     context: pytorch.PyTorchTrialContext, model: torch.nn.Module, wanted: bool | None
 ) -> Iterator[None]:
-    """Lets a model that is wrapped in here for several slots leave weights out of the loss.
+    """Wrap a model within this block for several slots although some weights get no gradient.
 
-    DistributedDataParallel waits for a gradient of every weight, unless it is told to look first.
+    DistributedDataParallel waits for a gradient of every weight, unless ``find_unused_parameters``
+    is set.
 
     Args:
         context: the trial's context, which wraps models.
         model: the model.
-        wanted: the switch; None decides by the model's type.
+        wanted: the option; None decides by the model's type.
     """
     if wanted is None:
         wanted = _model_type(model) in _WITH_UNUSED_WEIGHTS
@@ -147,16 +133,16 @@ def _find_unused_parameters(
     try:
         yield
     finally:
-        # The class's own shows again.
+        # The attribute of the class becomes visible again.
         del context._PyTorchDistributedDataParallel
 
 
 def apply_options(model: torch.nn.Module, options: OptionKwargs) -> torch.nn.Module:
-    """The model with adapter, frozen weights and gradient checkpointing, as the switches say.
+    """Return the model with the adapter, frozen weights and gradient checkpointing of the options.
 
     Args:
-        model: changed in place, and wrapped where there is an adapter.
-        options: the switches.
+        model: changed in place, and wrapped if there is an adapter.
+        options: the options.
     """
     if options.peft:
         model = adapter.add_adapter(model, options.peft)
@@ -168,22 +154,22 @@ def apply_options(model: torch.nn.Module, options: OptionKwargs) -> torch.nn.Mod
 
 
 def freeze(model: torch.nn.Module, patterns: list[str]) -> None:
-    """Takes weights out of the training whose names fit a pattern.
+    """Freeze the weights whose names match a pattern.
 
     Args:
         model: its parameters are changed.
-        patterns: as of files, case-sensitive: ``bert.embeddings.*``.
+        patterns: shell-style wildcards, case-sensitive: ``bert.embeddings.*``.
 
     Raises:
-        UserError: when a pattern fits no weight, or nothing is left to train.
+        UserError: when a pattern matches no weight, or nothing is left to train.
     """
-    # A weight that the model uses twice has two names, and goes by both.
+    # A weight that the model uses twice has two names; both can be matched.
     named = list(model.named_parameters(remove_duplicate=False))
     names = [name for name, _ in named]
     for pattern in patterns:
         if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
             raise UserError(
-                f"hyperparameters.freeze: no weight of the model fits {pattern!r}. Its weights "
+                f"hyperparameters.freeze: no weight of the model matches {pattern!r}. Its weights "
                 f"have names such as {', '.join(names[:3])}."
             )
     for name, parameter in named:
@@ -194,18 +180,18 @@ def freeze(model: torch.nn.Module, patterns: list[str]) -> None:
 
 
 def enable_gradient_checkpointing(model: torch.nn.Module, kwargs: dict[str, Any] | None) -> None:
-    """Turns gradient checkpointing on.
+    """Turn gradient checkpointing on.
 
     Raises:
-        UserError: when the model's class does not have it.
+        UserError: when the model's class does not support it.
     """
     base: Any = unwrap.strip_adapter(model)
     if not getattr(base, "supports_gradient_checkpointing", False):
         raise UserError(
             f"hyperparameters.gradient_checkpointing is true, but {type(base).__name__} does not "
-            "have it. Remove the key."
+            "support it. Remove the key."
         )
-    # The variant without reentrance works with frozen inputs and in DistributedDataParallel.
+    # The non-reentrant variant works with frozen inputs and in DistributedDataParallel.
     arguments = {"use_reentrant": False, **(kwargs or {})}
     enable: Any = getattr(base, "activation_checkpointing_enable", None)
     if enable is not None:
@@ -214,12 +200,12 @@ def enable_gradient_checkpointing(model: torch.nn.Module, kwargs: dict[str, Any]
         base.gradient_checkpointing_enable(gradient_checkpointing_kwargs=arguments)
     config: Any = getattr(base, "config", None)
     if getattr(config, "use_cache", False):
-        # Keys and values kept for generation contradict it; generate turns them on by itself.
+        # A key-value cache contradicts it; `generate` turns the cache on by itself.
         config.use_cache = False
 
 
 def compile_model(model: torch.nn.Module, options: OptionKwargs) -> None:
-    """Compiles the model's forward; names of weights stay as they are."""
+    """Compile the model's forward; the names of its weights do not change."""
     arguments = {
         "backend": options.torch_compile_backend,
         "mode": options.torch_compile_mode,

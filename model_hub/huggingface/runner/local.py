@@ -22,6 +22,7 @@ from model_hub.huggingface.runner.console import Console
 from model_hub.huggingface.runner.recorder import RunRecorder
 from model_hub.huggingface.runner.run_folder import RunFolder
 from model_hub.huggingface.runner.signals import PreemptOnSignal, ReportingBatches, stop_on_signals
+from model_hub.huggingface.training.controller import ResumableController
 
 # Batches between two reports where the YAML has no scheduling_unit. A master takes 100, which would
 # leave two points in the picture of a short run.
@@ -118,7 +119,7 @@ def train_experiment(
     return run.RunResult(trained, finished, stop.received, recorder.last_validation)
 
 
-class _LocalController(pytorch._PyTorchTrialController):
+class _LocalController(ResumableController):
     """Determined's training loop, which tells the recorder of every batch."""
 
     recorder: RunRecorder

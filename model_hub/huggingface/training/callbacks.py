@@ -1,4 +1,4 @@
-"""Ends a training whose metric gets no better."""
+"""Callbacks that every trial gets: schedules by a metric, early stopping, a check of the loss."""
 
 import logging
 import math
@@ -11,13 +11,29 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from model_hub.errors import UserError
 
+logger = logging.getLogger("model_hub")
+
+
+def _searcher_metric(metrics: Mapping[str, Any], name: str | None, used_by: str) -> float:
+    """Return the value of ``searcher.metric``.
+
+    Raises:
+        UserError: when the trial does not report it; ``used_by`` ends the message.
+    """
+    if name is None or name not in metrics:
+        raise UserError(
+            f"searcher.metric is {name!r}, but the trial reports {', '.join(metrics)}. "
+            f"Write one of these: {used_by}."
+        )
+    return float(metrics[name])
+
 
 class MetricScheduleCallback(pytorch.PyTorchCallback):
-    """Steps a schedule that wants a metric after every validation, as ``Trainer`` does.
+    """Steps a schedule that depends on a metric after every validation, as ``Trainer`` does.
 
     Args:
         scheduler: the schedule.
-        context: tells whether the training has begun.
+        context: the trial's context.
         metric: name of the metric, ``searcher.metric`` of the YAML.
     """
 
@@ -29,53 +45,48 @@ class MetricScheduleCallback(pytorch.PyTorchCallback):
         self._metric = metric
 
     def on_validation_end(self, metrics: Mapping[str, Any]) -> None:
-        """Takes a step; not after a validation of the untrained model.
+        """Step the schedule; not after a validation of the untrained model.
 
         Raises:
-            UserError: when the metric is not among those that the trial reports.
+            UserError: when the trial does not report the metric.
         """
-        # After a stop at the last batch, the last validation is the first thing done.
-        begun = (
+        # A run that was stopped at its last batch begins with the last validation.
+        has_trained = (
             self._context.get_initial_batch() > 0 or self._context._current_batch_idx is not None
         )
-        if not begun:
-            return
-        if self._metric is None or self._metric not in metrics:
-            raise UserError(
-                f"searcher.metric is {self._metric!r}, but the trial reports {', '.join(metrics)}. "
-                "Write one of these: the schedule of hyperparameters.lr_scheduler_type follows it."
-            )
-        self._scheduler.step(float(metrics[self._metric]))
-
-
-logger = logging.getLogger("model_hub")
+        if has_trained:
+            used_by = "the schedule of hyperparameters.lr_scheduler_type depends on it"
+            self._scheduler.step(_searcher_metric(metrics, self._metric, used_by))
 
 
 class EarlyStoppingCallback(pytorch.PyTorchCallback):
-    """Asks Determined to stop after some validations in a row without a better metric.
+    """Requests a stop after some validations in a row without a better metric.
 
-    Every slot gets the same metrics, so that all of them stop at the same batch. A training that
-    has stopped itself does not go on when it is started again from its checkpoint, unless the
-    patience has become longer.
+    Every slot gets the same metrics, so all slots stop at the same batch. A run that was stopped in
+    this way trains no further when it is resumed, unless the patience has become longer.
 
     Args:
-        trial: what is trained; its ``context`` is asked for the stop.
+        context: the trial's context.
         metric: name of the metric, ``searcher.metric``.
         smaller_is_better: ``searcher.smaller_is_better``.
-        patience: validations without improvement that end the training.
-        threshold: how much better a metric has to be to count.
+        patience: number of validations without improvement that end the training.
+        threshold: least difference from the best metric that is an improvement.
+
+    Attributes:
+        was_stopped: whether the resumed run had been stopped by this callback.
     """
 
     def __init__(
         self,
-        trial: Any,
+        context: pytorch.PyTorchTrialContext,
         metric: str | None,
         *,
         smaller_is_better: bool,
         patience: int,
         threshold: float = 0.0,
     ) -> None:
-        self._trial = trial
+        self.was_stopped = False
+        self._context = context
         self._metric = metric
         self._sign = -1.0 if smaller_is_better else 1.0
         self._patience = patience
@@ -84,39 +95,34 @@ class EarlyStoppingCallback(pytorch.PyTorchCallback):
         self._worse_in_a_row = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """The best metric so far, and for how many validations there was none better."""
+        """Return the best metric so far and the number of validations since then."""
         return {"best": self._best, "worse_in_a_row": self._worse_in_a_row}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from there."""
+        """Restore what :meth:`state_dict` returned."""
         self._best = float(state_dict["best"])
         self._worse_in_a_row = int(state_dict["worse_in_a_row"])
 
     def on_training_start(self) -> None:
-        """Ends a training that had stopped before, as its checkpoint tells."""
-        if self._worse_in_a_row < self._patience:
-            return
-        logger.info(
-            "%s had not become better for %d validations: there is nothing left to train.",
-            self._metric,
-            self._worse_in_a_row,
-        )
-        self._trial.context.set_stop_requested(True)
-        # Determined's loop would look at the request only after some batches more.
-        self._trial.train_batch = _leave
+        """Request a stop if the run was stopped early before, as its checkpoint shows."""
+        self.was_stopped = self._worse_in_a_row >= self._patience
+        if self.was_stopped:
+            logger.info(
+                "%s had not improved for %d validations when the run stopped: there is nothing "
+                "left to train.",
+                self._metric,
+                self._worse_in_a_row,
+            )
+            self._context.set_stop_requested(True)
 
     def on_validation_end(self, metrics: Mapping[str, Any]) -> None:
-        """Looks at the metric.
+        """Compare the metric with the best one and request a stop if the patience is exhausted.
 
         Raises:
-            UserError: when it is not among those that the trial reports.
+            UserError: when the trial does not report the metric.
         """
-        if self._metric is None or self._metric not in metrics:
-            raise UserError(
-                f"searcher.metric is {self._metric!r}, but the trial reports {', '.join(metrics)}. "
-                "Write one of these: hyperparameters.early_stopping_patience follows it."
-            )
-        value = self._sign * float(metrics[self._metric])
+        used_by = "hyperparameters.early_stopping_patience depends on it"
+        value = self._sign * _searcher_metric(metrics, self._metric, used_by)
         # NaN is no improvement.
         if value > self._best + self._threshold:
             self._best, self._worse_in_a_row = value, 0
@@ -124,51 +130,46 @@ class EarlyStoppingCallback(pytorch.PyTorchCallback):
         self._worse_in_a_row += 1
         if self._worse_in_a_row >= self._patience:
             logger.info(
-                "%s has not become better for %d validations: stopping.",
+                "%s has not improved for %d validations: stopping.",
                 self._metric,
                 self._worse_in_a_row,
             )
-            self._trial.context.set_stop_requested(True)
-
-
-def _leave(**_: Any) -> None:
-    """In the place of a training step: out of the loop, as if the stop had been seen there."""
-    raise pytorch._ShouldExit()
+            self._context.set_stop_requested(True)
 
 
 class NonFiniteLossCallback(pytorch.PyTorchCallback):
-    """Warns, once, of the first batch whose loss is NaN or infinite.
+    """Warns once, of the first batch with a NaN or infinite loss.
 
-    It looks where the training reports, every ``scheduling_unit`` batches, so that no batch waits
-    for it. It does not stop the training: with fp16 such a batch is left out, and the next one may
-    be well again.
+    It checks the losses when the training reports, every ``scheduling_unit`` batches, so that no
+    batch waits for it. It does not stop the training: with fp16 the update of such a batch is
+    skipped, and later losses may be finite again.
 
     Args:
-        context: knows the number of the batch.
+        context: the trial's context.
     """
 
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         self._context = context
-        self._told = False
+        self._has_warned = False
 
     def on_training_workload_end(self, avg_metrics: Mapping[str, Any], batch_metrics: Any) -> None:
-        """Looks at the losses of the batches since the last report.
+        """Check the losses of the batches since the last report.
 
         Args:
             avg_metrics: averages over these batches.
-            batch_metrics: a list with the metrics of each of them.
+            batch_metrics: a list with the metrics of each batch.
         """
-        if self._told or math.isfinite(_mean(avg_metrics.get("loss"))):
+        if self._has_warned or math.isfinite(_mean(avg_metrics.get("loss"))):
             return
         losses = [_mean(metrics.get("loss")) for metrics in batch_metrics]
         first = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), None)
         if first is None:
             return
-        self._told = True
+        self._has_warned = True
         batch = self._context.current_train_batch() + 1 - len(losses) + first + 1
         logger.warning(
             "the loss is %s at batch %d. If it stays so, nothing is learned: stop, and try a lower "
-            "hyperparameters.learning_rate, warmup_ratio: 0.1, or bf16 in the place of fp16; then "
+            "hyperparameters.learning_rate, warmup_ratio: 0.1, or bf16 instead of fp16; then "
             "look at the data (docs/how-to/debugging.md).",
             losses[first],
             batch,
@@ -176,7 +177,7 @@ class NonFiniteLossCallback(pytorch.PyTorchCallback):
 
 
 def _mean(loss: Any) -> float:
-    """The loss as a number; 0 where a trial reports none, or something else by this name."""
+    """Return the loss as a number; 0 if the trial reports none, or a value of another type."""
     try:
         return 0.0 if loss is None else float(np.mean(loss))
     except (TypeError, ValueError):

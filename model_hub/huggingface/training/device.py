@@ -1,4 +1,4 @@
-"""Training metrics that stay on the device until somebody reads them."""
+"""Metrics that stay on a GPU until they are read, and copies to a GPU that nothing waits for."""
 
 import numbers
 from collections.abc import Mapping, MutableMapping
@@ -11,21 +11,21 @@ from determined import pytorch
 
 
 class LazyMetric:
-    """A metric of one batch that is fetched from its device when it is read.
+    """A metric of one batch that is copied from its device when it is read.
 
-    Determined fetches every metric of every batch at once, for which a GPU has to finish all that
-    was asked of it; the next step then begins with nothing to do for it. This one takes the place
-    of the number in the lists that are averaged, sent between slots, and reported.
+    Determined copies every metric of every batch at once. For that a GPU has to finish all queued
+    work, and it is then idle until the next step's work arrives. This class takes the place of the
+    number in the lists that Determined averages, sends between slots and reports.
 
     Args:
-        value: a tensor of one number; it must not be changed afterwards.
+        value: a tensor with one element; it must not be changed afterwards.
     """
 
     def __init__(self, value: torch.Tensor) -> None:
         self._value: torch.Tensor | np.ndarray = value.detach()
 
     def fetch(self) -> np.ndarray:
-        """The number as Determined's own fetching gives it: an array of the tensor's shape."""
+        """Return the number as Determined would: an array of the tensor's shape."""
         if isinstance(self._value, torch.Tensor):
             self._value = self._value.cpu().numpy()
         return self._value
@@ -37,24 +37,24 @@ class LazyMetric:
         return float(self.fetch())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # To another process goes the number.
+        # Another process gets the number.
         return np.asarray, (self.fetch(),)
 
 
-# What Determined writes as a number into its reports.
+# Determined writes instances of this class into its reports as numbers.
 numbers.Number.register(LazyMetric)
 
 
 def stays_on_device(value: Any) -> bool:
-    """Whether fetching a metric would wait for a device, and the metric is one number."""
+    """Return whether a metric is a single number on a device other than the CPU."""
     return isinstance(value, torch.Tensor) and value.device.type != "cpu" and value.numel() == 1
 
 
 def keep_on_device(metrics: Any) -> Any:
-    """The metrics of a training batch; numbers on a device are deferred.
+    """Return the metrics of a training batch, with :class:`LazyMetric` for numbers on a device.
 
     Args:
-        metrics: what ``train_batch`` has returned: a tensor, or a mapping of them and of numbers.
+        metrics: the result of ``train_batch``: a tensor, or a mapping of tensors and numbers.
     """
     if stays_on_device(metrics):
         return {"loss": LazyMetric(metrics)}
@@ -67,7 +67,7 @@ def keep_on_device(metrics: Any) -> Any:
 
 
 def to_numpy(batch_metrics: list[MutableMapping[str, Any]]) -> None:
-    """Puts, in place, arrays where metrics were deferred; for callbacks, which know arrays."""
+    """Replace each :class:`LazyMetric` by its array, in place; callbacks expect arrays."""
     for metrics in batch_metrics:
         for name, value in metrics.items():
             if isinstance(value, LazyMetric):
@@ -75,32 +75,32 @@ def to_numpy(batch_metrics: list[MutableMapping[str, Any]]) -> None:
 
 
 def enable_non_blocking_copies(context: pytorch.PyTorchTrialContext) -> None:
-    """Lets a context copy pinned tensors to its GPU in the background.
+    """Let a context copy pinned tensors to its GPU in the background.
 
-    Determined's ``to_device`` returns when a tensor has arrived, which is after all that the GPU
-    was asked for before: it has then nothing to do until the next step's work arrives. The GPU
-    itself keeps the order. Torch does not use pinned memory anew before it has been copied; whoever
-    writes into a pinned tensor after it was handed over has to wait for the copy, though.
+    Determined's ``to_device`` returns when a tensor has arrived, which is after all work that was
+    queued before. The GPU is then idle until the next step's work arrives. With ``non_blocking``
+    the GPU itself keeps the order, and torch does not reuse pinned memory before it is copied. Code
+    that writes into a pinned tensor again has to wait for the copy, though.
 
     Args:
-        context: its ``to_device`` is replaced. For a CPU it stays as it is.
+        context: its ``to_device`` is replaced, unless its device is a CPU.
     """
     if context.device.type != "cuda":
         return
-    determineds = context.to_device
+    blocking_to_device = type(context).to_device
 
     def to_device(data: Any) -> Any:
-        return determineds(copy_to_device(data, context.device))
+        return blocking_to_device(context, copy_to_device(data, context.device))
 
     context.to_device = to_device  # type: ignore[method-assign]
 
 
 def copy_to_device(data: Any, device: torch.device) -> Any:
-    """The same data with its pinned tensors on their way to a device.
+    """Return the data with copies of its pinned tensors on their way to a device.
 
     Args:
-        data: a tensor, a ``BatchEncoding``; or a dict, list or tuple of such data, of which plain
-            ones are made, as Determined does. Anything else is returned as it is.
+        data: a tensor, a ``BatchEncoding``, or a dict, list or tuple of such data; subclasses of
+            these become plain ones, as in Determined. Other objects are returned unchanged.
         device: a GPU.
     """
     if isinstance(data, torch.Tensor):

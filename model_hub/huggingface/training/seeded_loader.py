@@ -1,6 +1,7 @@
-"""Determined's loader, with random numbers that follow from seed, batch and slot."""
+"""Determined's data loader with random numbers that depend on seed, batch and slot alone."""
 
 import copy
+import enum
 import itertools
 import random
 from collections.abc import Iterator, Sequence
@@ -11,22 +12,29 @@ import torch
 from determined import pytorch
 from determined.pytorch import samplers
 
-# What a seed is for; so that no two things draw the same numbers.
-STEP, FETCH, EPOCH, VALIDATION = range(4)
 
-# The key of the batch that stands for none.
+class Stream(enum.IntEnum):
+    """The use of a seed. Each use has its own stream of random numbers."""
+
+    STEP = 0
+    FETCH = 1
+    EPOCH = 2
+    VALIDATION = 3
+
+
+# The only key of the batch that a slot without validation data gets.
 PLACEHOLDER_BATCH = "model_hub_no_batch"
 
 
 def seed_random(*parts: int) -> None:
-    """Seeds the generators of Python, numpy and torch (all devices) from a few numbers."""
+    """Seed the generators of Python, numpy and torch (all devices) from a few numbers."""
     words = np.random.SeedSequence(parts).generate_state(2, np.uint64)
     random.seed(int(words[0]))
     np.random.seed(int(words[0] % 2**32))
     seed = int(words[1] >> np.uint64(1))
     torch.default_generator.manual_seed(seed)
-    # Beside this, `torch.manual_seed` notes for devices that are not in use where it was called
-    # from, and that takes longer than all else here together, in every step.
+    # `torch.manual_seed` does the same, but also records a stack trace for each device that is not
+    # initialized yet. That takes longer than everything else here, in every step.
     for device in (torch.cuda, torch.xpu):
         if device.is_initialized():
             device.manual_seed_all(seed)
@@ -35,14 +43,14 @@ def seed_random(*parts: int) -> None:
 
 
 class _Batch(NamedTuple):
-    """What the sampler asks of the data: the rows of one batch, and what to seed with."""
+    """The row indices of one batch and the seed to collate it with."""
 
     seed: tuple[int, ...]
     rows: Sequence[Any]
 
 
 class _SeededRows(torch.utils.data.Dataset[Any]):
-    """Seeds the process that fetches a batch; collating it is the next thing done there."""
+    """A dataset that seeds the process which fetches a batch, right before it is collated."""
 
     def __init__(self, dataset: Any) -> None:
         self._dataset = dataset
@@ -51,7 +59,7 @@ class _SeededRows(torch.utils.data.Dataset[Any]):
         return len(self._dataset)
 
     def __getattr__(self, name: str) -> Any:
-        # Others may ask the loader's dataset for its own attributes.
+        # Code that gets the dataset from the loader may read its other attributes.
         if name.startswith("__") or "_dataset" not in vars(self):
             raise AttributeError(name)
         return getattr(self._dataset, name)
@@ -68,7 +76,7 @@ class _SeededRows(torch.utils.data.Dataset[Any]):
 
 
 class _EmptyShard(torch.utils.data.Dataset[Any]):
-    """The data of a slot that has no share: one batch that stands for none."""
+    """The data of a slot whose shard is empty: one placeholder batch."""
 
     def __len__(self) -> int:
         return 1
@@ -78,10 +86,10 @@ class _EmptyShard(torch.utils.data.Dataset[Any]):
 
 
 class _SeededEpochs(torch.utils.data.Sampler[Any]):
-    """A sampler whose order in the n-th epoch depends on the seed and n alone, on every slot.
+    """A batch sampler whose order in the n-th epoch depends on the seed and n alone.
 
-    ``shuffle=True`` draws its order from torch's global generator, and so may a trial's own
-    sampler: they get random numbers that nobody else draws from.
+    ``shuffle=True`` draws the order from torch's global generator, and so may a user's sampler.
+    Such a sampler gets random numbers from a stream that nothing else draws from.
     """
 
     def __init__(self, batches: Any, seed: int) -> None:
@@ -94,33 +102,33 @@ class _SeededEpochs(torch.utils.data.Sampler[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         epoch, self._epoch = self._epoch, self._epoch + 1
-        outside = _random_state()
-        seed_random(self._seed, EPOCH, epoch)
+        outer_state = _random_state()
+        seed_random(self._seed, Stream.EPOCH, epoch)
         batches = iter(self._batches)
-        # A generator draws no earlier than for its first element.
+        # A generator function draws nothing before its first element is requested.
         first = list(itertools.islice(batches, 1))
-        inside = _random_state()
-        _set_random_state(outside)
+        sampler_state = _random_state()
+        _set_random_state(outer_state)
         yield from first
-        if _draws_at_once(self._batches):
+        if _draws_at_epoch_start(self._batches):
             yield from batches
             return
         while True:
-            outside = _random_state()
-            _set_random_state(inside)
-            following = list(itertools.islice(batches, 1))
-            inside = _random_state()
-            _set_random_state(outside)
-            if not following:
+            outer_state = _random_state()
+            _set_random_state(sampler_state)
+            batch = list(itertools.islice(batches, 1))
+            sampler_state = _random_state()
+            _set_random_state(outer_state)
+            if not batch:
                 return
-            yield from following
+            yield from batch
 
 
-def _draws_at_once(batches: Any) -> bool:
-    """Whether a sampler is known to draw its whole order when an epoch begins.
+def _draws_at_epoch_start(batches: Any) -> bool:
+    """Return whether a sampler is known to draw its whole order when an epoch begins.
 
-    Exchanging the random state for every batch takes some ten microseconds, of each slot for the
-    batches of all.
+    For other samplers the random state is swapped around every batch. That takes some ten
+    microseconds, and each slot does it for the batches of all slots.
     """
     order = getattr(batches, "sampler", None)
     return type(batches) is torch.utils.data.BatchSampler and type(order) in (
@@ -141,7 +149,7 @@ def _set_random_state(state: tuple[Any, Any, torch.Tensor]) -> None:
 
 
 class _SeededBatchSampler(torch.utils.data.Sampler[_Batch]):
-    """Gives each batch of a slot the seed that belongs to its number."""
+    """A batch sampler that adds to each batch of a slot the seed of the batch's number."""
 
     def __init__(self, batches: Any, seed: tuple[int, ...], first: int) -> None:
         self._batches = batches
@@ -160,21 +168,21 @@ class SeededLoader(pytorch.DataLoader):
     """Determined's loader, with the random numbers of a batch tied to its number and slot.
 
     Args:
-        loader: the loader that the trial has built; it is left as it is.
+        loader: the loader that the trial has built; it is not changed.
         seed: the trial's seed.
-        purpose: what the batches are for.
+        stream: the use of the batches.
     """
 
-    def __init__(self, loader: pytorch.DataLoader, seed: int, purpose: int) -> None:
-        # The arguments were checked and completed when the trial built its loader.
+    def __init__(self, loader: pytorch.DataLoader, seed: int, stream: Stream) -> None:
+        # The trial's loader has checked and completed its arguments already.
         vars(self).update(vars(loader))
         self._seed = seed
-        self._purpose = purpose
-        self.share_is_empty = False
+        self._stream = stream
+        self.shard_is_empty = False
 
     def copy_for_replay(self) -> "SeededLoader | None":
-        """The loader with its sampler as it is now, or None where that cannot be copied."""
-        duplicate = SeededLoader(self, self._seed, self._purpose)
+        """Return the loader with a copy of its sampler, or None if that cannot be copied."""
+        duplicate = SeededLoader(self, self._seed, self._stream)
         try:
             duplicate.batch_sampler = copy.deepcopy(
                 self.batch_sampler, {id(self.dataset): self.dataset}
@@ -186,24 +194,31 @@ class SeededLoader(pytorch.DataLoader):
     def get_data_loader(
         self, repeat: bool = False, skip: int = 0, num_replicas: int = 1, rank: int = 0
     ) -> torch.utils.data.DataLoader[Any]:
-        """As Determined asks for it."""
+        """Return torch's loader for one slot; Determined calls it.
+
+        Args:
+            repeat: iterate over epochs without end, as training does.
+            skip: batches of this slot to skip.
+            num_replicas: number of slots.
+            rank: number of this slot.
+        """
         batches: Any = self.batch_sampler
         if repeat:
             batches = _SeededEpochs(batches, self._seed)
         batches = pytorch.adapt_batch_sampler(
             batches, repeat=repeat, skip=skip, num_replicas=num_replicas, rank=rank
         )
-        # Determined fails on a slot without a validation batch. That the whole validation set has
-        # none stays its error.
-        self.share_is_empty = (
+        # Determined fails on a slot without a validation batch. A validation set that is empty on
+        # all slots remains an error.
+        self.shard_is_empty = (
             not repeat and rank > 0 and _length(batches) == 0 and _length(self.batch_sampler) != 0
         )
-        if self.share_is_empty:
+        if self.shard_is_empty:
             return torch.utils.data.DataLoader(_EmptyShard(), batch_size=None)
-        numbered: Any = _SeededBatchSampler(batches, (self._seed, self._purpose, rank), skip)
+        seeded: Any = _SeededBatchSampler(batches, (self._seed, self._stream, rank), skip)
         return torch.utils.data.DataLoader(
             _SeededRows(self.dataset),
-            batch_sampler=numbered,
+            batch_sampler=seeded,
             num_workers=self.num_workers,
             collate_fn=self.collate_fn,
             pin_memory=self.pin_memory,
@@ -217,7 +232,7 @@ class SeededLoader(pytorch.DataLoader):
 
 
 def _length(batches: Any) -> int | None:
-    """Number of batches; None if a sampler does not tell."""
+    """Return the number of batches; None if a sampler has no length."""
     try:
         return len(batches)
     except TypeError:

@@ -75,25 +75,20 @@ class _Reports(pytorch.PyTorchCallback):
         self.batches += batch_metrics
 
 
-def train(folder: str) -> tuple[_Reports, list[bool]]:
+def train(folder: str, monkeypatch: pytest.MonkeyPatch) -> tuple[_Reports, list[bool]]:
     reports, deferred = _Reports(), []
+    train_batch = pytorch._PyTorchTrialController._train_batch
+
+    def noting(self: Any, **arguments: Any) -> Any:
+        metrics = train_batch(self, **arguments)
+        deferred.append(isinstance(metrics["loss"], device.LazyMetric))
+        return metrics
 
     def collate(rows: list[int]) -> dict[str, torch.Tensor]:
         ids = torch.tensor([[row % 5, row % 3] for row in rows])
         return {"input_ids": ids, "labels": torch.tensor(rows) % 2}
 
     class Trial(hf.BaseTransformerTrial):
-        def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
-            super().__init__(context)
-            steps = self.train_batch  # As Determined will call it.
-
-            def noting(batch: Any, epoch_idx: int, batch_idx: int) -> Any:
-                metrics = steps(batch=batch, epoch_idx=epoch_idx, batch_idx=batch_idx)
-                deferred.append(isinstance(metrics, dict))
-                return metrics
-
-            self.train_batch = noting  # type: ignore[method-assign]
-
         def build_callbacks(self) -> dict[str, pytorch.PyTorchCallback]:
             return {"reports": reports, **super().build_callbacks()}
 
@@ -114,7 +109,11 @@ def train(folder: str) -> tuple[_Reports, list[bool]]:
         "max_steps": 6,
     }
     config = {"hyperparameters": hparams, "reproducibility": {"experiment_seed": 3}}
-    with pytorch.init(hparams=hparams, exp_conf=config) as context:
+    with (
+        monkeypatch.context() as patched,
+        pytorch.init(hparams=hparams, exp_conf=config) as context,
+    ):
+        patched.setattr(pytorch._PyTorchTrialController, "_train_batch", noting)
         pytorch.Trainer(Trial(context), context).fit(
             max_length=pytorch.Batch(6),
             reporting_period=pytorch.Batch(3),
@@ -132,10 +131,10 @@ def test_a_training_reports_the_same(
     )
     if torch.cuda.is_available():
         monkeypatch.setattr(device, "stays_on_device", lambda value: False)
-    plain, deferred = train(tiny_bert)
+    plain, deferred = train(tiny_bert, monkeypatch)
     assert not any(deferred)
     request.getfixturevalue("everything_defers")
-    found, deferred = train(tiny_bert)
+    found, deferred = train(tiny_bert, monkeypatch)
     assert all(deferred) and len(deferred) == 6
     assert [r["loss"] for r in found.averages] == [r["loss"] for r in plain.averages]
     assert all(type(batch["loss"]) is np.ndarray for batch in found.batches)

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from determined import pytorch
 
-from model_hub.huggingface.config.options import OptionKwargs
-from model_hub.huggingface.config.parsing import parse_dict_to_dataclasses
+from model_hub.huggingface.config.hparams import options_of
 from model_hub.huggingface.data import columns
 from model_hub.huggingface.tasks._common.padding import NO_LABEL
 from model_hub.huggingface.tasks._common.reducers import (
@@ -139,8 +138,7 @@ class TokenMeanStep:
         self._context = context
         self._optimizer = optimizer
         self._clip_gradients = clip_gradients
-        (options,) = parse_dict_to_dataclasses((OptionKwargs,), context.get_hparams())
-        self._label_smoothing_factor: float = options.label_smoothing_factor
+        self._label_smoothing_factor: float = options_of(context).label_smoothing_factor
         # Of the update that is in progress: the number that losses are divided by, and the target
         # tokens so far.
         self._divisor: torch.Tensor | None = None

@@ -1,0 +1,60 @@
+"""The options of the YAML, applied to a trial's context."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from determined import pytorch
+
+from model_hub.huggingface.checkpoint import state_dict
+from model_hub.huggingface.config.hparams import (
+    accumulate_gradients,
+    apply_sample_limits_to_context,
+    keep_options,
+)
+from model_hub.huggingface.config.options import OptionKwargs
+from model_hub.huggingface.model import wrap
+from model_hub.huggingface.training.device import enable_non_blocking_copies
+
+
+def set_up_context(
+    context: pytorch.PyTorchTrialContext,
+    hparams: Mapping[str, Any],
+    exp_config: Mapping[str, Any],
+) -> OptionKwargs:
+    """Apply the options of the YAML to a trial's context.
+
+    A trial calls it before its ``__init__``, which may load data, and again when it checks its
+    hyperparameters, which it may have changed by then. The second call replaces the first.
+
+    ``wrap_model`` and ``to_device`` are replaced on the context and not in Determined's class,
+    because they depend on the trial's options, and a context has its class before there is a trial.
+
+    Args:
+        context: the trial's context; no model is wrapped yet.
+        hparams: section ``hyperparameters``.
+        exp_config: the whole YAML.
+
+    Returns:
+        The options.
+
+    Raises:
+        UserError: when an option has a wrong value, contradicts another key, or is not supported by
+            the device or the installed torch.
+    """
+    options = keep_options(context, hparams)
+    wrap.check_options(options, context.device)
+    accumulate_gradients(context, options, exp_config)
+    apply_sample_limits_to_context(context)
+    if options.tf32 is not None:
+        torch.set_float32_matmul_precision("high" if options.tf32 else "highest")
+        torch.backends.cudnn.allow_tf32 = options.tf32
+    if options.dataloader_pin_memory:
+        enable_non_blocking_copies(context)
+    wrap.hook_wrap_model(
+        context,
+        options,
+        use_apex_amp=bool(hparams.get("use_apex_amp")),
+        after_wrapping=state_dict.accept_module_prefix,
+    )
+    return options
