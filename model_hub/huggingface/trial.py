@@ -17,7 +17,7 @@ from model_hub.huggingface.config.hparams import (
     check_hparams,
 )
 from model_hub.huggingface.config.options import OptionKwargs
-from model_hub.huggingface.model import adalora, build, wrap
+from model_hub.huggingface.model import build, wrap
 from model_hub.huggingface.training import device, optim, resume
 from model_hub.huggingface.training.callbacks import (
     EarlyStoppingCallback,
@@ -192,8 +192,8 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
 
         Returns:
             The one that warns of a loss that is no number, the one that steps the schedule after a
-            validation, if it wants that (``reduce_lr_on_plateau``, ``greedy``), the one that
-            stops early, and the one that keeps what AdaLoRA has weighed.
+            validation, if it wants that (``reduce_lr_on_plateau``, ``greedy``), and the one that
+            stops early.
         """
         searcher = self.exp_config.get("searcher") or {}
         metric = searcher.get("metric")
@@ -211,8 +211,6 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
                 patience=self._options.early_stopping_patience,
                 threshold=self._options.early_stopping_threshold,
             )
-        for number, allocation in enumerate(adalora.callbacks_of(self.context)):
-            callbacks[f"rank_allocation_{number}"] = allocation
         return callbacks
 
     def training_loss(self, batch: Any) -> torch.Tensor:

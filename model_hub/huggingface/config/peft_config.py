@@ -11,8 +11,9 @@ from model_hub.errors import UserError
 #: What is said where the library is missing.
 PEFT_NEEDED = "needs the library peft: pip install 'model-hub[peft]'."
 
-# They want to know, of each row, which of several tasks it is of, or what in it is an example.
-_NEED_TASK_IDS = ("POLY", "MULTITASK_PROMPT_TUNING", "CPT")
+# ADALORA has to be called after every update of the weights. The other three need batches that say
+# which of several tasks a row belongs to, or which of its tokens are an example.
+_UNSUPPORTED = ("ADALORA", "CPT", "MULTITASK_PROMPT_TUNING", "POLY")
 
 
 def peft_is_installed() -> bool:
@@ -53,24 +54,19 @@ def peft_config_class(settings: Mapping[str, Any]) -> Any:
     """Peft's configuration class of the settings' ``peft_type``.
 
     Raises:
-        UserError: when there is none, or one that no task here can train.
+        UserError: when peft does not have it, or it cannot be trained here.
     """
     import peft  # Put off, as above.
 
     kind = peft_type(settings)
     classes: Any = peft.mapping.PEFT_TYPE_TO_CONFIG_MAPPING
-    if kind not in classes:
-        names = sorted(str(name.value) for name in classes)
-        near = difflib.get_close_matches(kind, names, 1, 0.6)
-        hint = f"{near[0]}, or another " if near else ""
+    supported = sorted({str(name.value) for name in classes} - {*_UNSUPPORTED})
+    if kind not in supported:
+        near = difflib.get_close_matches(kind, supported, 1, 0.6)
+        hint = f"{near[0]}, or another " if near and kind not in _UNSUPPORTED else ""
         raise UserError(
             f"hyperparameters.peft.peft_type is {kind!r}, but should be {hint}one of "
-            f"{', '.join(names)}."
-        )
-    if kind in _NEED_TASK_IDS:
-        raise UserError(
-            f"hyperparameters.peft.peft_type is {kind}, which needs more of a batch than the tasks "
-            "here give a model. Write another one, such as LORA."
+            f"{', '.join(supported)}."
         )
     return classes[kind]
 

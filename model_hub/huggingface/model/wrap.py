@@ -13,7 +13,7 @@ from determined import pytorch
 from model_hub.errors import UserError
 from model_hub.huggingface.config import hparams, parsing
 from model_hub.huggingface.config.options import OptionKwargs
-from model_hub.huggingface.model import adalora, adapter, precision, unwrap
+from model_hub.huggingface.model import adapter, precision, unwrap
 
 logger = logging.getLogger("model_hub")
 
@@ -103,7 +103,6 @@ def hook_wrap_model(
 
     def wrap_prepared(model: torch.nn.Module) -> torch.nn.Module:
         model = apply_options(model, options)
-        adalora.watch_optimizer(context, model)
         half = precision.has_half_weights(model)
         if half and dtype is None and _model_type(model) in _PARTLY_FLOAT32:
             raise UserError(

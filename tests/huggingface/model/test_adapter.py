@@ -13,11 +13,13 @@ from model_hub.errors import UserError
 from model_hub.huggingface.checkpoint import state_dict
 from model_hub.huggingface.config import validate
 from model_hub.huggingface.config.options import OptionKwargs
-from model_hub.huggingface.model import adalora, adapter, loading, wrap
+from model_hub.huggingface.model import adapter, loading, wrap
 from model_hub.huggingface.tasks import language_modeling as lm
 
 IDS = torch.tensor([[2, 5, 6, 8, 3], [2, 7, 9, 3, 0]])
 LORA: dict[str, Any] = {"r": 2}
+# Layers can be chosen only where target_modules is a list.
+LAYERS: dict[str, Any] = {"target_modules": "query", "layers_to_transform": 0}
 PROMPT: dict[str, Any] = {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 3}
 
 
@@ -88,22 +90,6 @@ def test_an_adapters_weights_are_kept_when_they_are_frozen(masked: str) -> None:
     assert trained(model) < adapters == kept(model)
 
 
-def test_ranks_follow_their_own_optimizer() -> None:
-    model = transformers.BertForSequenceClassification(tiny.bert_config())
-    settings = {"peft_type": "ADALORA", "total_step": 9}
-    adapted = adapter.add_adapter(model, settings)
-    allocation = adalora.AdaLoraCallback(adapted)
-    other = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])
-    own = torch.optim.SGD([weight for weight in adapted.parameters() if weight.requires_grad])
-    for optimizer in (other, own):
-        allocation.watch(optimizer)
-    adapted(input_ids=IDS, labels=torch.tensor([0, 1])).loss.backward()
-    other.step()
-    assert allocation.state_dict()["updates"] == 0
-    own.step()
-    assert allocation.state_dict()["updates"] == 1
-
-
 def test_random_starts_are_kept(tmp_path: pathlib.Path) -> None:
     """Such a start is taken out of the weights, and is another one the next time."""
     folder = str(tiny.save(tmp_path, "bert", transformers.AutoModelForSequenceClassification))
@@ -164,10 +150,13 @@ def test_what_cannot_be_put_on_a_model(model: Any, settings: dict[str, Any], mes
     ("settings", "message"),
     [
         ({"peft_type": "LORRA"}, "peft_type is 'LORRA', but should be LORA, or another one of"),
-        ({"peft_type": "POLY"}, "needs more of a batch"),
+        *(
+            ({"peft_type": kind}, f"peft_type is '{kind}', but should be one of .* LORA, ")
+            for kind in ("ADALORA", "CPT", "MULTITASK_PROMPT_TUNING", "POLY")
+        ),
         ({"lora_alfa": 3}, "lora_alfa is not known to LORA; did you mean lora_alpha"),
         ({"rank": 3, "r": {"type": "int", "minval": 1, "maxval": 8}}, "rank is not known"),
-        ({"peft_type": "ADALORA"}, "total_step"),
+        (LAYERS, "LORA does not take this: .*layers_to_transform"),
     ],
 )
 def test_settings_are_looked_at_without_a_model(settings: dict[str, Any], message: str) -> None:
@@ -176,8 +165,8 @@ def test_settings_are_looked_at_without_a_model(settings: dict[str, Any], messag
 
 
 def test_a_range_is_no_mistake() -> None:
-    steps = {"type": "int", "minval": 100, "maxval": 200}
-    assert OptionKwargs(peft={"peft_type": "ADALORA", "total_step": steps}).peft
+    layer = {"type": "int", "minval": 0, "maxval": 11}
+    assert OptionKwargs(peft={**LAYERS, "layers_to_transform": layer}).peft
 
 
 @pytest.mark.parametrize(
