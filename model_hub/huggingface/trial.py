@@ -14,7 +14,7 @@ from model_hub.huggingface.config import fields, parsing, validate
 from model_hub.huggingface.config.hparams import apply_sample_limits, check_hparams
 from model_hub.huggingface.config.options import OptionKwargs
 from model_hub.huggingface.data import loaders
-from model_hub.huggingface.model import adalora, build
+from model_hub.huggingface.model import build
 from model_hub.huggingface.training import optim
 from model_hub.huggingface.training.callbacks import (
     EarlyStoppingCallback,
@@ -265,7 +265,7 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         """Return the callbacks that every trial has, by name.
 
         They warn of a NaN or infinite loss, step a schedule that depends on a metric
-        (``reduce_lr_on_plateau``, ``greedy``), stop early, and save the state of AdaLoRA.
+        (``reduce_lr_on_plateau``, ``greedy``), and stop early.
         """
         searcher = self.exp_config.get("searcher") or {}
         metric = searcher.get("metric")
@@ -283,8 +283,6 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
                 patience=self._options.early_stopping_patience,
                 threshold=self._options.early_stopping_threshold,
             )
-        for number, allocation in enumerate(adalora.callbacks_of(self.context)):
-            callbacks[f"rank_allocation_{number}"] = allocation
         return callbacks
 
     def training_loss(self, batch: Any) -> torch.Tensor:

@@ -14,21 +14,10 @@ from option_runs import Project, new_project, run_on_two_slots
 from safetensors.torch import load_file
 
 from model_hub import cli
-from model_hub.huggingface.checkpoint import saving
 from model_hub.huggingface.runner import local
 
 CLASSES, CLM = "text-classification", "causal-language-modeling"
-LORA = {"r": 2}
-# Ranks are taken away from the second update to the last but one.
-ADALORA = {
-    "peft_type": "ADALORA",
-    "total_step": 9,
-    "tinit": 1,
-    "tfinal": 1,
-    "deltaT": 1,
-    "init_r": 8,
-    "target_r": 3,
-}
+LORA = {"peft_type": "LORA", "r": 2}
 PROMPT = {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 4}
 
 
@@ -147,7 +136,7 @@ def test_a_start_that_is_drawn_is_exported(
 
 @pytest.mark.parametrize(
     ("task", "peft", "stop"),
-    [(CLASSES, ADALORA, 5), (CLASSES, ADALORA, 8), (CLM, ADALORA, 3), (CLM, PROMPT, 4)],
+    [(CLASSES, LORA, 5), (CLM, PROMPT, 4)],
 )
 def test_stopped_in_the_middle_it_ends_the_same(
     task: str, peft: dict[str, Any], stop: int, projects: dict[str, Project], tmp_path: pathlib.Path
@@ -166,9 +155,8 @@ def test_stopped_in_the_middle_it_ends_the_same(
 
 
 def test_on_two_slots(projects: dict[str, Project], tmp_path: pathlib.Path) -> None:
-    """Slots whose ranks differed would be alike after a stop, and go on otherwise."""
     jobs, runs = [], []
-    for task, peft in ((CLASSES, ADALORA), (CLM, PROMPT)):
+    for task, peft in ((CLASSES, LORA), (CLM, PROMPT)):
         project, settings = projects[task], pretrained(projects[task], peft=peft)
         whole, stopped = (project.folder / f"{peft['peft_type']}-{n}-of-two" for n in "ws")
         runs.append((whole, stopped))
@@ -176,53 +164,3 @@ def test_on_two_slots(projects: dict[str, Project], tmp_path: pathlib.Path) -> N
     run_on_two_slots(jobs, tmp_path)
     for whole, stopped in runs:
         assert same(weights(whole / "model"), weights(stopped / "model"))
-
-
-def test_ranks_are_taken_away(
-    projects: dict[str, Project], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project = projects[CLASSES]
-    trials: list[Any] = []
-    export_trial = saving.export_trial
-    monkeypatch.setattr(
-        saving, "export_trial", lambda t, folder: trials.append(t) or export_trial(t, folder)
-    )
-    project.job("ranks", **pretrained(project, peft=ADALORA)).run()
-    ranks = {
-        name: int((weight != 0).sum())
-        for name, weight in trials[0].model.named_parameters()
-        if "lora_E" in name
-    }
-    # target_r is what is left of init_r, on the average.
-    assert len(ranks) == 2 and sum(ranks.values()) == ADALORA["target_r"] * len(ranks)
-
-    def orthogonality() -> float:
-        squares = [
-            torch.linalg.matrix_norm(w @ w.T - torch.eye(len(w), device=w.device))
-            for name, w in trials[-1].model.named_parameters()
-            if "lora_A" in name
-        ]
-        return float(torch.stack(squares).mean())
-
-    distances = []
-    for weight in (0.0, 50.0):
-        peft = {**ADALORA, "orth_reg_weight": weight}
-        project.job(f"orth{weight}", **pretrained(project, peft=peft)).run()
-        distances.append(orthogonality())
-    assert distances[1] < distances[0]
-
-
-def test_what_was_weighed_is_not_lost_at_a_stop(projects: dict[str, Project]) -> None:
-    project = projects[CLASSES]
-    settings = pretrained(project, peft={**ADALORA, "total_step": 40})
-    project.job("weighed", **settings).run()
-    train_with_a_stop(5, project, "weighed-stopped", **settings)
-    states = []
-    for run in ("weighed", "weighed-stopped"):
-        files = (project.folder / run / "checkpoints").glob("*/state_dict.pth")
-        last = max(files, key=lambda file: file.stat().st_mtime_ns)
-        states.append(torch.load(last)["callbacks"]["rank_allocation_0"])
-    one, other = states
-    assert one["updates"] == other["updates"] == 9
-    for scores in ("exp_avg_ipt", "exp_avg_unc"):
-        assert one[scores] and same(one[scores], other[scores])

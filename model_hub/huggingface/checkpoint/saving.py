@@ -1,7 +1,8 @@
-"""The trained model written into a folder for `from_pretrained`."""
+"""Write a trained model and its tokenizer into a folder for `from_pretrained`."""
 
 import contextlib
 import json
+import logging
 import os
 import pathlib
 import shutil
@@ -11,12 +12,13 @@ from typing import Any
 from determined import pytorch
 
 from model_hub._hub import redact_secrets
-from model_hub.huggingface.checkpoint.state_dict import logger
 from model_hub.huggingface.model.unwrap import exportable_model, merge_adapter
+
+logger = logging.getLogger("model_hub")
 
 
 def strip_tokens(checkpoint: pathlib.Path) -> None:
-    """Removes access tokens of the Hub from what Determined has written beside the weights."""
+    """Remove access tokens of the Hub from the file that Determined writes beside the weights."""
     file = checkpoint / "load_data.json"
     if not file.exists():
         return
@@ -31,7 +33,7 @@ def strip_tokens(checkpoint: pathlib.Path) -> None:
 
 
 def save_tokenizer(tokenizer: Any, folder: pathlib.Path) -> None:
-    """Saves a tokenizer, without the padding and truncation of its last call; None does nothing."""
+    """Save a tokenizer, if there is one, without the padding and truncation of its last call."""
     if tokenizer is None:
         return
     backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -40,24 +42,26 @@ def save_tokenizer(tokenizer: Any, folder: pathlib.Path) -> None:
         backend.no_truncation()
     names = getattr(tokenizer, "model_input_names", None)
     if names != getattr(type(tokenizer), "model_input_names", None):
-        # What the model was trained with (see `build._return_token_type_ids`); it would be lost.
+        # Changed by `build._return_token_type_ids`; `save_pretrained` would lose it.
         tokenizer.init_kwargs["model_input_names"] = list(names or ())
     tokenizer.save_pretrained(folder)
 
 
 def export_trial(trial: pytorch.PyTorchTrial, folder: pathlib.Path) -> bool:
-    """Writes the trial's model and tokenizer as transformers' ``from_pretrained`` reads them.
+    """Write the trial's model and tokenizer as transformers' ``from_pretrained`` reads them.
 
     Args:
-        trial: has ``model``, and ``tokenizer`` if one belongs to it.
-        folder: made anew; it appears only when it is whole.
+        trial: has ``model`` and, for models of text, ``tokenizer``.
+        folder: replaced if it exists; it appears only when it is complete.
 
     Returns:
-        False if the trial has no model that can be saved so.
+        False if transformers and peft cannot save the trial's model.
     """
     model = exportable_model(trial)
     if model is None:
-        logger.warning("The trial has no self.model that transformers can save; none is exported.")
+        logger.warning(
+            "The trial has no self.model that transformers can save; nothing is exported."
+        )
         return False
     with atomic_folder(folder) as part:
         merge_adapter(model).save_pretrained(part)
@@ -67,7 +71,7 @@ def export_trial(trial: pytorch.PyTorchTrial, folder: pathlib.Path) -> bool:
 
 @contextlib.contextmanager
 def atomic_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A folder to write into, which takes the place of ``folder`` once all is written."""
+    """Give a temporary folder to write into, which replaces ``folder`` at the end."""
     part = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -75,7 +79,7 @@ def atomic_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
         yield part
         for file in part.rglob("*"):
             if file.is_file():
-                # safetensors lets nobody but the owner read its files; others may read these.
+                # safetensors lets only the owner read its files.
                 file.chmod(file.stat().st_mode | (0o044 & part.stat().st_mode))
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(part, folder)

@@ -1,7 +1,6 @@
-"""What is saved, how it is loaded safely, and export to the Hugging Face layout."""
+"""Which weights a checkpoint holds, and under which names they are saved and loaded."""
 
 import collections
-import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -10,38 +9,39 @@ import torch
 from model_hub.huggingface.model import untrained
 from model_hub.huggingface.model.unwrap import has_adapter, unwrap
 
-logger = logging.getLogger("model_hub")
-
 
 def strip_module_prefix(state: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The weights without ``module.`` before their names, if all of them have it.
+    """Return the weights without ``module.`` before their names, if all names have it.
 
-    The wrapper for several slots puts it there.
+    The prefix comes from DistributedDataParallel.
     """
     if not state or not all(name.startswith("module.") for name in state):
         return state
-    return _renamed(state, lambda name: name.removeprefix("module."))
+    return _rename(state, lambda name: name.removeprefix("module."))
 
 
-def match_prefix(state: Mapping[str, Any], wanted: Collection[str]) -> Mapping[str, Any]:
-    """The weights with or without ``module.`` before their names, whichever is wanted.
+def match_prefix(state: Mapping[str, Any], expected: Collection[str]) -> Mapping[str, Any]:
+    """Return the weights with or without ``module.`` before their names, as the model expects.
 
     Args:
         state: weights by name.
-        wanted: names of the model that is to load them.
+        expected: names of the model that is to load them.
+
+    Returns:
+        ``state`` itself if neither way gives the expected names.
     """
-    if set(state) == set(wanted):
+    if set(state) == set(expected):
         return state
     with_prefix = {f"module.{name}" for name in state}
-    if with_prefix == set(wanted):
-        return _renamed(state, lambda name: f"module.{name}" if name else "module")
-    bare = strip_module_prefix(state)
-    return bare if set(bare) == set(wanted) else state
+    if with_prefix == set(expected):
+        return _rename(state, lambda name: f"module.{name}" if name else "module")
+    stripped = strip_module_prefix(state)
+    return stripped if set(stripped) == set(expected) else state
 
 
-def _renamed(state: Mapping[str, Any], rename: Callable[[str], str]) -> Mapping[str, Any]:
+def _rename(state: Mapping[str, Any], rename: Callable[[str], str]) -> Mapping[str, Any]:
     renamed = collections.OrderedDict((rename(name), value) for name, value in state.items())
-    # Versions of modules, by their names; torch reads them when it loads.
+    # `load_state_dict` reads the versions of modules, by name, from this attribute.
     metadata = getattr(state, "_metadata", None)
     if metadata is not None:
         renamed._metadata = collections.OrderedDict(  # type: ignore[attr-defined]
@@ -51,10 +51,10 @@ def _renamed(state: Mapping[str, Any], rename: Callable[[str], str]) -> Mapping[
 
 
 def trainable_state_dict(model: torch.nn.Module, state: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Of a model with an adapter only the weights that are trained, and buffers; else all.
+    """Return the weights without the frozen ones of an adapter's base model.
 
-    The base model's weights are where they came from, and many times as large; those of them that
-    came from nowhere are kept.
+    A file of pretrained weights has these, and they are many times as large. If a frozen weight is
+    in no file, all weights are returned.
 
     Args:
         model: the model, wrapped or not.
@@ -63,19 +63,19 @@ def trainable_state_dict(model: torch.nn.Module, state: Mapping[str, Any]) -> Ma
     if not has_adapter(model):
         return state
     inner = unwrap(model)
-    frozen = _frozen(inner) - untrained.untrained_names(inner)
-    own = set(parameters_and_buffers(inner))
-    # What belongs to a frozen weight beside itself: how it is quantized.
-    modules = tuple({f"{name.rpartition('.')[0]}." for name in frozen})
+    left_out = untrained.left_out(inner)
+    names = parameters_and_buffers(inner).keys()
+    # Quantization keeps further values beside a weight.
+    modules = tuple({f"{name.rpartition('.')[0]}." for name in left_out})
     return {
         name: value
         for name, value in state.items()
-        if name not in frozen and (name in own or not name.startswith(modules))
+        if name not in left_out and (name in names or not name.startswith(modules))
     }
 
 
 def add_frozen_weights(model: torch.nn.Module, state: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the weights with those that :func:`trainable_state_dict` leaves out, from the model.
+    """Return the weights together with the frozen ones of the model that they lack.
 
     Args:
         model: the model, wrapped or not, with the base model's weights.
@@ -83,23 +83,17 @@ def add_frozen_weights(model: torch.nn.Module, state: Mapping[str, Any]) -> Mapp
     """
     if not has_adapter(model):
         return state
-    bare = strip_module_prefix(state)
     inner = unwrap(model)
-    own = parameters_and_buffers(inner)
-    return {**{name: own[name] for name in _frozen(inner) if name in own}, **bare}
-
-
-def _frozen(model: torch.nn.Module) -> set[str]:
-    """Names of the weights that are not trained; one that has two names goes by both."""
-    named = model.named_parameters(remove_duplicate=False)
-    return {name for name, parameter in named if not parameter.requires_grad}
+    weights = parameters_and_buffers(inner)
+    frozen = {n: weights[n] for n in untrained.frozen_parameters(inner) if n in weights}
+    return {**frozen, **strip_module_prefix(state)}
 
 
 def parameters_and_buffers(model: torch.nn.Module) -> dict[str, Any]:
-    """Parameters and buffers by the names of ``state_dict``, without what quantization adds there.
+    """Return parameters and buffers by their names in ``state_dict``.
 
     Args:
-        model: the model, without wrappers.
+        model: the model, without wrappers. What quantization adds to its state is left out.
     """
     parameters = (name for name, _ in model.named_parameters(remove_duplicate=False))
     buffers = (name for name, _ in model.named_buffers(remove_duplicate=False))
@@ -108,15 +102,16 @@ def parameters_and_buffers(model: torch.nn.Module) -> dict[str, Any]:
 
 
 def accept_module_prefix(model: torch.nn.Module) -> None:
-    """Lets a model load the checkpoint of a run on several slots.
+    """Let a model load checkpoints of any number of slots, and those that lack frozen weights.
 
-    Determined does so when it continues a run, but not in ``load_trial_from_checkpoint_path``.
+    Determined renames weights when it continues a run, but not in
+    ``load_trial_from_checkpoint_path``.
     """
 
-    def fit(module: torch.nn.Module, state: dict[str, Any], prefix: str, *__: Any) -> None:
+    def match(module: torch.nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
         if prefix == "":
-            fitted = dict(match_prefix(add_frozen_weights(module, state), module.state_dict()))
+            matched = dict(match_prefix(add_frozen_weights(module, state), module.state_dict()))
             state.clear()
-            state.update(fitted)
+            state.update(matched)
 
-    model.register_load_state_dict_pre_hook(fit)  # type: ignore[no-untyped-call]
+    model.register_load_state_dict_pre_hook(match)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Section `hyperparameters.peft`, checked before there is a model."""
+"""Section ``hyperparameters.peft``, checked before the model is built."""
 
 import dataclasses
 import difflib
@@ -8,26 +8,28 @@ from typing import Any
 
 from model_hub.errors import UserError
 
-#: What is said where the library is missing.
+#: End of the message where the library is missing.
 PEFT_NEEDED = "needs the library peft: pip install 'model-hub[peft]'."
 
-# They want to know, of each row, which of several tasks it is of, or what in it is an example.
-_NEED_TASK_IDS = ("POLY", "MULTITASK_PROMPT_TUNING", "CPT")
+# ADALORA has to be called after every update of the weights. The other three need batches that say
+# which of several tasks a row belongs to, or which of its tokens are an example.
+_UNSUPPORTED = ("ADALORA", "CPT", "MULTITASK_PROMPT_TUNING", "POLY")
 
 
 def peft_is_installed() -> bool:
-    """Whether the library peft, an extra, is there."""
+    """Return whether the library peft, an optional dependency, is installed."""
     return importlib.util.find_spec("peft") is not None
 
 
 def check_peft_settings(settings: Mapping[str, Any]) -> None:
-    """Looks at ``hyperparameters.peft`` before there is a model, as far as that is possible.
+    """Check ``hyperparameters.peft`` as far as that is possible without a model.
 
     Args:
-        settings: as for :func:`add_adapter`; of ranges of a search only the names are looked at.
+        settings: as for :func:`add_adapter`; with ranges of a search in it, only the names of the
+            keys are checked.
 
     Raises:
-        UserError: when peft is installed and does not take the settings.
+        UserError: when peft is installed and does not accept the settings.
     """
     if not peft_is_installed():
         return
@@ -50,27 +52,22 @@ def peft_type(settings: Mapping[str, Any]) -> str:
 
 
 def peft_config_class(settings: Mapping[str, Any]) -> Any:
-    """Peft's configuration class of the settings' ``peft_type``.
+    """Return peft's configuration class for the settings' ``peft_type``.
 
     Raises:
-        UserError: when there is none, or one that no task here can train.
+        UserError: for an unknown type, or one that no task here can train.
     """
-    import peft  # Put off, as above.
+    import peft  # Imported here because it is optional and slow.
 
     kind = peft_type(settings)
     classes: Any = peft.mapping.PEFT_TYPE_TO_CONFIG_MAPPING
-    if kind not in classes:
-        names = sorted(str(name.value) for name in classes)
-        near = difflib.get_close_matches(kind, names, 1, 0.6)
-        hint = f"{near[0]}, or another " if near else ""
+    supported = sorted({str(name.value) for name in classes} - {*_UNSUPPORTED})
+    if kind not in supported:
+        near = difflib.get_close_matches(kind, supported, 1, 0.6)
+        hint = f"{near[0]}, or another " if near and kind not in _UNSUPPORTED else ""
         raise UserError(
             f"hyperparameters.peft.peft_type is {kind!r}, but should be {hint}one of "
-            f"{', '.join(names)}."
-        )
-    if kind in _NEED_TASK_IDS:
-        raise UserError(
-            f"hyperparameters.peft.peft_type is {kind}, which needs more of a batch than the tasks "
-            "here give a model. Write another one, such as LORA."
+            f"{', '.join(supported)}."
         )
     return classes[kind]
 
@@ -79,12 +76,12 @@ def build_peft_config(cls: Any, settings: Mapping[str, Any]) -> Any:
     """Return an object of peft's configuration class ``cls``.
 
     Raises:
-        UserError: when the class does not take the settings.
+        UserError: when the class does not accept the settings.
     """
     arguments = {name: value for name, value in settings.items() if name != "peft_type"}
     try:
         return cls(**arguments)
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise UserError(
-            f"hyperparameters.peft: {peft_type(settings)} does not take this: {error}"
+            f"hyperparameters.peft: {peft_type(settings)} does not accept this: {error}"
         ) from error

@@ -163,16 +163,13 @@ def _save(model: Any, folder: pathlib.Path, merge: bool) -> Any:
 
 
 def _check_adapter_alone(model: Any) -> None:
-    """Would the adapter, written alone, be put on the weights that it was trained on?
+    """Check that pretrained weights are all that the adapter needs beside itself.
 
     Raises:
-        UserError: when some of these are nowhere but in the checkpoint.
+        UserError: when it needs frozen weights that only the checkpoint has.
     """
-    trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
-    lost = sorted(untrained.untrained_names(model) - trained)
-    if unwrap.has_adapter(model) and lost:
+    if unwrap.has_adapter(model) and untrained.frozen_untrained(model):
         raise UserError(
-            f"--no-merge: the adapter was put on weights that are in no file of pretrained ones "
-            f"({', '.join(lost[:3])}), and would be worth nothing without them. Leave --no-merge "
-            "out."
+            "--no-merge: the adapter was trained on weights of which some are in no file of "
+            "pretrained weights, and is useless without them. Leave --no-merge out."
         )

@@ -136,7 +136,7 @@ def _with_adapter(
     if base_model is None and hparams.get("use_pretrained_weights") is False:
         # They came from nowhere; the checkpoint holds them.
         base = model_class(config)
-        untrained.mark_untrained(base)
+        untrained.mark_untrained(base.parameters())
         return peft.get_peft_model(base, peft.PeftConfig.from_pretrained(str(adapter.parent)))
     try:
         base = model_class.from_pretrained(
@@ -173,7 +173,7 @@ def _load_weights(model: Any, states: list[Mapping[str, torch.Tensor]]) -> None:
         fitted = state_dict.match_prefix(state_dict.add_frozen_weights(model, bare), own)
         # Beside them, what neither the checkpoint nor the file of the base model has.
         given = set(state_dict.strip_module_prefix(bare))
-        drawn = untrained.untrained_names(model) - given
+        drawn = set(untrained.frozen_untrained(model)) - given
         missing = sorted((set(own) - set(fitted)) | drawn)
         further = sorted(set(fitted) - set(own))
         shapes = [n for n in own if n in fitted and own[n].shape != fitted[n].shape]
@@ -182,7 +182,9 @@ def _load_weights(model: Any, states: list[Mapping[str, torch.Tensor]]) -> None:
             # The base model of an adapter has its weights already.
             new = {n: fitted[n] for n in own if n in given or not unwrap.has_adapter(model)}
             model.load_state_dict(new, strict=False, assign=True)
-            untrained.mark_untrained(model, given if unwrap.has_adapter(model) else ())
+            # What is frozen of them is in no file of pretrained weights: `_check_adapter_alone`.
+            named = model.named_parameters(remove_duplicate=False)
+            untrained.mark_untrained(weight for name, weight in named if name in given)
             unwrap.strip_adapter(model).tie_weights()  # type: ignore[operator]
             return
         problem = "; ".join(

@@ -135,7 +135,7 @@ def _with_adapter(model: Any, folder: str) -> Any:
             "the model is an adapter of the library peft: pip install 'model-hub[peft]'."
         ) from error
     adapted: Any = peft.PeftModel.from_pretrained(model, folder)
-    drawn = sorted(untrained.untrained_names(adapted))
+    drawn = untrained.frozen_untrained(adapted)
     if drawn:
         raise UserError(
             f"neither the adapter in {folder!r} nor the model that it was put on has trained "

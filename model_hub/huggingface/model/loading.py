@@ -40,7 +40,7 @@ def resize_embeddings(
         model.resize_token_embeddings(needed)
         for grown in (model.get_input_embeddings(), model.get_output_embeddings()):
             if grown is not None:
-                untrained.mark_untrained(grown)
+                untrained.mark_untrained(grown.parameters())
         logger.info(
             "The tokenizer has %d tokens, the model had embeddings for %d: %d new ones are added, "
             "which nothing was learned about yet.",

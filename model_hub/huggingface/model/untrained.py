@@ -1,67 +1,93 @@
-"""Which weights of a model no file of pretrained weights holds: they were drawn when it was built.
+"""Weights that were initialized at random, because no file of pretrained weights has them.
 
-A checkpoint of an adapter leaves the base model's weights out, as they are where they came from.
-These came from nowhere, and drawn again they would be others.
+The checkpoint of a model with an adapter leaves the frozen weights out: loading the pretrained
+model again gives the same ones. If one of them is in no file, the checkpoint keeps all weights.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 
-_MARK = "_model_hub_new"
-# On a model whose weights were loaded: the names of those that were not there.
-_NOT_LOADED = "_model_hub_not_loaded"
+from model_hub.huggingface.model.unwrap import strip_adapter
+
+# On a parameter: no file has it. The mark stays when an adapter renames the parameter.
+_UNTRAINED = "_model_hub_untrained"
+# On a model that `from_pretrained` returned.
+_MISSING_KEYS = "_model_hub_missing_keys"
+# On a model with an adapter.
+_LEFT_OUT = "_model_hub_left_out"
 
 
 def record_missing_keys(model: torch.nn.Module, loading_info: Mapping[str, Any]) -> None:
-    """Mark the weights that ``from_pretrained`` did not find in the file.
+    """Record which weights ``from_pretrained`` did not find in the file.
 
     Args:
         model: the loaded model.
-        loading_info: what ``from_pretrained(..., output_loading_info=True)`` returns beside it.
+        loading_info: the second value of ``from_pretrained(..., output_loading_info=True)``.
     """
-    # Weights of another shape come with their shapes.
-    mismatched = {each[0] for each in loading_info.get("mismatched_keys", ())}
-    missing = {*loading_info.get("missing_keys", ()), *mismatched}
-    setattr(model, _NOT_LOADED, sorted(missing))
-    mark_untrained(model, missing)
-
-
-def mark_untrained(model: torch.nn.Module, names: Collection[str] | None = None) -> None:
-    """Marks weights as new.
-
-    Args:
-        model: its parameters are marked; the mark stays when an adapter gives them other names.
-        names: of which parameters; None is all.
-    """
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        if names is None or name in names:
-            setattr(parameter, _MARK, True)
-
-
-def untrained_names(model: torch.nn.Module) -> set[str]:
-    """Names of the marked weights that the model computes with.
-
-    Args:
-        model: with or without an adapter.
-    """
-    return {
-        name
-        for name, parameter in model.named_parameters(remove_duplicate=False)
-        # Of a module that is trained as a whole, peft keeps the original and does not use it.
-        if getattr(parameter, _MARK, False) and ".original_module." not in name
-    }
+    mismatched = {name for name, *_ in loading_info.get("mismatched_keys", ())}
+    missing = sorted({*loading_info.get("missing_keys", ()), *mismatched})
+    setattr(model, _MISSING_KEYS, missing)
+    named = model.named_parameters(remove_duplicate=False)
+    mark_untrained(parameter for name, parameter in named if name in missing)
 
 
 def missing_keys(model: torch.nn.Module) -> list[str] | None:
-    """Names of the weights that the file with pretrained weights did not have.
+    """Return the names of the weights that the file with pretrained weights did not have.
 
     Args:
         model: without an adapter.
 
     Returns:
-        None for a model that was built without such a file.
+        None for a model that was not loaded with ``from_pretrained``.
     """
-    names: list[str] | None = getattr(model, _NOT_LOADED, None)
+    names: list[str] | None = getattr(model, _MISSING_KEYS, None)
     return names
+
+
+def mark_untrained(parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Mark parameters as being in no file of pretrained weights."""
+    for parameter in parameters:
+        setattr(parameter, _UNTRAINED, True)
+
+
+def frozen_parameters(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """Return the parameters that are not trained, a shared one under each of its names."""
+    named = model.named_parameters(remove_duplicate=False)
+    return {name: parameter for name, parameter in named if not parameter.requires_grad}
+
+
+def frozen_untrained(model: torch.nn.Module) -> list[str]:
+    """Return the names of the marked weights that the model uses but does not train."""
+    return sorted(
+        name
+        for name, parameter in frozen_parameters(model).items()
+        # peft keeps the original of a module that is trained as a whole, and does not use it.
+        if getattr(parameter, _UNTRAINED, False) and ".original_module." not in name
+    )
+
+
+def choose_left_out(model: torch.nn.Module, base_parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Choose which weights checkpoints leave out: all frozen ones of the base model, or none.
+
+    Args:
+        model: with an adapter, not wrapped; the names are kept on it.
+        base_parameters: the parameters of the model before it got the adapter.
+    """
+    base = {id(parameter) for parameter in base_parameters}
+    names = {name for name, weight in frozen_parameters(model).items() if id(weight) in base}
+    untrained = frozen_untrained(model)
+    if untrained:
+        # Quantized weights cannot be loaded from a checkpoint.
+        is_quantized = getattr(strip_adapter(model), "is_quantized", False)
+        names = names - set(untrained) if is_quantized else set()
+    setattr(model, _LEFT_OUT, names)
+
+
+def left_out(model: torch.nn.Module) -> set[str]:
+    """Return the names of the weights that the checkpoints of a model with an adapter leave out."""
+    # An adapter that the trial's own code has added is not known to `choose_left_out`.
+    default = frozen_parameters(model).keys() - set(frozen_untrained(model))
+    names: set[str] = getattr(model, _LEFT_OUT, default)
+    return names & frozen_parameters(model).keys()

@@ -11,7 +11,7 @@ from determined import pytorch
 
 from model_hub.errors import UserError
 from model_hub.huggingface.config.options import OptionKwargs
-from model_hub.huggingface.model import adalora, adapter, precision, unwrap
+from model_hub.huggingface.model import adapter, precision, unwrap
 
 # Model types with weights that do not contribute to the loss of every task: weights for pretraining
 # (XLNet), global attention, the pooler.
@@ -83,7 +83,6 @@ def hook_wrap_model(
         if dtype is torch.float16:
             precision.scale_losses(context)
         model = apply_options(model, options)
-        adalora.watch_optimizer(context, model)
         half = precision.has_half_weights(model)
         if half and dtype is None and _model_type(model) in _PARTLY_FLOAT32:
             raise UserError(

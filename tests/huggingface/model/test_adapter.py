@@ -3,6 +3,7 @@
 import pathlib
 from typing import Any
 
+import peft
 import pytest
 import tiny
 import torch
@@ -13,11 +14,13 @@ from model_hub.errors import UserError
 from model_hub.huggingface.checkpoint import state_dict
 from model_hub.huggingface.config import validate
 from model_hub.huggingface.config.options import OptionKwargs
-from model_hub.huggingface.model import adalora, adapter, loading, wrap
+from model_hub.huggingface.model import adapter, loading, wrap
 from model_hub.huggingface.tasks import language_modeling as lm
 
 IDS = torch.tensor([[2, 5, 6, 8, 3], [2, 7, 9, 3, 0]])
 LORA: dict[str, Any] = {"r": 2}
+# Layers can be chosen only where target_modules is a list.
+LAYERS: dict[str, Any] = {"target_modules": "query", "layers_to_transform": 0}
 PROMPT: dict[str, Any] = {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 3}
 
 
@@ -52,32 +55,31 @@ def test_modules_without_pretrained_weights_are_trained(
     assert kept(model) == trained(model)
 
 
-def test_new_weights_that_stay_frozen_are_kept(masked: str) -> None:
+def test_all_weights_are_kept_if_a_new_one_is_frozen(masked: str) -> None:
     settings = {**LORA, "modules_to_save": ["classifier"]}
     model = adapter.add_adapter(classifier(masked), settings)
     assert not any("pooler" in name for name in trained(model))
-    assert {name for name in kept(model) - trained(model) if "pooler" not in name} == set()
-    assert sum("pooler" in name for name in kept(model)) == 2
+    assert kept(model) == set(model.state_dict())
 
 
-def test_weights_that_came_from_nowhere_are_kept() -> None:
+def test_all_weights_are_kept_if_none_was_loaded() -> None:
     model = transformers.BertForSequenceClassification(tiny.bert_config())
     adapted = adapter.add_adapter(model, LORA)
-    unused = {name for name in adapted.state_dict() if ".original_module." in name}
-    assert unused and kept(adapted) == set(adapted.state_dict()) - unused
+    assert kept(adapted) == set(adapted.state_dict())
 
 
-def test_embeddings_that_were_added_are_kept(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("modules", [{}, {"modules_to_save": ["wte", "lm_head"]}])
+def test_all_weights_are_kept_if_embeddings_were_added(
+    modules: dict[str, Any], tmp_path: pathlib.Path
+) -> None:
+    """Unless the embeddings are trained: then they are part of the adapter."""
     folder = tiny.save(tmp_path, "gpt2", transformers.AutoModelForCausalLM)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder)
     tokenizer = tiny.word_tokenizer()
     tokenizer.add_tokens(["new"])
     loading.resize_embeddings(model, tokenizer)
-    adapted = adapter.add_adapter(model, LORA)
-    assert [
-        n for n in kept(adapted) - trained(adapted) if "wte" not in n and "lm_head" not in n
-    ] == []
-    assert any("wte" in name for name in kept(adapted))
+    adapted = adapter.add_adapter(model, {**LORA, **modules})
+    assert kept(adapted) == (trained(adapted) if modules else set(adapted.state_dict()))
 
 
 def test_an_adapters_weights_are_kept_when_they_are_frozen(masked: str) -> None:
@@ -88,29 +90,28 @@ def test_an_adapters_weights_are_kept_when_they_are_frozen(masked: str) -> None:
     assert trained(model) < adapters == kept(model)
 
 
-def test_ranks_follow_their_own_optimizer() -> None:
-    model = transformers.BertForSequenceClassification(tiny.bert_config())
-    settings = {"peft_type": "ADALORA", "total_step": 9}
-    adapted = adapter.add_adapter(model, settings)
-    allocation = adalora.AdaLoraCallback(adapted)
-    other = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])
-    own = torch.optim.SGD([weight for weight in adapted.parameters() if weight.requires_grad])
-    for optimizer in (other, own):
-        allocation.watch(optimizer)
-    adapted(input_ids=IDS, labels=torch.tensor([0, 1])).loss.backward()
-    other.step()
-    assert allocation.state_dict()["updates"] == 0
-    own.step()
-    assert allocation.state_dict()["updates"] == 1
-
-
-def test_random_starts_are_kept(tmp_path: pathlib.Path) -> None:
-    """Such a start is taken out of the weights, and is another one the next time."""
+def test_base_weights_changed_at_random_are_kept(tmp_path: pathlib.Path) -> None:
+    """Such an initialization is subtracted from them, and differs the next time."""
     folder = str(tiny.save(tmp_path, "bert", transformers.AutoModelForSequenceClassification))
     for start, has_base in (("gaussian", False), ("pissa", False), ("pissa_niter_2", True)):
         settings = {**LORA, "target_modules": ["query"], "init_lora_weights": start}
-        names = kept(adapter.add_adapter(classifier(folder), settings))
-        assert any("base_layer.weight" in name for name in names) == has_base, start
+        model = adapter.add_adapter(classifier(folder), settings)
+        assert kept(model) == (set(model.state_dict()) if has_base else trained(model)), start
+
+
+def test_trained_weights_are_kept_whatever_was_chosen(masked: str) -> None:
+    """Also those of the base model that a trial trains after it was wrapped."""
+    model = adapter.add_adapter(classifier(masked), LORA)
+    (name,) = (n for n in model.state_dict() if n.endswith("word_embeddings.weight"))
+    model.get_parameter(name).requires_grad = True
+    assert name in kept(model) == trained(model)
+
+
+def test_an_adapter_that_the_trial_added_itself(masked: str) -> None:
+    config = peft.LoraConfig(r=2, modules_to_save=["classifier"])
+    model: Any = peft.get_peft_model(classifier(masked), config)
+    # The pooler is new, and frozen.
+    assert kept(model) - trained(model) == {n for n in model.state_dict() if "pooler" in n}
 
 
 def test_a_prompt_is_learned_for_the_task(tmp_path: pathlib.Path) -> None:
@@ -164,10 +165,13 @@ def test_what_cannot_be_put_on_a_model(model: Any, settings: dict[str, Any], mes
     ("settings", "message"),
     [
         ({"peft_type": "LORRA"}, "peft_type is 'LORRA', but should be LORA, or another one of"),
-        ({"peft_type": "POLY"}, "needs more of a batch"),
+        *(
+            ({"peft_type": kind}, f"peft_type is '{kind}', but should be one of .* LORA, ")
+            for kind in ("ADALORA", "CPT", "MULTITASK_PROMPT_TUNING", "POLY")
+        ),
         ({"lora_alfa": 3}, "lora_alfa is not known to LORA; did you mean lora_alpha"),
         ({"rank": 3, "r": {"type": "int", "minval": 1, "maxval": 8}}, "rank is not known"),
-        ({"peft_type": "ADALORA"}, "total_step"),
+        (LAYERS, "LORA does not accept this: .*layers_to_transform"),
     ],
 )
 def test_settings_are_looked_at_without_a_model(settings: dict[str, Any], message: str) -> None:
@@ -176,8 +180,8 @@ def test_settings_are_looked_at_without_a_model(settings: dict[str, Any], messag
 
 
 def test_a_range_is_no_mistake() -> None:
-    steps = {"type": "int", "minval": 100, "maxval": 200}
-    assert OptionKwargs(peft={"peft_type": "ADALORA", "total_step": steps}).peft
+    layer = {"type": "int", "minval": 0, "maxval": 11}
+    assert OptionKwargs(peft={**LAYERS, "layers_to_transform": layer}).peft
 
 
 @pytest.mark.parametrize(
