@@ -25,29 +25,30 @@ def read_version(path: Path) -> str:
     return match.group(1)
 
 
-class BuildWithTrials(build_py):
-    """Packs the trials of examples/ too, which `model-hub new` hands out.
+class BuildWithExamples(build_py):
+    """Pack the trials and YAMLs of examples/ too, from which `model-hub new` starts projects.
 
     An editable install reads them where they are.
     """
 
     def run(self) -> None:
-        """As usual, and then copies them."""
+        """Build, then copy the examples."""
         super().run()
         if not self.editable_mode:
-            folder = Path(self.build_lib) / "model_hub" / "new" / "trials"
-            self.mkpath(str(folder))
-            for source in self.trials():
-                self.copy_file(source, str(folder / Path(source).name))
+            for source in self.examples():
+                path = Path(self.build_lib, "model_hub/new", source.replace("huggingface/", "", 1))
+                self.mkpath(str(path.parent))
+                self.copy_file(source, str(path))
 
     def get_source_files(self) -> list[str]:
-        """What an sdist needs."""
-        return [*super().get_source_files(), *self.trials()]
+        """Return the files that an sdist needs."""
+        return [*super().get_source_files(), *self.examples()]
 
     @staticmethod
-    def trials() -> list[str]:
-        """Paths relative to this file's folder, in which setuptools runs it."""
-        return sorted(p.as_posix() for p in Path("examples").glob("huggingface/*/*_trial.py"))
+    def examples() -> list[str]:
+        """Return paths relative to this file's folder, in which setuptools runs it."""
+        paths = Path("examples/huggingface").glob("*/*")
+        return sorted(p.as_posix() for p in paths if p.match("*_trial.py") or p.suffix == ".yaml")
 
 
 # Ranges say what should work; constraints.txt says what was tested. An upper bound stands where
@@ -138,6 +139,6 @@ setup(
         "dev": sorted({*TEST_REQUIRES, *LINT_REQUIRES}),
     },
     entry_points={"console_scripts": ["model-hub = model_hub.cli:main"]},
-    cmdclass={"build_py": BuildWithTrials},
+    cmdclass={"build_py": BuildWithExamples},
     zip_safe=False,
 )

@@ -1,5 +1,5 @@
-# PYTHON_ARGCOMPLETE_OK: the shell may ask this program what can be completed.
-"""The `model-hub` command: reads arguments and prints."""
+# PYTHON_ARGCOMPLETE_OK: tells argcomplete's global completion that this program supports it.
+"""The `model-hub` command: its parser, and what errors become."""
 
 import argparse
 import os
@@ -9,20 +9,24 @@ from collections.abc import Sequence
 
 import model_hub
 from model_hub import _terminal
-from model_hub.commands import models, new, train
 from model_hub.commands.check import add_check
+from model_hub.commands.export import add_export
+from model_hub.commands.new import add_new
+from model_hub.commands.predict import add_predict
+from model_hub.commands.train import add_train
 from model_hub.errors import UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code.
+    """Run a command and return its exit code.
 
-    0 is success, 1 errors that a check has found, 2 an error in configuration or data, 128 plus the
-    number of a signal a training that was stopped by it and can be continued.
+    The exit code is 0 for success, 1 if a check has found errors, 2 for an error in configuration
+    or data, and 128 plus the number of the signal for a training that a signal has stopped; such a
+    training can be resumed.
     """
     parser = _parser()
     if "_ARGCOMPLETE" in os.environ:
-        # Put off: only a shell that completes a command line needs it. It ends the process.
+        # Imported here, since only completion in a shell needs it. The call exits the process.
         import argcomplete
 
         argcomplete.autocomplete(parser)
@@ -39,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _terminal.print_error(error)
         return 2
     except BrokenPipeError:
-        # Who read our output has gone (`model-hub train ... | head`); Python cannot write the rest.
+        # The reader of the output has exited (`model-hub train ... | head`). Python would fail
+        # again when it flushes standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
@@ -57,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
             "model-hub train squad.yaml --config hyperparameters.learning_rate=1e-4",
             "model-hub COMMAND --help",
         )
-        + "\ncompletion with TAB, for this session, in bash and zsh, and in fish:\n"
+        + "\ncompletion with TAB in this session of bash or zsh, or of fish:\n"
         '  eval "$(register-python-argcomplete model-hub)"\n'
         "  register-python-argcomplete --shell fish model-hub | source",
         formatter_class=_terminal.HelpFormatter,
@@ -65,11 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"model-hub {model_hub.__version__}")
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(metavar="COMMAND")
-    train.add_train(commands)
-    add_check(commands)
-    new.add_new(commands)
-    models.add_export(commands)
-    models.add_predict(commands)
+    for add_command in (add_train, add_check, add_new, add_export, add_predict):
+        add_command(commands)
     return parser
 
 

@@ -1,29 +1,27 @@
-"""``model-hub check``: arguments and printing."""
+"""The command `check`."""
 
 import argparse
 import os
 import pathlib
 
-from model_hub import _terminal
+from model_hub.commands.arguments import Commands, add_command
 from model_hub.errors import UserError
 from model_hub.experiment import yaml_io
 
 
-def add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command ``check``."""
-    check = commands.add_parser(
+def add_check(commands: Commands) -> None:
+    """Add ``check``."""
+    check = add_command(
+        commands,
         "check",
-        help="find mistakes in a YAML before it is submitted",
+        _run,
+        summary="find mistakes in a YAML before it is submitted",
         description="Find mistakes in an experiment's YAML in a few seconds, without network: "
-        "misspelt keys, wrong values, missing files and columns, what a Determined master would "
-        "refuse. Every finding is one line, FILE:LINE: error|warning: KEY ...; the exit code is 1 "
-        "if there are errors, 2 if the file cannot be read.",
-        epilog=_terminal.format_examples(
-            "model-hub check squad.yaml", "model-hub check squad.yaml --fix"
-        ),
-        formatter_class=_terminal.HelpFormatter,
+        "misspelt keys, wrong values, missing files and columns, and what a Determined master "
+        "would reject. Prints one line for each, FILE:LINE: error|warning: KEY ...; the exit code "
+        "is 1 if there are errors, 2 if the file cannot be read.",
+        examples=["model-hub check squad.yaml", "model-hub check squad.yaml --fix"],
     )
-    check.set_defaults(run=_run_check, verbose=False)
     check.add_argument(
         "config_file", metavar="CONFIG.yaml", type=pathlib.Path, help="the experiment"
     )
@@ -32,23 +30,24 @@ def add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         nargs="?",
         metavar="FOLDER",
         type=pathlib.Path,
-        help="folder with the trial's code, in which relative paths of the YAML start (default: "
+        help="folder with the trial's code, which relative paths in the YAML start from (default: "
         "the folder of CONFIG.yaml)",
     )
     check.add_argument(
         "--fix",
         action="store_true",
-        help="first rewrite deprecated keys of the file in the modern style; comments and all "
-        "else stay as they are",
+        help="first replace deprecated keys in the file by their successors; comments and all else "
+        "stay unchanged",
     )
-    check.add_argument("--strict", action="store_true", help="warnings are errors")
+    check.add_argument("--strict", action="store_true", help="treat warnings as errors")
 
 
-def _run_check(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> int:
+    # Imported here, since only this command needs it.
     from model_hub.check.engine import check_config, read_file
     from model_hub.check.fix import fix_deprecated
 
-    # A trial's module, which is imported, may ask for something of the Hub.
+    # The trial's module is imported, and could ask the Hub for something.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     file: pathlib.Path = options.config_file
     folder = options.context_dir or file.parent

@@ -1,4 +1,4 @@
-"""The command `train`: arguments, the order of a run on this machine, and how it ends."""
+"""The command `train`: its arguments, and the order of a run on this machine."""
 
 import argparse
 import os
@@ -6,29 +6,27 @@ import pathlib
 import signal
 import sys
 import time
-from typing import TypeAlias
 
 from model_hub import _terminal
+from model_hub.commands.arguments import Commands, add_command, add_verbose
 from model_hub.errors import UserError
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_train(commands: Commands) -> None:
-    """Adds ``train``."""
-    train = commands.add_parser(
+    """Add ``train``."""
+    train = add_command(
+        commands,
         "train",
-        help="train on this machine",
-        description="Train on this machine from the YAML that Determined reads.",
-        epilog=_terminal.format_examples(
+        _run,
+        summary="train on this machine",
+        description="Train on this machine, from the same YAML that Determined reads.",
+        examples=[
             "model-hub train squad.yaml",
             "model-hub train squad.yaml --config hyperparameters.learning_rate=1e-4",
             "model-hub train --resume runs/squad-20260102-030405",
             "torchrun --nproc_per_node=2 -m model_hub train squad.yaml",
-        ),
-        formatter_class=_terminal.HelpFormatter,
+        ],
     )
-    train.set_defaults(run=_run_train)
     train.add_argument(
         "config_file",
         nargs="?",
@@ -42,15 +40,14 @@ def add_train(commands: Commands) -> None:
         metavar="FOLDER",
         type=pathlib.Path,
         help="folder with the trial's code, the working directory of the training; relative paths "
-        "in the YAML start there (default: the folder of CONFIG.yaml)",
+        "in the YAML start from it (default: the folder of CONFIG.yaml)",
     )
     train.add_argument(
         "--config",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="set or change a key of the YAML, for instance hyperparameters.learning_rate=1e-4; "
-        "may be repeated",
+        help="set a key of the YAML, such as hyperparameters.learning_rate=1e-4; may be repeated",
     )
     train.add_argument(
         "--output-dir",
@@ -61,14 +58,12 @@ def add_train(commands: Commands) -> None:
     train.add_argument(
         "--resume", type=pathlib.Path, metavar="FOLDER", help="continue the run in this folder"
     )
-    train.add_argument("--strict", action="store_true", help="keys that nobody reads are errors")
-    train.add_argument(
-        "--verbose", action="store_true", help="show what happens inside, and tracebacks"
-    )
+    train.add_argument("--strict", action="store_true", help="treat unused keys as errors")
+    add_verbose(train)
 
 
-def _run_train(options: argparse.Namespace) -> int:
-    # Put off: importing torch and transformers takes seconds, which --help need not wait for.
+def _run(options: argparse.Namespace) -> int:
+    # Imported here, since importing torch and transformers takes seconds and --help needs neither.
     from model_hub.experiment.config import apply_overrides, experiment_seed, fill_defaults
     from model_hub.experiment.entrypoint import trial_spec
     from model_hub.experiment.search_space import pick_hyperparameters
@@ -124,7 +119,7 @@ def _run_train(options: argparse.Namespace) -> int:
                     folder.write_config(config)
             except UserError as error:
                 problem = str(error)
-        # All processes hear of it; the others would wait for the first, and fail with a traceback.
+        # Every process raises it: the others would wait for rank 0, and fail with a traceback.
         problem = distributed.broadcast(problem)
         if problem:
             raise UserError(problem)
@@ -134,8 +129,10 @@ def _run_train(options: argparse.Namespace) -> int:
             searcher_metric=searcher.get("metric"),
             smaller_is_better=bool(searcher["smaller_is_better"]),
         )
-        before = folder.steps_completed()
-        console.say(run_introduction(spec, distributed.size, seed, picked, folder, trained=before))
+        steps_before = folder.steps_completed()
+        console.say(
+            run_introduction(spec, distributed.size, seed, picked, folder, trained=steps_before)
+        )
         for message in unused_lengths(config):
             console.warn(message)
         began = time.monotonic()
@@ -155,17 +152,17 @@ def _run_train(options: argparse.Namespace) -> int:
             if reason and isinstance(error, Exception):
                 raise UserError(warn_write_failed(folder, reason)) from error
             raise
-        console.say(run_summary(result, folder, time.monotonic() - began, trained=before))
+        console.say(run_summary(result, folder, time.monotonic() - began, trained=steps_before))
     return 0 if result.stop_signal is None or result.finished else 128 + result.stop_signal
 
 
 def _check_options(options: argparse.Namespace) -> None:
     if options.resume is None and options.config_file is None:
-        raise UserError("name either a CONFIG.yaml, or with --resume the folder of a run.")
+        raise UserError("name either a CONFIG.yaml, or the folder of a run with --resume.")
     if options.resume is not None and options.config_file is not None:
         raise UserError(
-            f"--resume takes the configuration from its folder. Leave {str(options.config_file)!r} "
-            "out, and change single keys with --config."
+            "--resume takes the configuration from the run's folder. Remove "
+            f"{str(options.config_file)!r}, and change single keys with --config."
         )
     if options.resume is not None and options.output_dir is not None:
         raise UserError("--output-dir and --resume exclude each other: a run stays in its folder.")

@@ -64,7 +64,7 @@ def tags(labels: list[str]) -> str:
 BOTH = ["negative", "positive"] * 75
 AS_CSV = {"validation_file: validation.jsonl": "validation_file: validation.csv"}
 METRIC_OF_SST2 = ("metric", "error", "which GLUETrial does not report; it reports accuracy")
-TASK = {"  # finetuning_task: sst2": "  finetuning_task: sst2"}
+TASK = {"  finetuning_task: null": "  finetuning_task: sst2"}
 
 
 def template(text: str) -> dict[str, str]:
@@ -72,7 +72,7 @@ def template(text: str) -> dict[str, str]:
 
 
 def longest(tokens: int) -> dict[str, str]:
-    return {"\ndata:\n": f"\ndata:\n  max_seq_length: {tokens}\n"}
+    return {"  max_seq_length: 128\n": f"  max_seq_length: {tokens}\n"}
 
 
 @pytest.mark.parametrize(

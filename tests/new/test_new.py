@@ -1,6 +1,7 @@
 """`model-hub new`: what it writes, what it refuses, and that it works from a wheel."""
 
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
@@ -22,7 +23,7 @@ from model_hub import cli
 from model_hub.check import engine
 from model_hub.new.project import write_project
 from model_hub.new.sample_data import different_rows
-from model_hub.new.tasks import TASKS
+from model_hub.new.tasks import TASKS, Task
 from model_hub.new.tiny_models import row_texts
 
 EXAMPLES = ROOT / "examples" / "huggingface"
@@ -46,10 +47,8 @@ def parsed(text: str) -> dict[str, Any]:
     return config
 
 
-def examples_yamls(trial: str) -> list[dict[str, Any]]:
-    """Those that train with this trial."""
-    found = [parsed(path.read_text("utf-8")) for path in EXAMPLES.glob("*/*.yaml")]
-    return [config for config in found if config["entrypoint"].endswith(trial)]
+def trial_file(task: Task) -> pathlib.Path:
+    return (EXAMPLES / task.example).with_name(f"{task.module}.py")
 
 
 @pytest.mark.parametrize("words", [(), ("--list",)])
@@ -60,9 +59,8 @@ def test_all_tasks_are_listed(words: tuple[str, ...], capsys: pytest.CaptureFixt
 
 
 def test_every_trial_of_the_examples_can_be_started_from() -> None:
-    """A trial that is new among the examples wants a `Task` in `model_hub/new/tasks.py`."""
-    there = {f"{path.parent.name}/{path.stem}" for path in EXAMPLES.glob("*/*_trial.py")}
-    assert {f"{task.folder}/{task.module}" for task in TASKS.values()} == there
+    """A new trial in the examples needs a `Task` in `model_hub/new/tasks.py`."""
+    assert {trial_file(task) for task in TASKS.values()} == set(EXAMPLES.glob("*/*_trial.py"))
 
 
 @pytest.mark.parametrize(("packages", "told"), [("pytest", False), ("no-such-package", True)])
@@ -142,8 +140,7 @@ def test_what_is_written(name: str, tmp_path: pathlib.Path) -> None:
         "model/tokenizer.json",
         "model/tokenizer_config.json",
     }
-    example = EXAMPLES / task.folder / f"{task.module}.py"
-    assert files[f"{task.module}.py"] == example.read_bytes()
+    assert files[f"{task.module}.py"] == trial_file(task).read_bytes()
 
     train, validation = (
         files[f"{split}.{task.extension}"].decode().splitlines()
@@ -169,35 +166,37 @@ def test_what_is_written(name: str, tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_comments_of_the_yaml_make_it_a_real_one(name: str, tmp_path: pathlib.Path) -> None:
-    """Keys in comments replace those below them; then it is an example's YAML, more or less."""
+def test_the_comments_of_the_yaml_make_it_the_example_again(
+    name: str, tmp_path: pathlib.Path
+) -> None:
+    """Settings in comments take the place of those below them."""
     task = TASKS[name]
     folder = tmp_path / "mine"
     write_project(task, folder)
     text = (folder / f"{task.short_name}.yaml").read_text("utf-8")
     assert engine.check_config(text, folder).summary() == "nothing found"
 
-    changed = parsed(text)
-    section = ""
-    for line in text.splitlines():
-        section = line.partition(":")[0] if line[:1].isalpha() else section
-        comment = re.fullmatch(r"  # (\w+): (\S.*)", line)
-        if comment:
-            changed[section][comment[1]] = parsed(line.replace("# ", "", 1).strip())[comment[1]]
-    del changed["data"]["train_file"], changed["data"]["validation_file"]
-    with (folder / "real.yaml").open("w", encoding="utf-8") as file:
-        YAML(typ="safe", pure=True).dump(changed, file)
-    report = engine.check_config((folder / "real.yaml").read_text("utf-8"), folder)
+    settings, restored = re.compile(r"  # \w+: \S.*"), []
+    blocks = itertools.groupby(text.splitlines(), lambda line: bool(settings.fullmatch(line)))
+    for commented, (*block,) in blocks:
+        if commented:
+            restored += [line.replace("# ", "", 1) for line in block]
+        else:
+            # Data files are two settings; all others are single.
+            replaced = 2 if "train_file" in block[0] else bool(restored)
+            restored += block[replaced:]
+    config = parsed("\n".join(restored))
+    example = parsed((EXAMPLES / task.example).read_text("utf-8"))
+    assert config.pop("name") == task.short_name and example.pop("name")
+    if name == "question-answering":
+        assert config.pop("perform_initial_validation") is True
+    assert config == example
+
+    report = engine.check_config("\n".join(restored), folder)
     assert report.findings == []
     # These need the network.
-    assert set(report.hub_names) == {task.real_model, task.real_data["dataset_name"]}
-    assert changed["hyperparameters"]["use_pretrained_weights"] is True
-
-    examples = examples_yamls(task.trial)
-    models = {config["hyperparameters"]["pretrained_model_name_or_path"] for config in examples}
-    assert not examples or task.real_model in models
-    sources = {config["data"].get("dataset_name") for config in examples}
-    assert not examples or task.real_data["dataset_name"] in sources
+    model, dataset = config["hyperparameters"], config["data"]["dataset_name"]
+    assert set(report.hub_names) == {model["pretrained_model_name_or_path"], dataset}
 
 
 WRITE = """
@@ -282,13 +281,15 @@ def test_from_a_wheel(by_sdist: bool, tmp_path: pathlib.Path) -> None:
             archive.extractall(tmp_path / "sdist", filter="data")
         (source,) = (tmp_path / "sdist").iterdir()
     package = unpacked_wheel(source, tmp_path / "wheel")
-    trials = package / "model_hub" / "new" / "trials"
-    assert {path.stem for path in trials.iterdir()} == {task.module for task in TASKS.values()}
+    packed = package / "model_hub" / "new" / "examples"
+    assert not list(packed.glob("*/demo"))
+    trials = {path.relative_to(packed) for path in packed.glob("*/*.py")}
+    assert trials == {trial_file(task).relative_to(EXAMPLES) for task in TASKS.values()}
     for task in TASKS.values():
         done = new_from(package, tmp_path / task.name, task.name)
         assert done.returncode == 0, done.stderr
-        example = EXAMPLES / task.folder / f"{task.module}.py"
-        assert (tmp_path / task.name / example.name).read_bytes() == example.read_bytes()
+        write_project(task, tmp_path / "checkout" / task.name)
+        assert files_of(tmp_path / task.name) == files_of(tmp_path / "checkout" / task.name)
 
 
 def test_a_package_without_trials_says_so(tmp_path: pathlib.Path) -> None:
@@ -296,5 +297,5 @@ def test_a_package_without_trials_says_so(tmp_path: pathlib.Path) -> None:
     package = unpacked_wheel(source, tmp_path / "wheel")
     done = new_from(package, tmp_path / "mine", "token-classification")
     assert done.returncode == 2
-    assert "has no ner_trial.py" in done.stderr
+    assert "has no token-classification/ner_config.yaml" in done.stderr
     assert not (tmp_path / "mine").exists()

@@ -30,14 +30,15 @@ def run_here(line: str) -> None:
         assert cli.main(words[1:]) == 0, line
 
 
-def baseline(task: Task, said: str, run: pathlib.Path) -> float:
-    """The best score that needs no training, as the run tells it."""
-    if task.first_validation:
-        first = validations_of(run)[0]
-        assert first["steps_completed"] == 0
-        return float(first[task.metric])
-    lines = [line for line in said.splitlines() if line.startswith("baseline (")]
+def baseline(task: Task, output: str, run: pathlib.Path) -> float:
+    """The best score that needs no training: a baseline of the log, or the untrained model's."""
+    lines = [line for line in output.splitlines() if line.startswith("baseline (")]
     scores = [float(re.findall(rf"\b{task.metric} ([0-9.]+)", line)[0]) for line in lines]
+    first = validations_of(run)[0]
+    assert (first["steps_completed"] == 0) is task.first_validation
+    if not lines:
+        assert task.first_validation
+        return float(first[task.metric])
     return min(scores) if task.smaller_is_better else max(scores)
 
 

@@ -1,0 +1,79 @@
+"""Arguments that several commands share."""
+
+import argparse
+from collections.abc import Callable
+from typing import TypeAlias
+
+from model_hub import _terminal
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_command(
+    commands: Commands,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    *,
+    summary: str,
+    description: str,
+    examples: list[str],
+) -> argparse.ArgumentParser:
+    """Add a command to the parser.
+
+    Args:
+        commands: the commands that there are so far.
+        name: the command's name.
+        run: executes the command; takes the parsed arguments and returns the exit code.
+        summary: its line in the list of commands.
+        description: the first paragraph of its help.
+        examples: command lines that the help ends with.
+    """
+    command = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=_terminal.format_examples(*examples),
+        formatter_class=_terminal.HelpFormatter,
+    )
+    command.set_defaults(run=run, verbose=False)
+    return command
+
+
+def add_verbose(command: argparse.ArgumentParser) -> None:
+    """Add ``--verbose``."""
+    command.add_argument(
+        "--verbose", action="store_true", help="show details of the progress, and tracebacks"
+    )
+
+
+def add_checkpoint(
+    command: argparse.ArgumentParser, metavar: str, sources: str, *, which: str | None
+) -> None:
+    """Add the arguments that name a checkpoint, and ``--verbose``.
+
+    Args:
+        command: the command.
+        metavar: the positional argument's name in the help.
+        sources: what it may be, besides what every checkpoint may be.
+        which: the default of ``--which``; None is the run's final model.
+    """
+    command.add_argument(
+        "checkpoint",
+        metavar=metavar,
+        help=f"{sources}the folder of a run, the folder of a checkpoint, or the UUID of a "
+        "checkpoint on a cluster",
+    )
+    default = which or "the final model in model/, or else the best"
+    command.add_argument(
+        "--which",
+        choices=("best", "latest"),
+        default=which,
+        help="of a run, take the checkpoint with the best searcher.metric, or the latest one "
+        f"(default: {default})",
+    )
+    command.add_argument(
+        "--master",
+        metavar="URL",
+        help="address of the cluster's master (default: the environment variable DET_MASTER)",
+    )
+    add_verbose(command)
