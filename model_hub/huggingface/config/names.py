@@ -3,14 +3,16 @@
 import difflib
 import functools
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import transformers
-from transformers.trainer_utils import SchedulerType
-from transformers.training_args import OptimizerNames, TrainingArguments
 
 from model_hub.errors import UserError
 from model_hub.huggingface.config.fields import OptimizerKwargs
+
+if TYPE_CHECKING:
+    from transformers.trainer_utils import SchedulerType
+    from transformers.training_args import OptimizerNames
 
 #: The ten modes of the library since its beginning.
 MODEL_MODES = (
@@ -32,15 +34,15 @@ _SPECIAL_MODES = {
     "next-sentence": "AutoModelForNextSentencePrediction",
 }
 
-# These take their step inside of backward(), parameter by parameter. Trainer calls that in its way
-# for them, Determined does not.
+# Optimizers that update each parameter inside backward(). Trainer's training loop supports that,
+# Determined's does not.
 _STEP_IN_BACKWARD = (
-    OptimizerNames.LOMO,
-    OptimizerNames.ADALOMO,
-    OptimizerNames.GALORE_ADAMW_LAYERWISE,
-    OptimizerNames.GALORE_ADAMW_8BIT_LAYERWISE,
-    OptimizerNames.GALORE_ADAFACTOR_LAYERWISE,
-    OptimizerNames.APOLLO_ADAMW_LAYERWISE,
+    "lomo",
+    "adalomo",
+    "galore_adamw_layerwise",
+    "galore_adamw_8bit_layerwise",
+    "galore_adafactor_layerwise",
+    "apollo_adamw_layerwise",
 )
 
 
@@ -79,13 +81,16 @@ def auto_model_class(model_mode: str) -> Any:
     return getattr(transformers, name)
 
 
-def optimizer_name(optimizer_kwargs: OptimizerKwargs) -> OptimizerNames:
+def optimizer_name(optimizer_kwargs: OptimizerKwargs) -> "OptimizerNames":
     """Which of ``Trainer``'s optimizers the settings mean.
 
     Raises:
         UserError: for an unknown ``optim``, one that contradicts ``adafactor``, or one that
             Determined's training loop cannot drive.
     """
+    # Imported here because transformers.training_args imports peft, which takes seconds.
+    from transformers.training_args import OptimizerNames, TrainingArguments
+
     name = optimizer_kwargs.optim
     if optimizer_kwargs.adafactor:
         if name not in (None, "adafactor"):
@@ -96,7 +101,7 @@ def optimizer_name(optimizer_kwargs: OptimizerKwargs) -> OptimizerNames:
         name = "adafactor"
     if name is None:
         return OptimizerNames(TrainingArguments.default_optim)
-    usable = [kind.value for kind in OptimizerNames if kind not in _STEP_IN_BACKWARD]
+    usable = [kind.value for kind in OptimizerNames if kind.value not in _STEP_IN_BACKWARD]
     if name in _STEP_IN_BACKWARD:
         raise UserError(
             f"hyperparameters.optim: {name!r} takes its steps inside of the backward pass, which "
@@ -107,12 +112,15 @@ def optimizer_name(optimizer_kwargs: OptimizerKwargs) -> OptimizerNames:
     return OptimizerNames(name)
 
 
-def scheduler_name(lr_scheduler_type: str) -> SchedulerType:
+def scheduler_name(lr_scheduler_type: str) -> "SchedulerType":
     """Which of transformers' schedules is meant.
 
     Raises:
         UserError: for an unknown one.
     """
+    # Imported here because transformers.trainer_utils imports peft, which takes seconds.
+    from transformers.trainer_utils import SchedulerType
+
     names = [kind.value for kind in SchedulerType]
     if lr_scheduler_type not in names:
         raise _unknown_name(

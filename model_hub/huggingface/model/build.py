@@ -93,7 +93,8 @@ def build_using_auto(
     model_kwargs: Mapping[str, Any] | FlexibleKwargs,
     use_pretrained_weights: bool = True,
     *,
-    model_class: type[transformers.PreTrainedModel] | None = None,
+    # A string, because transformers imports the class of all models when it is first named.
+    model_class: "type[transformers.PreTrainedModel] | None" = None,
 ) -> tuple[transformers.PretrainedConfig, transformers.PreTrainedTokenizerBase, Any]:
     """Builds config, tokenizer and model through the Auto classes of transformers.
 
