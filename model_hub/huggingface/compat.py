@@ -132,4 +132,4 @@ def _wrap_from_pretrained(modeling_utils: Any) -> None:
         return (model, info) if output_loading_info else model
 
     setattr(from_pretrained, _WRAPPED, True)
-    model_class.from_pretrained = classmethod(from_pretrained)
+    model_class.from_pretrained = classmethod(from_pretrained)  # type: ignore[arg-type]
