@@ -1,4 +1,4 @@
-"""Names in the YAML that stand for something of transformers: modes, optimizers, schedules."""
+"""Names in the YAML that transformers defines: model classes, optimizers, schedules."""
 
 import difflib
 import functools
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from transformers.trainer_utils import SchedulerType
     from transformers.training_args import OptimizerNames
 
-#: The ten modes of the library since its beginning.
+#: The ten modes that the library has had from the start.
 MODEL_MODES = (
     "base",
     "pretraining",
@@ -28,7 +28,7 @@ MODEL_MODES = (
     "question-answering",
 )
 
-# Modes whose name does not spell the Auto class; every other one does.
+# Modes that are not spelt like their Auto class.
 _SPECIAL_MODES = {
     "base": "AutoModel",
     "next-sentence": "AutoModelForNextSentencePrediction",
@@ -48,22 +48,22 @@ _STEP_IN_BACKWARD = (
 
 @functools.cache
 def _auto_classes() -> dict[str, str]:
-    """Mode (``causal-lm`` without the hyphens) -> name of the Auto class."""
+    """Return the names of the Auto classes by mode (``causal-lm`` without the hyphens)."""
     prefix = "AutoModelFor"
     names = [name for name in dir(transformers) if name.startswith(prefix)]
     return {name.removeprefix(prefix).lower(): name for name in names}
 
 
 def auto_model_class(model_mode: str) -> Any:
-    """The Auto class that a ``model_mode`` stands for.
+    """Return the Auto class of a ``model_mode``.
 
     ``base`` is ``AutoModel`` and ``next-sentence`` is ``AutoModelForNextSentencePrediction``. Any
-    other mode is the part of a class name after ``AutoModelFor`` in lower case with hyphens where
-    one likes: ``causal-lm``, ``question-answering``, ``image-classification``. A class name itself
-    (``AutoModelForCausalLM``) is taken too.
+    other mode is the part of a class name after ``AutoModelFor`` in lower case, with or without
+    hyphens: ``causal-lm``, ``question-answering``, ``image-classification``. The name of a class
+    (``AutoModelForCausalLM``) is a mode as well.
 
     Raises:
-        UserError: for a mode that stands for no class of the installed transformers.
+        UserError: for a mode without such a class in the installed transformers.
     """
     wanted = str(model_mode)
     name = _SPECIAL_MODES.get(wanted)
@@ -82,11 +82,11 @@ def auto_model_class(model_mode: str) -> Any:
 
 
 def optimizer_name(optimizer_kwargs: OptimizerKwargs) -> "OptimizerNames":
-    """Which of ``Trainer``'s optimizers the settings mean.
+    """Return the name of the optimizer that ``Trainer`` uses for the settings.
 
     Raises:
         UserError: for an unknown ``optim``, one that contradicts ``adafactor``, or one that
-            Determined's training loop cannot drive.
+            Determined's training loop does not support.
     """
     # Imported here because transformers.training_args imports peft, which takes seconds.
     from transformers.training_args import OptimizerNames, TrainingArguments
@@ -104,8 +104,8 @@ def optimizer_name(optimizer_kwargs: OptimizerKwargs) -> "OptimizerNames":
     usable = [kind.value for kind in OptimizerNames if kind.value not in _STEP_IN_BACKWARD]
     if name in _STEP_IN_BACKWARD:
         raise UserError(
-            f"hyperparameters.optim: {name!r} takes its steps inside of the backward pass, which "
-            f"Determined's training loop does not allow; write one of {', '.join(usable)}."
+            f"hyperparameters.optim: {name!r} updates weights inside of the backward pass, which "
+            f"Determined's training loop does not support; write one of {', '.join(usable)}."
         )
     if name not in usable:
         raise _unknown_name("optim", name, usable, f"transformers has {', '.join(usable)}")
@@ -113,10 +113,10 @@ def optimizer_name(optimizer_kwargs: OptimizerKwargs) -> "OptimizerNames":
 
 
 def scheduler_name(lr_scheduler_type: str) -> "SchedulerType":
-    """Which of transformers' schedules is meant.
+    """Return the name of the learning-rate schedule.
 
     Raises:
-        UserError: for an unknown one.
+        UserError: when transformers has no schedule of that name.
     """
     # Imported here because transformers.trainer_utils imports peft, which takes seconds.
     from transformers.trainer_utils import SchedulerType

@@ -1,4 +1,4 @@
-"""Section `hyperparameters.peft`, checked before there is a model."""
+"""Section ``hyperparameters.peft``, checked before the model is built."""
 
 import dataclasses
 import difflib
@@ -8,26 +8,27 @@ from typing import Any
 
 from model_hub.errors import UserError
 
-#: What is said where the library is missing.
+#: End of the message where the library is missing.
 PEFT_NEEDED = "needs the library peft: pip install 'model-hub[peft]'."
 
-# They want to know, of each row, which of several tasks it is of, or what in it is an example.
+# These need in each row the number of its task, or where its examples are.
 _NEED_TASK_IDS = ("POLY", "MULTITASK_PROMPT_TUNING", "CPT")
 
 
 def peft_is_installed() -> bool:
-    """Whether the library peft, an extra, is there."""
+    """Return whether the library peft, an optional dependency, is installed."""
     return importlib.util.find_spec("peft") is not None
 
 
 def check_peft_settings(settings: Mapping[str, Any]) -> None:
-    """Looks at ``hyperparameters.peft`` before there is a model, as far as that is possible.
+    """Check ``hyperparameters.peft`` as far as that is possible without a model.
 
     Args:
-        settings: as for :func:`add_adapter`; of ranges of a search only the names are looked at.
+        settings: as for :func:`add_adapter`; with ranges of a search in it, only the names of the
+            keys are checked.
 
     Raises:
-        UserError: when peft is installed and does not take the settings.
+        UserError: when peft is installed and does not accept the settings.
     """
     if not peft_is_installed():
         return
@@ -50,12 +51,12 @@ def peft_type(settings: Mapping[str, Any]) -> str:
 
 
 def peft_config_class(settings: Mapping[str, Any]) -> Any:
-    """Peft's configuration class of the settings' ``peft_type``.
+    """Return peft's configuration class for the settings' ``peft_type``.
 
     Raises:
-        UserError: when there is none, or one that no task here can train.
+        UserError: for an unknown type, or one that no task here can train.
     """
-    import peft  # Put off, as above.
+    import peft  # Imported here because it is optional and slow.
 
     kind = peft_type(settings)
     classes: Any = peft.mapping.PEFT_TYPE_TO_CONFIG_MAPPING
@@ -69,8 +70,8 @@ def peft_config_class(settings: Mapping[str, Any]) -> Any:
         )
     if kind in _NEED_TASK_IDS:
         raise UserError(
-            f"hyperparameters.peft.peft_type is {kind}, which needs more of a batch than the tasks "
-            "here give a model. Write another one, such as LORA."
+            f"hyperparameters.peft.peft_type is {kind}, which needs more columns in a batch than "
+            "these tasks have. Write another one, such as LORA."
         )
     return classes[kind]
 
@@ -79,12 +80,12 @@ def build_peft_config(cls: Any, settings: Mapping[str, Any]) -> Any:
     """Return an object of peft's configuration class ``cls``.
 
     Raises:
-        UserError: when the class does not take the settings.
+        UserError: when the class does not accept the settings.
     """
     arguments = {name: value for name, value in settings.items() if name != "peft_type"}
     try:
         return cls(**arguments)
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise UserError(
-            f"hyperparameters.peft: {peft_type(settings)} does not take this: {error}"
+            f"hyperparameters.peft: {peft_type(settings)} does not accept this: {error}"
         ) from error

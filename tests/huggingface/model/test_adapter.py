@@ -164,7 +164,7 @@ def test_what_cannot_be_put_on_a_model(model: Any, settings: dict[str, Any], mes
     ("settings", "message"),
     [
         ({"peft_type": "LORRA"}, "peft_type is 'LORRA', but should be LORA, or another one of"),
-        ({"peft_type": "POLY"}, "needs more of a batch"),
+        ({"peft_type": "POLY"}, "needs more columns in a batch"),
         ({"lora_alfa": 3}, "lora_alfa is not known to LORA; did you mean lora_alpha"),
         ({"rank": 3, "r": {"type": "int", "minval": 1, "maxval": 8}}, "rank is not known"),
         ({"peft_type": "ADALORA"}, "total_step"),
@@ -185,7 +185,7 @@ def test_a_range_is_no_mistake() -> None:
     [
         ({"label_smoothing_factor": 0.1, "model_mode": "question-answering"}, "label_smoothing"),
         ({"load_in_4bit": True, "load_in_8bit": True}, "both true"),
-        ({"load_in_8bit": True}, "load_in_8bit is true, but weights that are rounded"),
+        ({"load_in_8bit": True}, "load_in_8bit is true, but quantized weights"),
         ({"fp16": True, "dtype": "float16"}, "dtype is float16"),
         ({"load_in_4bit": True, "peft": LORA}, None),
         ({"label_smoothing_factor": 0.0, "model_mode": "question-answering"}, None),
