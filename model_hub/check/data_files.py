@@ -185,9 +185,8 @@ def _records(config: Config, file: str) -> Iterator[Finding]:
     rows = preview.row_count("data.train_file", file)
     if rows is None:
         return
-    for section in ("hyperparameters", "data"):
-        limit = config[section].get("max_train_samples")
-        rows = min(rows, limit) if is_whole(limit, 1) else rows
+    limit = config["data"].get("max_train_samples")
+    rows = min(rows, limit) if is_whole(limit, 1) else rows
     if not records:
         yield Finding(
             ("searcher", "max_length"),

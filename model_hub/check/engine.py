@@ -91,12 +91,15 @@ def _check_with_trial(
     from model_hub.check.sections import consistency_findings, key_findings
     from model_hub.check.trial import is_ours, load_trial
     from model_hub.experiment.trial_class import working_directory
+    from model_hub.huggingface.config.hparams import misplaced_sample_limits
 
     trial_class, import_findings = load_trial(document, config, folder)
     findings.add(import_findings)
     hparams = config["hyperparameters"]
     # The next checks expect correct values, for instance of the bounds of a range.
     config["hyperparameters"] = findings.without_errors("hyperparameters", hparams)
+    if is_ours(trial_class):
+        findings.add(map(document.finding, misplaced_sample_limits(hparams)))
     findings.add(key_findings(document, config, trial_class))
     if is_ours(trial_class):
         findings.add(peft_findings(hparams.get("peft")))

@@ -17,11 +17,7 @@ from model_hub.experiment.search_space import pick_hyperparameters
 from model_hub.experiment.yaml_io import in_yaml, is_whole
 from model_hub.huggingface.config import names, validate
 from model_hub.huggingface.config.fields import HYPERPARAMETER_TYPES, DatasetKwargs, OptimizerKwargs
-from model_hub.huggingface.config.hparams import (
-    conflicting_accumulation,
-    conflicting_sample_limits,
-    missing_hparams,
-)
+from model_hub.huggingface.config.hparams import conflicting_accumulation, missing_hparams
 from model_hub.huggingface.trial import BaseTransformerTrial
 
 Config = Mapping[str, Any]
@@ -66,7 +62,6 @@ def consistency_findings(
     yield from _batch_size(config)
     yield from _lengths(document, config)
     messages = conflicting_accumulation(hparams.get("gradient_accumulation_steps"), config)
-    messages += conflicting_sample_limits(hparams, config["data"])
     messages += validate.conflicting_hparams(hparams)
     for message in messages:
         yield document.finding(message)

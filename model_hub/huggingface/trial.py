@@ -10,12 +10,7 @@ import torch
 from determined import pytorch
 
 from model_hub.huggingface.config import fields, parsing, validate
-from model_hub.huggingface.config.hparams import (
-    accumulate_gradients,
-    apply_sample_limits,
-    apply_sample_limits_to_context,
-    check_hparams,
-)
+from model_hub.huggingface.config.hparams import accumulate_gradients, check_hparams
 from model_hub.huggingface.config.options import OptionKwargs
 from model_hub.huggingface.model import adalora, build, wrap
 from model_hub.huggingface.training import device, optim, resume
@@ -85,7 +80,6 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
     ) -> "BaseTransformerTrial":
         # Before any __init__: a subclass may load its data before it calls the one below.
         wrap.check_options(context)
-        apply_sample_limits_to_context(context)
         return super().__new__(cls)
 
     @classmethod
@@ -145,7 +139,6 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         self.hparams = _attributed(self, "hparams", self.context.get_hparams)
         self.data_config = _attributed(self, "data_config", self.context.get_data_config)
         self.exp_config = _attributed(self, "exp_config", self.context.get_experiment_config)
-        apply_sample_limits(self.hparams, self.data_config)
         # Where old trial files find it; Determined has moved it since.
         vars(self.context.experimental).setdefault("wrap_reducer", self.context.wrap_reducer)
         (self._options,) = parsing.parse_dict_to_dataclasses((OptionKwargs,), self.hparams)

@@ -135,8 +135,10 @@ def check_hparams(hparams: MutableMapping[str, Any], experiment_config: Mapping[
         experiment_config: the experiment's configuration.
 
     Raises:
-        UserError: naming every missing hyperparameter.
+        UserError: naming every missing hyperparameter, or one that belongs in section ``data``.
     """
+    for message in misplaced_sample_limits(hparams):
+        raise UserError(message)
     missing = missing_hparams(hparams, experiment_config)
     if missing:
         raise UserError("missing from the configuration: " + "; ".join(missing) + ".")
@@ -148,8 +150,7 @@ def check_hparams(hparams: MutableMapping[str, Any], experiment_config: Mapping[
             records = records_per_epoch(experiment_config)
             steps = 0
             # records_per_epoch counts all rows, the loader only those within max_train_samples.
-            sections = (hparams, experiment_config.get("data") or {})
-            limited = any(section.get("max_train_samples") for section in sections)
+            limited = get_path(experiment_config, "data", "max_train_samples")
             if records and hparams.get("num_train_epochs") is None and not limited:
                 steps = count * int(records / int(hparams.get("global_batch_size") or 1))
             # A batch larger than an epoch gives 0, and with it a learning rate of 0.
@@ -162,58 +163,14 @@ def check_hparams(hparams: MutableMapping[str, Any], experiment_config: Mapping[
         hparams["use_pretrained_weights"] = True
 
 
-SAMPLE_LIMITS = ("max_train_samples", "max_eval_samples")
-
-
-def conflicting_sample_limits(
-    hparams: Mapping[str, Any], data_config: Mapping[str, Any]
-) -> list[str]:
-    """Where the two sections of the YAML name different numbers of rows: one message each.
+def misplaced_sample_limits(hparams: Mapping[str, Any]) -> list[str]:
+    """Return a message for each limit of the rows that is not in section ``data``.
 
     Args:
-        hparams: section ``hyperparameters``; a range is held against nothing.
-        data_config: section ``data``.
+        hparams: section ``hyperparameters``.
     """
     return [
-        f"hyperparameters.{name} is {hparams[name]}, but data.{name} is {data_config[name]}; they "
-        "mean the same. Remove one of them."
-        for name in SAMPLE_LIMITS
+        f"hyperparameters.{name} is a key of section data; write data.{name} instead."
+        for name in ("max_train_samples", "max_eval_samples")
         if hparams.get(name) is not None
-        and data_config.get(name) is not None
-        and not isinstance(hparams[name], Mapping)
-        and hparams[name] != data_config[name]
     ]
-
-
-def apply_sample_limits(hparams: Mapping[str, Any], data_config: MutableMapping[str, Any]) -> None:
-    """Writes the hyperparameters' numbers of rows into section ``data``, of which data is loaded.
-
-    Args:
-        hparams: section ``hyperparameters`` of a trial, with values.
-        data_config: section ``data``; changed in place.
-
-    Raises:
-        UserError: when a value is no number of rows, or the sections contradict each other.
-    """
-    given = {name: hparams[name] for name in SAMPLE_LIMITS if hparams.get(name) is not None}
-    (options,) = parse_dict_to_dataclasses((OptionKwargs,), given)
-    problems = conflicting_sample_limits(hparams, data_config)
-    if problems:
-        raise UserError(" ".join(problems))
-    data_config.update({name: getattr(options, name) for name in given})
-
-
-def apply_sample_limits_to_context(context: pytorch.PyTorchTrialContext) -> None:
-    """The same in the configuration that the context hands out.
-
-    Args:
-        context: gets a section ``data`` of its own, if there is something to write into it.
-    """
-    # None, if the trial has its own.
-    hparams = context._hparams or {}
-    if all(hparams.get(name) is None for name in SAMPLE_LIMITS):
-        return
-    config = context.get_experiment_config()
-    data_config = dict(config.get("data") or {})
-    apply_sample_limits(hparams, data_config)
-    config["data"] = data_config

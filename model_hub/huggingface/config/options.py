@@ -50,8 +50,6 @@ class OptionKwargs:
         dataloader_pin_memory: keep batches in memory from which a GPU copies faster and in the
             background; without a GPU it has no effect. Costs: memory that cannot be swapped out; a
             collator that writes into the same pinned tensor again has to wait for the copy.
-        max_train_samples: as in section ``data``.
-        max_eval_samples: as in section ``data``.
     """
 
     yaml_section: ClassVar[str] = "hyperparameters"
@@ -74,8 +72,6 @@ class OptionKwargs:
     ddp_find_unused_parameters: bool | None = None
     dataloader_num_workers: int = dataclasses.field(default=0, metadata={"min": 0})
     dataloader_pin_memory: bool = True
-    max_train_samples: int | None = dataclasses.field(default=None, metadata={"min": 1})
-    max_eval_samples: int | None = dataclasses.field(default=None, metadata={"min": 1})
 
     def __post_init__(self) -> None:
         """Check values that the types alone allow.

@@ -15,7 +15,7 @@ from model_hub.errors import UserError
 from model_hub.experiment.config import TRAINING_LENGTHS
 from model_hub.huggingface.config import parsing, peft_config
 from model_hub.huggingface.config.fields import FlexibleKwargs
-from model_hub.huggingface.config.hparams import conflicting_sample_limits, logger
+from model_hub.huggingface.config.hparams import logger, misplaced_sample_limits
 from model_hub.huggingface.config.names import MODEL_MODES, auto_model_class
 from model_hub.huggingface.config.options import OptionKwargs
 from model_hub.huggingface.config.parsing import key_in
@@ -142,9 +142,9 @@ def check_settings(
     ]
     if not problems:
         problems += invalid_batch_size(hparams.get("global_batch_size"), slots)
-        problems += conflicting_sample_limits(hparams, data_config)
         # In another trial these keys may have another meaning.
         if OptionKwargs in hyperparameter_types:
+            problems += misplaced_sample_limits(hparams)
             problems += conflicting_hparams(hparams)
             problems += missing_packages(hparams)
         problems += wrong_model_mode(trial_class, hparams.get("model_mode"))

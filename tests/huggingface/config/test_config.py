@@ -485,6 +485,14 @@ class TestCheckHparams:
         ):
             assert name in str(caught.value)
 
+    @pytest.mark.parametrize("name", ["max_train_samples", "max_eval_samples"])
+    def test_limits_of_the_rows_belong_to_the_data(self, name: str) -> None:
+        hparams = AttrDict({**self.GOOD, "num_training_steps": 5, name: 3})
+        with pytest.raises(UserError, match=rf"write data\.{name} instead"):
+            check_hparams(hparams, {})
+        with pytest.raises(UserError, match=rf"write data\.{name} instead"):
+            validate.check_settings(hf.BaseTransformerTrial, hparams, {}, slots=1)
+
     def test_names_of_the_parts_suffice(self) -> None:
         hparams = {
             name: value for name, value in self.GOOD.items() if "pretrained_model" not in name
