@@ -1,5 +1,6 @@
-"""``model-hub check``: finds mistakes in an experiment's YAML before anything is submitted.
+"""``model-hub check``: find mistakes in an experiment's YAML before it is submitted.
 
-It stands outside of ``model_hub.huggingface``, whose import takes seconds: a YAML that is broken is
-told at once. Only ``check.trial``, ``sections`` and ``data_files`` import from there.
+The package is apart from ``model_hub.huggingface``, whose import takes seconds: mistakes in the
+YAML's syntax are reported without it. Only ``trial``, ``sections``, ``data_files`` and the modules
+that they use import it.
 """

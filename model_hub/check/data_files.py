@@ -1,4 +1,4 @@
-"""Local files that the YAML names: data, and folders with models."""
+"""Checks of the local files that the YAML names: data, and folders with models."""
 
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -8,12 +8,12 @@ import datasets
 
 from model_hub import _hub
 from model_hub.check import labels, local_models
-from model_hub.check.deprecated import get_path
-from model_hub.check.document import Document, problem_of
-from model_hub.check.findings import ERROR, WARNING, Path, Problem, dotted
-from model_hub.check.schema.ranges import possible_values
+from model_hub.check.document import Document
 from model_hub.check.trial import TrialClass, is_ours
 from model_hub.errors import UserError
+from model_hub.experiment.config import get_path
+from model_hub.experiment.findings import ERROR, WARNING, Finding, dotted
+from model_hub.experiment.schema.ranges import possible_values
 from model_hub.experiment.yaml_io import is_whole
 from model_hub.huggingface.config import fields, parsing
 from model_hub.huggingface.data import load, preview
@@ -30,10 +30,10 @@ _TOKENIZER_FILES = (
 )  # fmt: skip
 
 
-def file_problems(
+def file_findings(
     document: Document, config: Config, trial_class: TrialClass | None
-) -> Iterator[Problem]:
-    """What is wrong with files and folders; relative paths start in the working directory.
+) -> Iterator[Finding]:
+    """Yield what is wrong with files and folders; paths are relative to the working directory.
 
     Args:
         document: the YAML.
@@ -41,14 +41,14 @@ def file_problems(
         trial_class: None where it could not be imported.
     """
     if is_ours(trial_class):
-        # A few rows are read; bars for that would stand between the findings.
+        # Reading a few rows would print progress bars between the findings.
         datasets.disable_progress_bars()
-        yield from _model_problems(config)
+        yield from _model_findings(config)
         yield from _data_files(document, config, trial_class)
 
 
 def hub_names(config: Config) -> list[str]:
-    """Names of models and data sets that would be looked up on the Hub."""
+    """Return the names of models and data sets on the Hub, which are not looked up."""
     hparams, data = config["hyperparameters"], config["data"]
     found = [
         value
@@ -60,32 +60,30 @@ def hub_names(config: Config) -> list[str]:
     return [name for name in dict.fromkeys(names) if not pathlib.Path(name).exists()]
 
 
-def _model_problems(config: Config) -> Iterator[Problem]:
+def _model_findings(config: Config) -> Iterator[Finding]:
     for key in _MODEL_KEYS:
         path = ("hyperparameters", key)
-        for where, value in possible_values(config["hyperparameters"].get(key), path):
+        for value_path, value in possible_values(config["hyperparameters"].get(key), path):
             if not isinstance(value, str):
                 continue
             folder = pathlib.Path(value).expanduser()
             needed = _TOKENIZER_FILES if key == "tokenizer_name" else ("config.json",)
             if folder.is_dir():
                 if not any((folder / name).is_file() for name in needed):
-                    yield Problem(
-                        where,
+                    yield Finding(
+                        value_path,
                         f"{dotted(path)}: the folder {value!r} has no {needed[0]}; write a folder "
                         "that save_pretrained has written",
                     )
             elif not _hub.is_repo_id(value) and not _is_mounted(value, config):
-                yield Problem(
-                    where,
-                    f"{dotted(path)}: there is no folder {value!r} (looked in {pathlib.Path.cwd()})"
-                    "; write a folder, or a name on the Hugging Face Hub such as "
-                    "google-bert/bert-base-uncased",
+                yield Finding(
+                    value_path,
+                    f"{dotted(path)}: {_no_folder(value, 'google-bert/bert-base-uncased')}",
                 )
 
 
 def _is_mounted(file: str, config: Config) -> bool:
-    """Whether the path is one of the container's, which this machine need not have."""
+    """Return whether the path is in the container, so that this machine need not have it."""
     mounts = config.get("bind_mounts")
     targets = [get_path(mount, "container_path") for mount in mounts] if mounts else []
     targets.append("/run/determined")
@@ -97,23 +95,23 @@ def _is_mounted(file: str, config: Config) -> bool:
 
 def _data_files(
     document: Document, config: Config, trial_class: TrialClass | None
-) -> Iterator[Problem]:
+) -> Iterator[Finding]:
     data_types = getattr(trial_class, "data_types", (fields.DatasetKwargs,))
     try:
         (kwargs,) = parsing.parse_dict_to_dataclasses((fields.DatasetKwargs,), config["data"])
     except UserError:
-        return  # Told already, with the other values.
-    own_types = data_types is not BaseTransformerTrial.data_types and trial_class is not None
+        return  # Reported by the checks of the values.
+    declared = data_types is not BaseTransformerTrial.data_types and trial_class is not None
     if fields.DatasetKwargs in data_types:
         try:
             load.check_sources(kwargs)
         except UserError as error:
-            # A trial that does not say which keys it reads may have its data from elsewhere.
-            severity = ERROR if own_types else WARNING
+            # A trial that does not declare its keys may take its data from elsewhere.
+            severity = ERROR if declared else WARNING
             path = document.path_in(str(error))
             path = path if path[:1] == ("data",) else ("data",)
             missing = len(path) < 2
-            yield Problem(path, str(error).rstrip("."), severity, missing=missing)
+            yield Finding(path, str(error).rstrip("."), severity, missing=missing)
     splits: dict[str, datasets.Dataset] = {}
     for split, key in (("train", "train_file"), ("validation", "validation_file")):
         file = getattr(kwargs, key)
@@ -122,7 +120,7 @@ def _data_files(
         try:
             rows = preview.read_first_rows(f"data.{key}", file, _ROWS)
         except UserError as error:
-            yield Problem(("data", key), str(error).rstrip("."))
+            yield Finding(("data", key), str(error).rstrip("."))
             continue
         if rows is not None:
             splits[split] = rows
@@ -137,9 +135,9 @@ def _data_files(
         wrong = list(_columns(document, config, trial_class, splits))
     yield from wrong
     if not wrong:
-        # These take the first rows for what they should be.
-        yield from labels.label_problems(config, local)
-        yield from local_models.local_model_problems(document, config, trial_class, splits)
+        # These checks need the right columns.
+        yield from labels.label_findings(config, local)
+        yield from local_models.local_model_findings(document, config, trial_class, splits)
 
 
 def _columns(
@@ -147,8 +145,8 @@ def _columns(
     config: Config,
     trial_class: TrialClass,
     splits: Mapping[str, datasets.Dataset],
-) -> Iterator[Problem]:
-    # One split at a time, so that each is told of.
+) -> Iterator[Finding]:
+    # One split at a time, so that errors of both are found.
     for split, rows in splits.items():
         try:
             trial_class.check_data(  # type: ignore[attr-defined]
@@ -157,44 +155,47 @@ def _columns(
                 AttrDict(config["data"]),
             )
         except UserError as error:
-            yield problem_of(document, str(error))
+            yield document.finding(str(error))
             if not config["data"].get("validation_file"):
-                return  # Both splits are of one file.
+                return  # Both splits are of the same file.
 
 
-def _named_folder(kwargs: Any, config: Config) -> Iterator[Problem]:
+def _named_folder(kwargs: Any, config: Config) -> Iterator[Finding]:
     name = kwargs.dataset_name
-    path: Path = ("data", "dataset_name")
     if not name or pathlib.Path(name).expanduser().exists() or _hub.is_repo_id(name):
         return
     if not _is_mounted(name, config):
-        yield Problem(
-            path,
-            f"data.dataset_name: there is no folder {name!r} (looked in {pathlib.Path.cwd()}); "
-            "write a folder, or a name on the Hugging Face Hub such as rajpurkar/squad",
+        yield Finding(
+            ("data", "dataset_name"), f"data.dataset_name: {_no_folder(name, 'rajpurkar/squad')}"
         )
 
 
-def _records(config: Config, file: str) -> Iterator[Problem]:
-    """Whether the old style's length of an epoch is that of the data."""
+def _no_folder(name: str, example: str) -> str:
+    return (
+        f"there is no folder {name!r} (looked in {pathlib.Path.cwd()}); write a folder, or a name "
+        f"on the Hugging Face Hub such as {example}"
+    )
+
+
+def _records(config: Config, file: str) -> Iterator[Finding]:
+    """Yield a warning if the old style's length of an epoch is not that of the data."""
     records, length = config.get("records_per_epoch"), get_path(config, "searcher", "max_length")
     if not isinstance(length, Mapping) or "epochs" not in length:
         return
     rows = preview.row_count("data.train_file", file)
     if rows is None:
         return
-    for section in ("hyperparameters", "data"):
-        limit = config[section].get("max_train_samples")
-        rows = min(rows, limit) if is_whole(limit, 1) else rows
+    limit = config["data"].get("max_train_samples")
+    rows = min(rows, limit) if is_whole(limit, 1) else rows
     if not records:
-        yield Problem(
+        yield Finding(
             ("searcher", "max_length"),
             "searcher.max_length is in epochs and records_per_epoch is not set; write "
             f"hyperparameters.num_train_epochs, or records_per_epoch: {rows}",
             WARNING,
         )
     elif records != rows:
-        yield Problem(
+        yield Finding(
             ("records_per_epoch",),
             f"records_per_epoch is {records}, but data.train_file {file!r} has {rows} rows; write "
             "the number of samples that the trial makes of them",

@@ -1,22 +1,23 @@
-"""Keys that Determined 0.38 or this library has deprecated, and how they are written today.
+"""Keys that Determined 0.38 or this library has deprecated, and how to write them today.
 
-A rule finds its key and, if asked, changes it in an ``Editor``. What it does not understand, for
-instance a range where a number is expected, it reports and leaves alone.
+A rule finds its key and, for ``check --fix``, rewrites it in an ``Editor``. A value that it cannot
+rewrite, for instance a range where a number is expected, it only reports.
 """
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from model_hub.check.findings import WARNING, Path, Problem, dotted
 from model_hub.check.yaml_editor import Editor
 from model_hub.errors import UserError
+from model_hub.experiment.config import get_path, length_of
 from model_hub.experiment.entrypoint import LAUNCHER, SCRIPT, is_trial_spec, split_entrypoint
+from model_hub.experiment.findings import WARNING, Finding, Path, dotted
 from model_hub.experiment.yaml_io import in_yaml, is_whole
 
 Config = Mapping[str, Any]
 
-#: Old length in the YAML -> the hyperparameter that says it today.
+#: Unit of an old length -> the hyperparameter for it today.
 _LENGTHS = {"epochs": "num_train_epochs", "batches": "max_steps"}
 _HALVING = ("adaptive_asha", "async_halving")
 
@@ -26,49 +27,44 @@ class DeprecatedKey:
     """A deprecated key that is in a file.
 
     Attributes:
-        path: where it stands.
-        message: what it is and what to write instead.
+        path: the key.
+        message: why it is deprecated and what to write instead.
         fix: rewrites it; None where only its author can.
-        needs_no_old_code: whether a trial file that computes its length from the YAML itself
-            would not understand the rewritten one.
+        is_length: whether it is about the length of the training: a trial file that computes the
+            length from the YAML itself would not understand the rewritten key.
     """
 
     path: Path
     message: str
     fix: Callable[[Editor], None] | None = None
-    needs_no_old_code: bool = False
+    is_length: bool = False
 
-    def problem(self) -> Problem:
-        """The key as a finding."""
-        return Problem(self.path, self.message, WARNING)
+    def finding(self) -> Finding:
+        """Return the warning about the key."""
+        return Finding(self.path, self.message, WARNING)
 
 
 def deprecated_keys(config: Config) -> Iterator[DeprecatedKey]:
-    """The deprecated keys of a configuration.
+    """Yield the deprecated keys of a configuration.
 
     Args:
-        config: the YAML's value; its sections need not be right.
+        config: the YAML's value; sections may have a wrong type.
     """
-    for rule in (_entrypoint, _max_length, _records_per_epoch, _hyperparameters, _ignored, _images):
+    for rule in (
+        _entrypoint, _max_length, _records_per_epoch, _hyperparameters, _ignored, _images,
+        _log_actions,
+    ):  # fmt: skip
         yield from rule(config)
-    yield from _log_actions(config)
-
-
-def get_path(config: Any, *path: str) -> Any:
-    """The value at a path; None where there is nothing, or no mapping on the way."""
-    for name in path:
-        config = config.get(name) if isinstance(config, Mapping) else None
-    return config
 
 
 def is_legacy(entrypoint: Any) -> bool:
-    """Whether Determined's own harness runs the trial, instead of our script."""
+    """Return whether Determined's own harness runs the trial, instead of our script."""
     try:
         words = split_entrypoint(entrypoint)
     except UserError:
         return False
-    alone = len(words) == 1 and is_trial_spec(words[0])
-    return alone or any(word == "--trial" or word.startswith("--trial=") for word in words)
+    is_spec = len(words) == 1 and is_trial_spec(words[0])
+    return is_spec or any(word == "--trial" or word.startswith("--trial=") for word in words)
 
 
 def _entrypoint(config: Config) -> Iterator[DeprecatedKey]:
@@ -77,7 +73,7 @@ def _entrypoint(config: Config) -> Iterator[DeprecatedKey]:
         return
     words = split_entrypoint(entrypoint)
     spec = words[-1].removeprefix("--trial=")
-    known = ([spec], [*LAUNCHER.split(), "--trial", spec], [*LAUNCHER.split(), f"--trial={spec}"])
+    fixable = ([spec], [*LAUNCHER.split(), "--trial", spec], [*LAUNCHER.split(), f"--trial={spec}"])
     path: Path = ("entrypoint",)
     message = (
         f"entrypoint: {in_yaml(entrypoint)} is the old style, deprecated since Determined 0.38; "
@@ -88,7 +84,7 @@ def _entrypoint(config: Config) -> Iterator[DeprecatedKey]:
         path,
         message,
         (lambda editor: editor.replace(path, folded, f"{LAUNCHER} {SCRIPT} {spec}"))
-        if words in known and is_trial_spec(spec)
+        if words in fixable and is_trial_spec(spec)
         else None,
     )
 
@@ -98,35 +94,31 @@ def _max_length(config: Config) -> Iterator[DeprecatedKey]:
     if length is None:
         return
     path: Path = ("searcher", "max_length")
-    values = dict(length) if isinstance(length, Mapping) else {"batches": length}
-    unit, count = next(iter(values.items())) if len(values) == 1 else ("", 0)
+    unit, count = length_of(length)
     batch = get_path(config, "hyperparameters", "global_batch_size")
     if unit == "records" and is_whole(count, 1) and is_whole(batch, 1):
         unit, count = "batches", max(count // batch, 1)
-    understood = unit in _LENGTHS and is_whole(count, 1)
+    fixable = unit in _LENGTHS and is_whole(count, 1)
     halving = get_path(config, "searcher", "name") in _HALVING
-    said = [
-        name
-        for name in _LENGTHS.values()
-        if get_path(config, "hyperparameters", name) is not None and not halving
-    ]
-    if halving and get_path(config, "searcher", "max_time") is not None:
-        said = ["searcher.max_time"]
-    if not understood:
+    modern = [("hyperparameters", name) for name in _LENGTHS.values()]
+    if halving:
+        modern = [("searcher", "max_time")]
+    already = next((dotted(key) for key in modern if get_path(config, *key) is not None), "")
+    if not fixable:
         instead = "write hyperparameters.num_train_epochs or hyperparameters.max_steps"
-    elif said:
-        instead = f"remove it, as {said[0]} says the length already"
+    elif already:
+        instead = f"remove it, because {already} sets the length"
     elif halving:
         instead = f"write searcher.max_time: {count} and searcher.time_metric: {unit}"
     else:
         instead = f"write hyperparameters.{_LENGTHS[unit]}: {count}"
 
     def fix(editor: Editor) -> None:
-        if halving and not said:
+        if halving and not already:
             editor.insert(("searcher",), "max_time", count, after="max_length")
             if get_path(config, "searcher", "time_metric") is None:
                 editor.insert(("searcher",), "time_metric", unit, after="max_time")
-        elif not said:
+        elif not already:
             editor.insert(("hyperparameters",), _LENGTHS[unit], count, after="global_batch_size")
         editor.remove(path)
 
@@ -134,8 +126,8 @@ def _max_length(config: Config) -> Iterator[DeprecatedKey]:
         path,
         f"searcher.max_length is {in_yaml(length)}, the old style, deprecated since Determined "
         f"0.38; {instead}",
-        fix if understood else None,
-        needs_no_old_code=True,
+        fix if fixable else None,
+        is_length=True,
     )
 
 
@@ -148,10 +140,10 @@ def _records_per_epoch(config: Config) -> Iterator[DeprecatedKey]:
     yield DeprecatedKey(
         path,
         f"records_per_epoch is {in_yaml(records)}, the old style, deprecated since Determined "
-        "0.38; remove it: an epoch is as long as the data",
-        # While the length is in old epochs, their length is wanted.
-        None if isinstance(length, Mapping) else (lambda editor: editor.remove(path)),
-        needs_no_old_code=True,
+        "0.38; remove it: an epoch is one pass over the data",
+        # A length in old epochs still needs it.
+        None if isinstance(length, Mapping) else _remover(path),
+        is_length=True,
     )
 
 
@@ -160,28 +152,26 @@ def _hyperparameters(config: Config) -> Iterator[DeprecatedKey]:
     if not isinstance(hparams, Mapping):
         return
     switches = {
-        "use_apex_amp": ("fp16", "fp16", True, "fp16: true", ("fp16", "bf16")),
-        "adafactor": ("optim", "optim", "adafactor", "optim: adafactor", ("optim",)),
+        "use_apex_amp": ("fp16", True, ("fp16", "bf16")),
+        "adafactor": ("optim", "adafactor", ("optim",)),
     }
-    for name, (_, new, value, shown, others) in switches.items():
+    for name, (new, value, alternatives) in switches.items():
         if name not in hparams:
             continue
         path: Path = ("hyperparameters", name)
-        on = hparams[name]
-        said = any(hparams.get(other) not in (None, False) for other in others)
-        message = f"{dotted(path)} is {in_yaml(on)}, the old spelling of {shown}"
+        switch, written = hparams[name], in_yaml(value).strip("'")
+        already = any(hparams.get(other) not in (None, False) for other in alternatives)
+        message = f"{dotted(path)} is {in_yaml(switch)}, the old spelling of {new}: {written}"
         fix: Callable[[Editor], None] | None = None
-        if on is True and not said:
-            message += f"; write hyperparameters.{shown}"
+        if switch is True and not already:
+            message += f"; write hyperparameters.{new}: {written}"
 
             def fix(editor: Editor, path: Path = path, new: str = new, value: Any = value) -> None:
                 editor.rename(path, new)
                 editor.replace((*path[:-1], new), in_yaml(value).strip("'"), value)
-        elif on in (False, None) or said:
+        elif switch in (False, None) or already:
             message += "; remove it"
-
-            def fix(editor: Editor, path: Path = path) -> None:
-                editor.remove(path)
+            fix = _remover(path)
 
         yield DeprecatedKey(path, message, fix)
     if "use_auth_token" in hparams:
@@ -193,13 +183,17 @@ def _auth_token(hparams: Config) -> DeprecatedKey:
     value = hparams["use_auth_token"]
     message = f"{dotted(path)} is the old name of token"
     if value in (False, None) or hparams.get("token"):
-        return DeprecatedKey(path, f"{message}; remove it", lambda editor: editor.remove(path))
-    new = "token"
-    if "token" in hparams or not isinstance(value, (bool, str)):
-        return DeprecatedKey(path, f"{message}; write hyperparameters.token")
+        return DeprecatedKey(path, f"{message}; remove it", _remover(path))
+    fixable = "token" not in hparams and isinstance(value, (bool, str))
     return DeprecatedKey(
-        path, f"{message}; write hyperparameters.token", lambda editor: editor.rename(path, new)
+        path,
+        f"{message}; write hyperparameters.token",
+        (lambda editor: editor.rename(path, "token")) if fixable else None,
     )
+
+
+def _remover(path: Path) -> Callable[[Editor], None]:
+    return lambda editor: editor.remove(path)
 
 
 def _ignored(config: Config) -> Iterator[DeprecatedKey]:
@@ -210,11 +204,8 @@ def _ignored(config: Config) -> Iterator[DeprecatedKey]:
         ("resources", "agent_label"),
     ):
         if get_path(config, *path) is not None:
-
-            def fix(editor: Editor, path: Path = path) -> None:
-                editor.remove(path)
-
-            yield DeprecatedKey(path, f"{dotted(path)} is ignored by Determined; remove it", fix)
+            message = f"{dotted(path)} is ignored by Determined; remove it"
+            yield DeprecatedKey(path, message, _remover(path))
 
 
 def _images(config: Config) -> Iterator[DeprecatedKey]:

@@ -1,4 +1,4 @@
-"""The order of the checks: cheap ones first, and those that import the trial only then."""
+"""The order of the checks: those that import the trial come last, since they take seconds."""
 
 import dataclasses
 import pathlib
@@ -7,44 +7,36 @@ from typing import Any
 
 from model_hub.check import deprecated
 from model_hub.check.document import Document
-from model_hub.check.findings import ERROR, WARNING, Finding, Problem
-from model_hub.check.schema import experiment
-from model_hub.experiment import yaml_io
+from model_hub.experiment.findings import ERROR, WARNING, Finding
+from model_hub.experiment.schema.fields import experiment_findings
 from model_hub.experiment.yaml_io import in_yaml
 
-_SECTIONS = (
-    "hyperparameters",
-    "data",
-    "searcher",
-    "resources",
-    "optimizations",
-    "environment",
-)
+_SECTIONS = ("hyperparameters", "data", "searcher", "resources", "optimizations", "environment")
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What a check has found.
+    """The result of a check.
 
     Attributes:
         findings: sorted by line.
-        hub_names: names that were not looked up, as that needs the network.
+        hub_names: models and data sets on the Hub, which are not checked for want of the network.
     """
 
     findings: list[Finding]
     hub_names: list[str]
 
     def count(self, severity: str) -> int:
-        """How many findings there are of ``error`` or ``warning``."""
+        """Return the number of findings of a severity, ``error`` or ``warning``."""
         return sum(finding.severity == severity for finding in self.findings)
 
     def strict(self) -> "Report":
-        """The same, with errors in the place of warnings."""
+        """Return the same report with all warnings turned into errors."""
         findings = [dataclasses.replace(finding, severity=ERROR) for finding in self.findings]
-        return dataclasses.replace(self, findings=sorted(findings))
+        return dataclasses.replace(self, findings=sorted(findings, key=_by_line))
 
     def summary(self) -> str:
-        """One line."""
+        """Return the numbers of errors and warnings in one line."""
         counts = [
             f"{number} {severity}{'s' if number > 1 else ''}"
             for severity in (ERROR, WARNING)
@@ -56,119 +48,117 @@ class Report:
         return text
 
 
-def read_file(file: pathlib.Path) -> str:
-    """The text of a YAML file, with its line breaks as they are.
-
-    Raises:
-        UserError: when it cannot be read.
-    """
-    return yaml_io.read_yaml(file)
+def _by_line(finding: Finding) -> tuple[int, str, str]:
+    return finding.line, finding.severity, finding.message
 
 
 def check_config(text: str, folder: pathlib.Path) -> Report:
-    """Checks an experiment's YAML.
+    """Check an experiment's YAML.
 
     Args:
         text: the YAML.
-        folder: the context directory, in which relative paths start.
+        folder: the context directory, to which paths are relative.
     """
     document = Document(text)
     if document.error is not None:
         line, reason = document.error
-        message = f"no YAML: {reason}; look at this line and the one before it"
-        return Report([Finding(line, ERROR, message)], [])
+        message = f"not valid YAML: {reason}; look at this line and the one before it"
+        return Report([Finding((), message, line=line)], [])
     config = document.value
     if not isinstance(config, dict):
         found = "is empty" if config is None else f"holds {in_yaml(config)[:60]}"
         message = f"the file should hold keys such as 'hyperparameters:' and 'data:', but {found}"
-        return Report([Finding(1, ERROR, message)], [])
-    found_so_far = _Problems(document)
-    found_so_far.add(experiment.experiment_problems(config))
-    # Sections that are not mappings are told by now.
+        return Report([Finding((), message, line=1)], [])
+    findings = _Findings(document)
+    findings.add(experiment_findings(config))
+    # The next checks need mappings; for sections of another type there is an error already.
     sections = {
         name: value if isinstance(value := config.get(name), Mapping) else {} for name in _SECTIONS
     }
     config = {**config, **sections}
-    found_so_far.add(key.problem() for key in deprecated.deprecated_keys(config))
-    hub_names = _with_trial(document, config, folder, found_so_far)
-    return Report(found_so_far.findings(), hub_names)
+    findings.add(key.finding() for key in deprecated.deprecated_keys(config))
+    hub_names = _check_with_trial(document, config, folder, findings)
+    return Report(findings.by_line(), hub_names)
 
 
-def _with_trial(
-    document: Document, config: dict[str, Any], folder: pathlib.Path, found: "_Problems"
+def _check_with_trial(
+    document: Document, config: dict[str, Any], folder: pathlib.Path, findings: "_Findings"
 ) -> list[str]:
-    # Put off: they import torch and transformers, which takes seconds and is in vain for a text
-    # that is no YAML.
-    from model_hub.check.data_files import file_problems, hub_names
-    from model_hub.check.sections import consistency_problems, key_problems, value_limit_problems
-    from model_hub.check.trial import load_trial
+    """Add what needs the trial's class; return the names on the Hub."""
+    # Imported here because they import torch and transformers, which takes seconds.
+    from model_hub.check.data_files import file_findings, hub_names
+    from model_hub.check.peft import peft_findings
+    from model_hub.check.sections import consistency_findings, key_findings
+    from model_hub.check.trial import is_ours, load_trial
     from model_hub.experiment.trial_class import working_directory
+    from model_hub.huggingface.config.hparams import misplaced_sample_limits
 
-    trial_class, broken = load_trial(document, config, folder)
-    found.add(broken)
+    trial_class, import_findings = load_trial(document, config, folder)
+    findings.add(import_findings)
     hparams = config["hyperparameters"]
-    # What is wrong already, for instance a range that is none, would be stumbled over.
-    config["hyperparameters"] = found.without_wrong("hyperparameters", hparams)
-    found.add(key_problems(document, config, trial_class))
-    found.add(value_limit_problems(config, trial_class))
-    config["hyperparameters"] = found.without_wrong("hyperparameters", hparams)
+    # The next checks expect correct values, for instance of the bounds of a range.
+    config["hyperparameters"] = findings.without_errors("hyperparameters", hparams)
+    if is_ours(trial_class):
+        findings.add(map(document.finding, misplaced_sample_limits(hparams)))
+    findings.add(key_findings(document, config, trial_class))
+    if is_ours(trial_class):
+        findings.add(peft_findings(hparams.get("peft")))
+    config["hyperparameters"] = findings.without_errors("hyperparameters", hparams)
     left_out = set(hparams) - set(config["hyperparameters"])
-    found.add(consistency_problems(document, config, trial_class), left_out)
+    findings.add(consistency_findings(document, config, trial_class), left_out)
     with working_directory(folder):
-        found.add(file_problems(document, config, trial_class))
+        findings.add(file_findings(document, config, trial_class))
         return hub_names(config)
 
 
-class _Problems:
-    """Problems so far; what is wrong already is not told a second time."""
+class _Findings:
+    """The findings so far; a key that has an error gets no further ones."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
-        self._problems: list[Problem] = []
+        self._findings: list[Finding] = []
 
-    def add(self, problems: Iterable[Problem], left_out: Iterable[Any] = ()) -> None:
-        """Adds problems of keys that are not known to be wrong.
+    def add(self, findings: Iterable[Finding], left_out: Iterable[Any] = ()) -> None:
+        """Add the findings of one check, except for keys that have an error from an earlier check.
 
         Args:
-            problems: the problems.
-            left_out: hyperparameters that are wrong and were left out for these checks, so that
-                they seem to be missing.
+            findings: the findings.
+            left_out: hyperparameters with an error, which this check did not get, so that it takes
+                them for missing.
         """
-        before = list(self._problems)
-        for problem in problems:
-            if problem.missing and any(f".{name} " in problem.message for name in left_out):
+        earlier = list(self._findings)
+        for finding in findings:
+            if finding.missing and any(f".{name} " in finding.message for name in left_out):
                 continue
-            if problem in self._problems or _is_told(problem, before):
-                continue
-            self._problems.append(problem)
+            if finding not in self._findings and not _has_error(finding, earlier):
+                self._findings.append(finding)
 
-    def without_wrong(self, section: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The keys of a section that have no error at them or below them."""
+    def without_errors(self, section: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the keys of a section that have no error at them or below them."""
         wrong = {
-            problem.path[1]
-            for problem in self._problems
-            if problem.severity == ERROR and problem.path[:1] == (section,) != problem.path
+            finding.path[1]
+            for finding in self._findings
+            if finding.severity == ERROR and finding.path[:1] == (section,) != finding.path
         }
         return {name: value for name, value in values.items() if str(name) not in wrong}
 
-    def findings(self) -> list[Finding]:
-        """All of them, and the duplicate keys, by line."""
-        found = {
-            Finding(self._document.line(problem.path), problem.severity, problem.message)
-            for problem in self._problems
-        }
-        for line, message in self._document.duplicate_problems():
-            found.add(Finding(line, ERROR, message))
-        return sorted(found)
+    def by_line(self) -> list[Finding]:
+        """Return all findings and the duplicate keys, with their lines and sorted by them."""
+        located = [
+            dataclasses.replace(finding, line=self._document.line(finding.path))
+            for finding in self._findings
+        ]
+        different = {_by_line(finding): finding for finding in located + self._document.duplicates}
+        return [different[line] for line in sorted(different)]
 
 
-def _is_told(problem: Problem, before: Iterable[Problem]) -> bool:
-    """Whether an earlier check has found an error at the same key, above or below it."""
-    if problem.missing or not problem.path:
+def _has_error(finding: Finding, earlier: Iterable[Finding]) -> bool:
+    """Return whether an earlier check has found an error at the same key, above or below it."""
+    if finding.missing or not finding.path:
         return False
-    for other in before:
+    for other in earlier:
         if other.severity == ERROR and not other.missing and other.path:
-            shorter = min(len(other.path), len(problem.path))
-            if other.path[:shorter] == problem.path[:shorter]:
+            shorter = min(len(other.path), len(finding.path))
+            if other.path[:shorter] == finding.path[:shorter]:
                 return True
     return False

@@ -1,4 +1,4 @@
-"""``model-hub check --fix``: rewrites deprecated keys in the modern style."""
+"""``model-hub check --fix``: rewrite deprecated keys in the modern style."""
 
 import dataclasses
 import pathlib
@@ -6,12 +6,12 @@ import re
 
 from model_hub.check import deprecated
 from model_hub.check.document import Document
-from model_hub.check.findings import dotted
 from model_hub.check.yaml_editor import CannotEdit, Editor
 from model_hub.errors import UserError
 from model_hub.experiment.entrypoint import trial_spec
+from model_hub.experiment.findings import dotted
 
-# A trial file that reads these itself would miss them.
+# Signs that a trial file computes the length of the training from the YAML itself.
 _READS_LENGTH = re.compile(r"compute_num_training_steps|records_per_epoch|max_length\b.*searcher")
 
 
@@ -20,9 +20,9 @@ class FixResult:
     """A rewritten text.
 
     Attributes:
-        text: the text; the very same if there was nothing to change.
-        changes: what was changed, a line each.
-        kept: what is deprecated and was left, with the reason.
+        text: the text; unchanged if there was nothing to change.
+        changes: a line for each key that was changed.
+        kept: a line for each deprecated key that was left, with the reason.
     """
 
     text: str
@@ -31,11 +31,11 @@ class FixResult:
 
 
 def fix_deprecated(text: str, folder: pathlib.Path) -> FixResult:
-    """Rewrites all deprecated keys that are understood; everything else stays as it is.
+    """Rewrite all deprecated keys that can be; everything else stays as it is.
 
     Args:
-        text: the YAML; one that is not right YAML is not changed.
-        folder: with the trial's code.
+        text: the YAML; text with errors of syntax or duplicate keys is not changed.
+        folder: the context directory, with the trial's code.
     """
     changes: list[str] = []
     kept: dict[str, str] = {}
@@ -48,15 +48,15 @@ def fix_deprecated(text: str, folder: pathlib.Path) -> FixResult:
             name = dotted(key.path)
             if name in kept or key.fix is None:
                 continue
-            if key.needs_no_old_code and reads_length:
-                kept[name] = f"{name}: left, as {reads_length} reads it"
+            if key.is_length and reads_length:
+                kept[name] = f"{name}: left, because {reads_length} reads it"
                 continue
             try:
                 editor = Editor(text)
                 key.fix(editor)
                 text = editor.verified()
             except CannotEdit as error:
-                kept[name] = f"{name}: left, as {error}"
+                kept[name] = f"{name}: left, because {error}"
                 continue
             changes.append(key.message)
             break
@@ -65,7 +65,7 @@ def fix_deprecated(text: str, folder: pathlib.Path) -> FixResult:
 
 
 def _reads_length(config: dict[str, object], folder: pathlib.Path) -> str | None:
-    """The trial's file, if it computes the length of its training from the YAML itself."""
+    """Return the name of the trial's file if it computes the training's length from the YAML."""
     try:
         module = trial_spec(config.get("entrypoint")).partition(":")[0]
         file = folder.joinpath(*module.split(".")).with_suffix(".py")

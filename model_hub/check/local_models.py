@@ -1,4 +1,4 @@
-"""Models and tokenizers that are local folders: lengths and chat templates against them."""
+"""Checks of lengths and chat templates against models and tokenizers in local folders."""
 
 import contextlib
 import pathlib
@@ -8,17 +8,17 @@ from typing import Any
 import datasets
 import transformers
 
-from model_hub.check.document import Document, problem_of
-from model_hub.check.findings import Path, Problem, dotted
+from model_hub.check.document import Document
 from model_hub.check.trial import TrialClass
 from model_hub.errors import UserError
+from model_hub.experiment.findings import Finding, Path, dotted
 from model_hub.huggingface.config import parsing
 from model_hub.huggingface.tasks._common.tokenization import sequence_length
 from model_hub.huggingface.tasks.instruction_tuning import features, settings
 
 Config = Mapping[str, Any]
 
-# Of how many texts a sequence is made, with special tokens around them.
+# Number of texts in a sequence, with special tokens around them, by model_mode.
 _TEXTS = {
     "question-answering": 2,
     "multiple-choice": 2,
@@ -27,13 +27,13 @@ _TEXTS = {
 }
 
 
-def local_model_problems(
+def local_model_findings(
     document: Document,
     config: Config,
     trial_class: TrialClass | None,
     splits: Mapping[str, datasets.Dataset],
-) -> Iterator[Problem]:
-    """What of section ``data`` does not go with a model or tokenizer of this machine.
+) -> Iterator[Finding]:
+    """Yield what in section ``data`` does not suit the model or tokenizer.
 
     Args:
         document: the YAML.
@@ -56,16 +56,19 @@ def local_model_problems(
 
 
 def _kwargs_of_trial(config: Config, trial_class: TrialClass | None) -> Iterator[Any]:
-    """Section ``data`` as those dataclasses of the trial read it that know of a length."""
+    """Yield section ``data``, parsed by each of the trial's dataclasses that has a length."""
     for cls in getattr(trial_class, "data_types", ()):
         if "max_seq_length" in getattr(cls, "__dataclass_fields__", {}):
-            # What is wrong with the values is told already.
+            # Wrong values are reported by the checks of the values.
             with contextlib.suppress(UserError):
                 yield parsing.parse_dict_to_dataclasses((cls,), config["data"])[0]
 
 
-def _loaded(what: str, config: Config, broken: list[str]) -> Generator[Problem, None, Any]:
-    """The tokenizer or configuration, None if it is not here; adds to ``broken`` if it fails."""
+def _loaded(what: str, config: Config, broken: list[str]) -> Generator[Finding, None, Any]:
+    """Return the tokenizer or configuration, None if it is not local or cannot be loaded.
+
+    If it cannot be loaded, yield an error and add ``what`` to ``broken``.
+    """
     hparams = config["hyperparameters"]
     name = hparams.get(f"{what}_name")
     key = f"{what}_name" if name else "pretrained_model_name_or_path"
@@ -76,23 +79,23 @@ def _loaded(what: str, config: Config, broken: list[str]) -> Generator[Problem, 
     path: Path = ("hyperparameters", key)
     try:
         return auto.from_pretrained(name)
-    except Exception as error:  # Of any kind: the files may hold anything.
+    except Exception as error:  # Of any kind, because the files may have any content.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         broken.append(what)
         if "trust_remote_code" not in str(error):
-            yield Problem(path, f"{dotted(path)}: cannot load the {what} of {name!r}: {reason}")
+            yield Finding(path, f"{dotted(path)}: cannot load the {what} of {name!r}: {reason}")
     return None
 
 
 def _has(what: str, folder: pathlib.Path) -> bool:
-    """Whether the folder is there, and not one about which something has been told already."""
+    """Return whether the folder has the files; if not, another check reports it."""
     files = ["config.json"] if what == "config" else ["tokenizer_config.json", "tokenizer.json"]
     return any((folder / file).is_file() for file in files)
 
 
 def _length(
     document: Document, config: Config, requested: Any, tokenizer: Any, model_config: Any
-) -> Iterator[Problem]:
+) -> Iterator[Finding]:
     mode = config["hyperparameters"].get("model_mode")
     try:
         if requested is not None:
@@ -100,15 +103,15 @@ def _length(
                 requested, tokenizer, model_config, texts=_TEXTS.get(mode) if mode else None
             )
     except UserError as error:
-        yield problem_of(document, str(error))
+        yield document.finding(str(error))
 
 
 def _conversations(
     kwargs: settings.InstructionTuningDataKwargs,
     tokenizer: Any,
     splits: Mapping[str, datasets.Dataset],
-) -> Iterator[Problem]:
-    """Is there a chat template, and does it take the first conversations?"""
+) -> Iterator[Finding]:
+    """Yield an error if there is no chat template, or it fails on the first conversations."""
     keys = ("chat_template", "chat_template_file")
     path: Path = next((("data", key) for key in keys if getattr(kwargs, key)), ("data",))
     if tokenizer is None or not tokenizer.is_fast:
@@ -124,13 +127,13 @@ def _conversations(
                     max_seq_length=1_000_000,
                 )
     except UserError as error:
-        # A message may quote a conversation, with words in it that are keys as well.
-        yield Problem(path, str(error).rstrip("."))
+        # Not document.finding: the message may quote a conversation, which may contain keys.
+        yield Finding(path, str(error).rstrip("."))
 
 
 @contextlib.contextmanager
 def _without_logs() -> Iterator[None]:
-    """Keeps transformers from printing between the findings."""
+    """Keep transformers from printing between the findings."""
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
     try:

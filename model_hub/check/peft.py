@@ -1,18 +1,18 @@
-"""Numbers and switches in ``hyperparameters.peft``, which peft looks at late or never."""
+"""Values of ``hyperparameters.peft``, which the library peft itself checks late or never."""
 
 import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from model_hub.check.findings import Path, Problem, dotted
-from model_hub.check.messages import parse_unquoted, truncate
-from model_hub.check.schema.ranges import is_range
 from model_hub.errors import UserError
+from model_hub.experiment.findings import Finding, Path, dotted
+from model_hub.experiment.messages import advise_unquoting, truncate
+from model_hub.experiment.schema.ranges import is_range
 from model_hub.huggingface.config import peft_config
 
 
-def peft_problems(settings: Any) -> Iterator[Problem]:
-    """What is wrong with values of an adapter's fields; their names are looked at elsewhere.
+def peft_findings(settings: Any) -> Iterator[Finding]:
+    """Yield what is wrong with the values of an adapter's fields.
 
     Args:
         settings: the value of ``hyperparameters.peft``.
@@ -22,7 +22,7 @@ def peft_problems(settings: Any) -> Iterator[Problem]:
     try:
         cls = peft_config.peft_config_class(settings)
     except UserError:
-        return  # Told with the names.
+        return  # Reported by the check of the names.
     is_lora = cls is peft_config.peft_config_class({})
     hints = typing.get_type_hints(cls)
     for name, value in settings.items():
@@ -30,24 +30,24 @@ def peft_problems(settings: Any) -> Iterator[Problem]:
             continue
         path: Path = ("hyperparameters", "peft", str(name))
         if is_lora and name == "r" and isinstance(value, int) and value < 1:
-            wanted = "a whole number above 0"  # In others 0 may say: by another field.
+            expected = "a whole number above 0"  # In other types 0 may mean "see another field".
         else:
-            wanted = _wanted(name, value, {*(typing.get_args(hints[name]) or (hints[name],))})
-        if wanted:
+            expected = _expected(name, value, {*(typing.get_args(hints[name]) or (hints[name],))})
+        if expected:
             message = (
                 f"{dotted(path)} is {truncate(value)}, but should be "
-                f"{wanted}{parse_unquoted(value)}"
+                f"{expected}{advise_unquoting(value)}"
             )
-            yield Problem(path, message)
+            yield Finding(path, message)
 
 
-def _wanted(name: str, value: Any, kinds: set[Any]) -> str:
-    """What should stand there instead; nothing if the value is right, or may be."""
+def _expected(name: str, value: Any, kinds: set[Any]) -> str:
+    """Return what a field of these types should be; an empty text if the value may be right."""
     kinds = kinds - {type(None)}
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if kinds == {bool}:
         return "" if isinstance(value, bool) else "true or false"
-    # A float is taken for many a field that is declared as a whole number.
+    # peft accepts floats for many fields that it declares as whole numbers.
     if not kinds or not kinds <= {int, float}:
         return ""
     if not is_number:

@@ -1,7 +1,7 @@
-"""Changing keys of a YAML text without touching anything else of it.
+"""Change keys of a YAML text and nothing else.
 
-The places of keys come from ruamel's nodes, the changes are made in the text: writing the whole
-document anew, as a round trip does, loses comments beside keys that go, and changes indentation.
+The positions of keys come from ruamel's nodes, and the text is changed there. Dumping the whole
+document again would lose comments beside removed keys, and change the indentation.
 """
 
 import copy
@@ -10,16 +10,16 @@ from typing import Any
 
 from ruamel.yaml.nodes import MappingNode, Node
 
-from model_hub.check.findings import Path, dotted
 from model_hub.experiment import yaml_io
+from model_hub.experiment.findings import Path, dotted
 
 
 class CannotEdit(Exception):
-    """The text is written in a way that is not understood well enough to change it."""
+    """The text is written in a way that the editor cannot change."""
 
 
 class Editor:
-    """Makes changes to a YAML text, and checks that they, and only they, have come about.
+    """Editor of a YAML text, which checks that its changes have changed nothing else.
 
     Args:
         text: the text.
@@ -34,21 +34,21 @@ class Editor:
         self._expected: Any = copy.deepcopy(yaml_io.to_plain(yaml_io.yaml_reader().load(text)))
 
     def verified(self) -> str:
-        """The changed text.
+        """Return the changed text.
 
         Raises:
-            CannotEdit: when it does not stand for what the changes should have made.
+            CannotEdit: when its value is not the one that the changes should give.
         """
         try:
             found = yaml_io.to_plain(yaml_io.yaml_reader().load(self.text))
         except Exception as error:
-            raise CannotEdit(f"the result would be no YAML: {error}") from error
+            raise CannotEdit(f"the result would not be valid YAML: {error}") from error
         if found != self._expected:
             raise CannotEdit("something else would change with it")
         return self.text
 
     def rename(self, path: Path, new: str) -> None:
-        """Gives a key another name; its value and place stay."""
+        """Rename a key; its value and position stay."""
         _, (key, _) = self._pair(path)
         self._splice(key.start_mark.index, key.end_mark.index, new)
         parent = self._parent(path)
@@ -57,13 +57,13 @@ class Editor:
         parent.update(renamed)
 
     def replace(self, path: Path, written: str, value: Any) -> None:
-        """Puts another value in the place of a key's.
+        """Replace the value of a key.
 
         Args:
             path: the key.
-            written: the value as YAML; a folded text (``>-``) may have several lines, indented by
-                two more than a key at the top.
-            value: what that stands for.
+            written: the new value as YAML; a folded text (``>-``) may have several lines, indented
+                by two spaces.
+            value: the value of that YAML.
         """
         mapping, (key, node) = self._pair(path)
         if "\n" in written and (mapping.flow_style or key.start_mark.column):
@@ -71,7 +71,7 @@ class Editor:
         lines = written.split("\n")
         start, end = node.start_mark.index, self._content_end(node)
         if len(lines) > 1:
-            # A comment behind the old value stays on the line of the key.
+            # A comment after the old value stays on the line of the key.
             rest = self._line_end(end)
             lines[0] += self.text[end:rest].rstrip()
             end = rest
@@ -84,7 +84,7 @@ class Editor:
         self._parent(path)[path[-1]] = value
 
     def remove(self, path: Path) -> None:
-        """Takes a key out; comments that stand beside it or below it stay."""
+        """Remove a key; comments beside it and below it stay."""
         mapping, pair = self._pair(path)
         key, node = pair
         number = mapping.value.index(pair)
@@ -93,8 +93,8 @@ class Editor:
         else:
             start = self._line_start(key.start_mark.index)
             if self.text[start : key.start_mark.index].strip():
-                # The first key of a list's item stands behind a dash.
-                raise CannotEdit(f"{dotted(path)} shares its line with what is above it")
+                # It is the first key of a list's item, after the dash.
+                raise CannotEdit(f"{dotted(path)} shares its line with the list's dash")
             end = self._line_end(self._content_end(node))
             indent = " " * key.start_mark.column
             kept = "".join(
@@ -108,10 +108,10 @@ class Editor:
             self._parent(path[:-1])[path[-2]] = None
 
     def insert(self, path: Path, name: str, value: int | str, *, after: str) -> None:
-        """Adds a key to the mapping at ``path``, behind a certain key or else at its end."""
+        """Add a key to the mapping at ``path``, after the key ``after`` or else at the end."""
         mapping = self._node(path)
         if not isinstance(mapping, MappingNode) or not mapping.value:
-            raise CannotEdit(f"{dotted(path)} is no mapping that has keys")
+            raise CannotEdit(f"{dotted(path)} is not a mapping with keys")
         pairs = [pair for pair in mapping.value if pair[0].value == after]
         key, node = pairs[0] if pairs else mapping.value[-1]
         end = self._content_end(node)
@@ -141,12 +141,12 @@ class Editor:
         return self.text.rfind("\n", 0, index) + 1
 
     def _line_end(self, index: int) -> int:
-        """Where the line ends, before its line break."""
+        """Return the index of the line's end, before its line break."""
         found = self.text.find(self._newline, index)
         return len(self.text) if found < 0 else found
 
     def _content_end(self, node: Node) -> int:
-        """Where a value ends; the reader counts blank lines and comments behind it as well."""
+        """Return the index of a value's end, without the blank lines and comments after it."""
         start: int = node.start_mark.index
         end: int = node.end_mark.index
         lines = self.text[start:end].splitlines(keepends=True)
@@ -165,7 +165,7 @@ class Editor:
             if isinstance(node, MappingNode):
                 found = [item for key, item in node.value if key.value == part]
                 if not found:
-                    raise CannotEdit(f"{dotted(path)} does not stand there itself")
+                    raise CannotEdit(f"{dotted(path)} comes from a merge key")
                 node = found[0]
             else:
                 node = node.value[part]
@@ -177,7 +177,7 @@ class Editor:
             for pair in mapping.value:
                 if pair[0].value == path[-1]:
                     return mapping, pair
-        raise CannotEdit(f"{dotted(path)} does not stand there itself")
+        raise CannotEdit(f"{dotted(path)} comes from a merge key")
 
     def _value(self, path: Path) -> Any:
         value = self._expected
@@ -190,7 +190,7 @@ class Editor:
 
 
 def _comments(text: str) -> list[str]:
-    """The comments in some lines of YAML; a ``#`` within quotes begins none."""
+    """Return the comments in lines of YAML; a ``#`` within quotes does not begin one."""
     found = []
     for line in text.splitlines():
         bare = re.sub(r"'[^']*'|\"[^\"]*\"", lambda match: " " * len(match[0]), line)

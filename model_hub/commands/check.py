@@ -44,14 +44,14 @@ def add_check(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     # Imported here, since only this command needs it.
-    from model_hub.check.engine import check_config, read_file
+    from model_hub.check.engine import check_config
     from model_hub.check.fix import fix_deprecated
 
     # The trial's module is imported, and could ask the Hub for something.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     file: pathlib.Path = options.config_file
     folder = options.context_dir or file.parent
-    text = read_file(file)
+    text = yaml_io.read_yaml(file)
     if not folder.is_dir():
         raise UserError(f"there is no folder {str(folder)!r}.")
     if options.fix:
@@ -67,6 +67,6 @@ def _run(options: argparse.Namespace) -> int:
     if options.strict:
         report = report.strict()
     for finding in report.findings:
-        print(finding.shown(str(file)))
+        print(finding.format(str(file)))
     print(f"{file}: {report.summary()}")
     return 1 if report.count("error") else 0

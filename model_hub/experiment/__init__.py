@@ -1,1 +1,1 @@
-"""Determined's experiment YAML: read, completed with defaults, and the trial that it names."""
+"""Determined's experiment YAML: reading, defaults, schema, ranges, and the trial's import."""

@@ -1,4 +1,4 @@
-"""An experiment's ``entrypoint``: which trial class it runs."""
+"""The ``entrypoint`` of an experiment, which names the trial class."""
 
 import re
 import shlex
@@ -7,7 +7,7 @@ from typing import Any
 from model_hub.errors import UserError
 from model_hub.experiment.yaml_io import in_yaml
 
-#: How an entrypoint is written today; the trial follows.
+#: An entrypoint in today's style is LAUNCHER, SCRIPT and the trial.
 LAUNCHER = "python3 -m determined.launch.torch_distributed"
 SCRIPT = "python3 -m model_hub.huggingface.train"
 
@@ -15,15 +15,15 @@ _SPEC = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
 def is_trial_spec(text: Any) -> bool:
-    """Whether the text is ``module:Class``, not a port number or a URL."""
+    """Return whether the text is ``module:Class``, not a host with a port or a URL."""
     return isinstance(text, str) and _SPEC.fullmatch(text) is not None
 
 
 def split_entrypoint(entrypoint: Any) -> list[str]:
-    """The entrypoint as the words of a command; none if it is neither text nor list.
+    """Return the words of the command; an empty list if it is neither text nor a list.
 
     Raises:
-        UserError: when it is text with quotes that do not close.
+        UserError: for text with a quote that is not closed.
     """
     if isinstance(entrypoint, list):
         return [str(word) for word in entrypoint]
@@ -34,16 +34,16 @@ def split_entrypoint(entrypoint: Any) -> list[str]:
     except ValueError as error:
         reason = str(error).lower()
         raise UserError(
-            f"entrypoint: {entrypoint!r} is no command ({reason}); close the quotes, or "
+            f"entrypoint: {entrypoint!r} is not a command ({reason}); close the quotes, or "
             "remove them."
         ) from error
 
 
 def trial_spec(entrypoint: Any) -> str:
-    """The ``module:Class`` that an ``entrypoint`` runs.
+    """Return the ``module:Class`` that an ``entrypoint`` runs.
 
-    It is the whole entrypoint in the old style (``qa_trial:QATrial``), else what stands after
-    ``-m model_hub.huggingface.train`` or ``--trial``.
+    In the old style it is the whole entrypoint (``qa_trial:QATrial``), else an argument of
+    ``-m model_hub.huggingface.train`` or the value of ``--trial``.
 
     Args:
         entrypoint: text or list of words, as the YAML has it.

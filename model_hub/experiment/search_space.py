@@ -1,4 +1,4 @@
-"""Values for hyperparameters that the YAML gives as ranges."""
+"""Picking of values from the ranges of a search."""
 
 import math
 import random
@@ -14,20 +14,20 @@ _RANGE_TYPES = ("categorical", "const", "double", "int", "log")
 def pick_hyperparameters(
     hparams: Mapping[str, Any], seed: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Takes one value out of every range, as one trial of a search would.
+    """Pick one value from every range, as for one trial of a search.
 
-    The pick for a key depends on the seed and the key alone, so it stays when other keys change.
+    The value of a key depends only on the seed and the key, not on other keys.
 
     Args:
-        hparams: section ``hyperparameters``; ranges are ``{type: double, minval: 0, maxval: 1}``
-            and the like, also below other keys.
+        hparams: section ``hyperparameters``; a range such as ``{type: double, minval: 0, maxval:
+            1}`` may also be below another key.
         seed: the experiment's seed.
 
     Returns:
-        The hyperparameters with a value everywhere; and those that were picked, by dotted name.
+        The hyperparameters without ranges; and the values that were picked, by dotted name.
 
     Raises:
-        UserError: for a range that lacks something, is empty, or has a bound that is no number.
+        UserError: for a range that lacks a key, is empty, or has a bound that is not a number.
     """
     picked: dict[str, Any] = {}
 
@@ -47,28 +47,28 @@ def pick_hyperparameters(
 def _pick(space: Mapping[str, Any], name: str, rng: random.Random) -> Any:
     kind = space["type"]
     needed = {"const": ["val"], "categorical": ["vals"], "log": ["minval", "maxval", "base"]}
-    missing = [key for key in needed.get(kind, ["minval", "maxval"]) if key not in space]
-    where = f"hyperparameters.{name}"
+    missing = [part for part in needed.get(kind, ["minval", "maxval"]) if part not in space]
+    key = f"hyperparameters.{name}"
     if missing:
-        raise UserError(f"{where}: a range of type {kind} needs {', '.join(missing)} as well.")
+        raise UserError(f"{key}: a range of type {kind} needs {', '.join(missing)} as well.")
     if kind == "const":
         return space["val"]
     if kind == "categorical":
         if not isinstance(space["vals"], list) or not space["vals"]:
             raise UserError(
-                f"{where}: vals is {in_yaml(space['vals'])}, but should be a list of values."
+                f"{key}: vals is {in_yaml(space['vals'])}, but should be a list of values."
             )
         return rng.choice(space["vals"])
-    for key in ("minval", "maxval", "base") if kind == "log" else ("minval", "maxval"):
-        number = space[key]
+    for part in ("minval", "maxval", "base") if kind == "log" else ("minval", "maxval"):
+        number = space[part]
         if not isinstance(number, (int, float)) or isinstance(number, bool):
-            raise UserError(f"{where}: {key} is {in_yaml(number)}, but should be a number.")
-        if not math.isfinite(number) or (key == "base" and number <= 0):
-            above = " above 0" if key == "base" else ""
-            raise UserError(f"{where}: {key} is {number}, but should be a finite number{above}.")
+            raise UserError(f"{key}: {part} is {in_yaml(number)}, but should be a number.")
+        if not math.isfinite(number) or (part == "base" and number <= 0):
+            above = " above 0" if part == "base" else ""
+            raise UserError(f"{key}: {part} is {number}, but should be a finite number{above}.")
     low, high = space["minval"], space["maxval"]
     if low > high:
-        raise UserError(f"{where}: there is nothing between minval {low!r} and maxval {high!r}.")
+        raise UserError(f"{key}: minval is {low!r}, but should be at most maxval, {high!r}.")
     if kind == "int":
         return rng.randint(int(low), int(high))
     value = rng.uniform(low, high)
@@ -78,6 +78,6 @@ def _pick(space: Mapping[str, Any], name: str, rng: random.Random) -> Any:
         return float(space["base"]) ** value
     except OverflowError:
         raise UserError(
-            f"{where}: base {space['base']} to the power of minval {low} to maxval {high} is too "
+            f"{key}: base {space['base']} to the power of minval {low} to maxval {high} is too "
             "large; in a range of type log, minval and maxval are exponents."
         ) from None

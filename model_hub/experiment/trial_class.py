@@ -14,27 +14,27 @@ from model_hub.errors import UserError
 
 
 def import_trial(spec: str, context_dir: pathlib.Path) -> type[pytorch.PyTorchTrial]:
-    """Imports a trial class; ``context_dir`` comes first on the module path, and stays there.
+    """Import a trial class, with ``context_dir`` first in ``sys.path`` from now on.
 
     Args:
         spec: ``module:Class``.
         context_dir: the folder that is submitted with the experiment.
 
     Raises:
-        UserError: when the module is not there, or has no such trial class.
+        UserError: when there is no such module, or it has no such trial class.
     """
     module_name, _, class_name = spec.partition(":")
     folder = os.fspath(context_dir.resolve())
     sys.path[:] = [folder, *(path for path in sys.path if path != folder)]
     loaded = getattr(sys.modules.get(module_name), "__file__", None)
     if loaded is not None and not pathlib.Path(loaded).is_relative_to(folder):
-        # Another experiment's module of this name, of a run before in the same process.
+        # A module of the same name, of another experiment that ran in this process.
         del sys.modules[module_name]
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name != module_name.split(".")[0]:
-            # The trial's own import of something else failed: that is its author's to see whole.
+            # An import in the trial's module failed: its author needs the whole traceback.
             raise
         files = sorted(path.name for path in context_dir.glob("*.py"))
         raise UserError(
@@ -54,7 +54,7 @@ def import_trial(spec: str, context_dir: pathlib.Path) -> type[pytorch.PyTorchTr
             and value.__module__ == module_name
         ]
         raise UserError(
-            f"entrypoint: {spec!r} is no trial class; the module has "
+            f"entrypoint: {spec!r} is not a trial class; the module has "
             f"{', '.join(classes) or 'none'}. A trial class derives from BaseTransformerTrial."
         )
     return found
@@ -62,7 +62,7 @@ def import_trial(spec: str, context_dir: pathlib.Path) -> type[pytorch.PyTorchTr
 
 @contextlib.contextmanager
 def working_directory(path: pathlib.Path) -> Iterator[None]:
-    """Runs what stands below in another working directory (Python 3.10 has no such thing)."""
+    """Change the working directory inside a ``with`` (``contextlib.chdir`` needs Python 3.11)."""
     before = pathlib.Path.cwd()
     os.chdir(path)
     try:

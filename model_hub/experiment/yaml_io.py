@@ -1,4 +1,4 @@
-"""Reading YAML text as ``det`` does: YAML 1.2, in which ``3e-5`` is a number."""
+"""Reading and writing of YAML as ``det`` does: YAML 1.2, in which ``3e-5`` is a number."""
 
 import io
 import os
@@ -13,12 +13,12 @@ from model_hub.errors import UserError
 
 
 def yaml_reader() -> ruamel.yaml.YAML:
-    """A fresh parser; one parser is for one text."""
+    """Return a new parser; each text needs its own."""
     return ruamel.yaml.YAML(typ="safe", pure=True)
 
 
 def read_yaml(file: pathlib.Path) -> str:
-    """The text of a YAML file, with its line breaks as they are.
+    """Return the text of a YAML file, with its line breaks unchanged.
 
     Raises:
         UserError: when it cannot be read.
@@ -40,7 +40,7 @@ def read_yaml(file: pathlib.Path) -> str:
 
 
 def write_text_file(file: pathlib.Path, text: str) -> None:
-    """Puts a text into a YAML file that is there; a full disk leaves the file as it was.
+    """Replace the text of an existing YAML file; if that fails, the file is unchanged.
 
     Raises:
         UserError: when it cannot be written.
@@ -48,53 +48,53 @@ def write_text_file(file: pathlib.Path, text: str) -> None:
     target = file.resolve()
     part = target.with_name(f"{target.name}.part")
     try:
-        with target.open("r+b"):  # One that may not be written is not replaced either.
+        with target.open("r+b"):  # A file without permission to write is not replaced either.
             part.write_bytes(text.encode("utf-8"))
         shutil.copymode(target, part)
         os.replace(part, target)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise UserError(
-            f"cannot write {str(file)!r}: {error.strerror}; it is as it was."
+            f"cannot write {str(file)!r}: {error.strerror}; it is unchanged."
         ) from error
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """The value that the text stands for, in plain dicts and lists.
+    """Return the value of a YAML text, in plain dicts and lists.
 
     Args:
         text: the YAML.
-        where: what it is, for the message.
+        where: the source of the text, for the message.
 
     Raises:
-        UserError: when it is no YAML.
+        UserError: when the text is not YAML.
     """
     try:
         return to_plain(yaml_reader().load(text))
     except ruamel.yaml.error.YAMLError as error:
         line, reason = error_location(error)
         raise UserError(
-            f"{where}: no YAML ({reason})."
+            f"{where}: not valid YAML ({reason})."
             if line is None
-            else f"{where}, line {line}: no YAML ({reason})."
+            else f"{where}, line {line}: not valid YAML ({reason})."
         ) from error
 
 
 def error_location(error: ruamel.yaml.error.YAMLError) -> tuple[int | None, str]:
-    """The line (from 1) where the reader failed, None if it does not say; and why."""
+    """Return the line (from 1) of a parser's error, None if it has none, and the reason."""
     if not isinstance(error, ruamel.yaml.error.MarkedYAMLError):
-        # Such as a character that cannot stand in a YAML: on further lines is where, in a stream.
+        # Such as a character that YAML does not allow; the next lines are the place in a stream.
         return None, str(error).splitlines()[0]
     mark = error.problem_mark or error.context_mark
     reason = str(error.problem or error.context)
-    began = error.context_mark
-    if error.problem and mark and began and began.line < mark.line:
-        reason += f", {error.context} that begins in line {began.line + 1}"
+    start = error.context_mark
+    if error.problem and mark and start and start.line < mark.line:
+        reason += f", {error.context} that begins in line {start.line + 1}"
     return (mark.line + 1 if mark else None), reason
 
 
 def to_plain(value: Any) -> Any:
-    """The value in plain dicts and lists, for those who compare types or pickle."""
+    """Return the value in plain dicts and lists, which can be compared and pickled."""
     if isinstance(value, Mapping):
         return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -103,7 +103,7 @@ def to_plain(value: Any) -> Any:
 
 
 def in_yaml(value: Any) -> str:
-    """The value as a YAML spells it in one line, for messages; texts are quoted."""
+    """Return the value as YAML spells it in one line, for messages; texts are in quotes."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -119,16 +119,16 @@ def in_yaml(value: Any) -> str:
 
 
 def is_whole(value: Any, least: int) -> TypeGuard[int]:
-    """Whether the value of a YAML key is a whole number, and not below ``least``."""
+    """Return whether the value of a YAML key is a whole number of at least ``least``."""
     # In Python True is an int as well; in a YAML it is not.
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def read_config(path: pathlib.Path) -> dict[str, Any]:
-    """Reads an experiment's YAML as ``det`` does: YAML 1.2, in which ``3e-5`` is a number.
+    """Read an experiment's YAML.
 
     Raises:
-        UserError: when there is no such file, it is no YAML, or no mapping.
+        UserError: when there is no such file, or it is not a YAML mapping.
     """
     config = parse_yaml(read_yaml(path), str(path))
     if not isinstance(config, dict):
@@ -140,10 +140,10 @@ def read_config(path: pathlib.Path) -> dict[str, Any]:
 
 
 def dump_config(config: Mapping[str, Any]) -> str:
-    """The configuration as YAML text that :func:`read_config` reads back the same."""
-    yaml = ruamel.yaml.YAML(typ="safe", pure=True)
+    """Return the configuration as YAML text, which :func:`read_config` reads back the same."""
+    yaml = yaml_reader()
     yaml.default_flow_style = False
-    yaml.width = 1_000_000  # Long texts stay on their line.
+    yaml.width = 1_000_000  # Long texts stay on one line.
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     stream = io.StringIO()
     yaml.dump(to_plain(config), stream)

@@ -5,13 +5,17 @@ trial's own context, by its options, is in `model_hub.huggingface.training.conte
 """
 
 import functools
+import importlib.abc
+import importlib.machinery
 import json
 import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
-import transformers
 from determined import pytorch
 
 from model_hub.huggingface.model.untrained import record_missing_keys
@@ -102,8 +106,43 @@ def wrap_from_pretrained() -> None:
     It records on the model which weights the file did not have, also where a trial builds its model
     itself: a checkpoint has to hold these weights (see
     :mod:`model_hub.huggingface.model.untrained`).
+
+    The module that defines the method takes seconds to import, so if it is not imported yet, the
+    method is wrapped as soon as something imports it.
     """
-    original = transformers.PreTrainedModel.from_pretrained.__func__  # type: ignore[attr-defined]
+    module = sys.modules.get(_ModelingUtilsFinder.MODULE)
+    if module is not None:
+        _wrap_from_pretrained(module)
+    elif not any(isinstance(finder, _ModelingUtilsFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _ModelingUtilsFinder())
+
+
+class _ModelingUtilsFinder(importlib.abc.MetaPathFinder):
+    """Finder of one module of transformers, which wraps ``from_pretrained`` once it is loaded."""
+
+    MODULE = "transformers.modeling_utils"
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Return the module's usual specification, None for any other module."""
+        if fullname != self.MODULE:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_wrap(module: ModuleType) -> None:
+                execute(module)
+                _wrap_from_pretrained(module)
+
+            spec.loader.exec_module = execute_and_wrap  # type: ignore[method-assign]
+        return spec
+
+
+def _wrap_from_pretrained(modeling_utils: Any) -> None:
+    model_class = modeling_utils.PreTrainedModel
+    original = model_class.from_pretrained.__func__
     if hasattr(original, _WRAPPED):
         return
 
@@ -120,4 +159,4 @@ def wrap_from_pretrained() -> None:
         return (model, info) if output_loading_info else model
 
     setattr(from_pretrained, _WRAPPED, True)
-    transformers.PreTrainedModel.from_pretrained = classmethod(from_pretrained)  # type: ignore[method-assign, assignment, arg-type]
+    model_class.from_pretrained = classmethod(from_pretrained)  # type: ignore[arg-type]

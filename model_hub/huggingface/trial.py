@@ -11,7 +11,7 @@ from determined import pytorch
 
 from model_hub.errors import UserError
 from model_hub.huggingface.config import fields, parsing, validate
-from model_hub.huggingface.config.hparams import apply_sample_limits, check_hparams
+from model_hub.huggingface.config.hparams import check_hparams
 from model_hub.huggingface.config.options import OptionKwargs
 from model_hub.huggingface.data import loaders
 from model_hub.huggingface.model import build
@@ -140,7 +140,6 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         self.hparams = self._section("hparams", self.context.get_hparams)
         self.data_config = self._section("data_config", self.context.get_data_config)
         self.exp_config = self._section("exp_config", self.context.get_experiment_config)
-        apply_sample_limits(self.hparams, self.data_config)
         if self.context.distributed.rank > 0:
             # All slots find the same; the first one reports it.
             logger.setLevel(logging.ERROR)

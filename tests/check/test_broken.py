@@ -10,7 +10,8 @@ import sys
 import pytest
 
 from model_hub.check import engine
-from model_hub.check.findings import Finding
+from model_hub.experiment import yaml_io
+from model_hub.experiment.findings import Finding
 
 HERE = pathlib.Path(__file__).parent
 BROKEN = sorted((HERE / "broken").glob("*.yaml"))
@@ -36,17 +37,17 @@ def is_it(finding: Finding, line: int, severity: str, words: list[str]) -> bool:
 
 @pytest.mark.parametrize("file", BROKEN, ids=lambda file: file.stem)
 def test_each_planted_mistake_and_nothing_else(file: pathlib.Path, context: pathlib.Path) -> None:
-    text = engine.read_file(file)
+    text = yaml_io.read_yaml(file)
     mistakes = planted(text)
     assert mistakes
     modules = set(sys.modules)
     findings = engine.check_config(text, context).findings
-    shown = "\n".join(finding.shown(file.name) for finding in findings)
+    shown = "\n".join(finding.format(file.name) for finding in findings)
     for line, severity, words in mistakes:
         matching = [finding for finding in findings if is_it(finding, line, severity, words)]
         assert len(matching) == 1, f"expected once: {line} {severity} {words}; found:\n{shown}"
     assert len(findings) == len(mistakes), shown
-    assert findings == sorted(findings)
+    assert [finding.line for finding in findings] == sorted(finding.line for finding in findings)
     assert "broken_trial" not in set(sys.modules) - modules
 
 

@@ -11,6 +11,7 @@ from workspaces import ROOT, Workspace, changed, make_workspace
 
 from model_hub import cli
 from model_hub.check import engine
+from model_hub.experiment import yaml_io
 from model_hub.huggingface.data import preview
 
 EXAMPLES = sorted((ROOT / "examples" / "huggingface").glob("*/*.yaml"))
@@ -23,7 +24,7 @@ def workspace(corpus: pathlib.Path, tmp_path: pathlib.Path) -> Workspace:
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: f"{file.parent.name}/{file.stem}")
 def test_examples_have_no_finding(file: pathlib.Path) -> None:
-    assert engine.check_config(engine.read_file(file), file.parent).findings == []
+    assert engine.check_config(yaml_io.read_yaml(file), file.parent).findings == []
 
 
 def test_output_and_exit_code(
@@ -65,7 +66,7 @@ def test_no_yaml_is_told_before_torch_is_imported(tmp_path: pathlib.Path) -> Non
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 1, done.stderr
-    assert done.stdout.startswith("broken.yaml:2: error: no YAML")
+    assert done.stdout.startswith("broken.yaml:2: error: not valid YAML")
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pytest
 import ruamel.yaml
 from workspaces import ROOT
 
-from model_hub.check import engine
-from model_hub.check.schema import experiment
+from model_hub.experiment import yaml_io
+from model_hub.experiment.schema.fields import experiment_findings
 
 HERE = pathlib.Path(__file__).parent
 TOOL = ROOT.parent / "shared" / "tools" / "check_expconf.py"
@@ -36,29 +36,19 @@ searcher: {name: adaptive_asha, metric: f1, max_trials: 4, max_time: 10, time_me
   max_length: {batches: 10}, mode: standard, divisor: 4, bracket_rungs: [1], stop_once: true}
 min_validation_period: {epochs: 1}
 checkpoint_policy: best
-checkpoint_storage: {type: shared_fs, host_path: /tmp, storage_path: x, save_trial_best: 1}
-tensorboard_storage: {type: gcs, bucket: b, prefix: p}
+checkpoint_storage: {type: shared_fs, host_path: /tmp, save_trial_best: 1}
 bind_mounts: [{host_path: /tmp, container_path: /x, read_only: true}]
 environment:
   image: {cpu: a, cuda: b}
   environment_variables: [A=b]
-  proxy_ports: [{proxy_port: 3, proxy_tcp: true}]
-  ports: {a: 1}
-  pod_spec: {spec: {containers: [{name: determined-container, x: 1}, {name: other, image: i}]}}
-integrations:
-  pachyderm: {pachd: {host: a, port: 1}, proxy: {scheme: a, host: b, port: 1},
-    dataset: {project: a, repo: b, commit: c, branch: d, token: e}}
-  webhooks: {webhook_id: [1], exclude: true}
 log_policies:
 - {name: a, pattern: b, action: cancel_retries}
 - {pattern: b, action: {type: exclude_node}}
 max_restarts: 5
 optimizations: {aggregation_frequency: 2, mixed_precision: O1, gradient_compression: true}
-profiling: {enabled: true, begin_on_batch: 2, end_after_batch: 5}
 reproducibility: {experiment_seed: 4}
-resources: {slots_per_trial: 2, priority: 4, shm_size: 4 GiB, devices: ["/a:/b:rw"]}
+resources: {slots_per_trial: 2, priority: 4, shm_size: 4 GiB}
 retention_policy: {log_retention_days: 5}
-slurm: {slots_per_node: 2, sbatch_args: [a]}
 """
 VALUES: list[Any] = [
     None, 0, 1, -1, 3.0, 2.5, True, "x", "/a", "3", "", [], {}, {"type": "x"}, [1], ["a"],
@@ -85,7 +75,7 @@ def schemas() -> Any:
 
 
 def is_refused(config: Any) -> bool:
-    return any(problem.severity == "error" for problem in experiment.experiment_problems(config))
+    return any(finding.severity == "error" for finding in experiment_findings(config))
 
 
 def changed(config: Any, chance: random.Random) -> Any:
@@ -113,13 +103,29 @@ def changed(config: Any, chance: random.Random) -> Any:
 
 
 def test_a_file_with_everything_is_right() -> None:
-    assert list(experiment.experiment_problems(load(EVERYTHING))) == []
+    assert list(experiment_findings(load(EVERYTHING))) == []
+
+
+def test_keys_of_the_cluster_are_left_to_the_master() -> None:
+    left = {
+        "slurm": {"gpu_typ": 1},
+        "pbs": {"slots_per_node": "x"},
+        "security": {"kerberos": {}},
+        "integrations": {"pachyderm": {"pachd": 1}},
+        "tensorboard_storage": {"type": "x"},
+        "profiling": {"begin_on_batch": 3, "end_after_batch": 2},
+        "environment": {"pod_spec": {"spec": 1}, "proxy_ports": [{}], "ports": {"a": "b"}},
+        "resources": {"devices": [1]},
+    }
+    assert list(experiment_findings({**load(EVERYTHING), **left})) == []
+    (finding,) = experiment_findings({**load(EVERYTHING), "slurm": 1})
+    assert finding.message == "slurm is 1, but should be a mapping of names to values"
 
 
 def test_files_are_refused_by_both_or_neither(schemas: Any) -> None:
     for file in FILES:
         try:
-            config = load(engine.read_file(file))
+            config = load(yaml_io.read_yaml(file))
         except ruamel.yaml.error.YAMLError:
             continue
         if isinstance(config, dict):

@@ -9,6 +9,7 @@ import ruamel.yaml
 
 from model_hub import cli
 from model_hub.check import engine, fix
+from model_hub.experiment import yaml_io
 
 HERE = pathlib.Path(__file__).parent
 
@@ -176,7 +177,7 @@ def test_a_trial_that_reads_the_old_length_keeps_it(tmp_path: pathlib.Path) -> N
 
 @pytest.mark.parametrize("file", sorted((HERE / "broken").glob("*.yaml")), ids=lambda f: f.stem)
 def test_broken_files_do_not_get_worse(file: pathlib.Path, context: pathlib.Path) -> None:
-    text = engine.read_file(file)
+    text = yaml_io.read_yaml(file)
     result = fix.fix_deprecated(text, context)
     if not result.changes:
         assert result.text == text
@@ -201,7 +202,7 @@ def test_a_full_disk_leaves_the_file(tmp_path: pathlib.Path) -> None:
     assert done.returncode == 2, done.stderr
     assert (
         done.stderr
-        == "model-hub: error: cannot write 'old.yaml': File too large; it is as it was.\n"
+        == "model-hub: error: cannot write 'old.yaml': File too large; it is unchanged.\n"
     )
     assert file.read_text() == "name: x\nentrypoint: qa_trial:QATrial\n"
     assert list(tmp_path.iterdir()) == [file]

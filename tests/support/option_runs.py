@@ -89,8 +89,8 @@ class Project:
         found = {
             "entrypoint": "probe_trial:ProbeTrial",
             "hyperparameters.max_steps": BATCHES,
-            "hyperparameters.max_train_samples": ROWS,
-            "hyperparameters.max_eval_samples": VALIDATION_ROWS,
+            "data.max_train_samples": ROWS,
+            "data.max_eval_samples": VALIDATION_ROWS,
             "hyperparameters.num_train_epochs": None,
             "min_validation_period": {"batches": 4},
             "perform_initial_validation": False,

@@ -77,7 +77,9 @@ def test_loss_that_is_no_number(train: Train) -> None:
 
 def test_length_that_is_not_read(train: Train) -> None:
     _, _, errors = train(hyperparameters__max_steps=1, hyperparameters__num_train_epochs=3)
-    told = "warning: hyperparameters.num_train_epochs is not read, as hyperparameters.max_steps"
+    told = (
+        "warning: hyperparameters.num_train_epochs has no effect, because hyperparameters.max_steps"
+    )
     assert errors.count(told) == 1
 
 

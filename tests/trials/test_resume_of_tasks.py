@@ -21,11 +21,7 @@ BATCHES = 10
 # Between two updates of the weights, in the middle of an epoch.
 STOP = 7
 ROWS = {"train": 70, "validation": 12}
-PLAIN = {
-    "gradient_accumulation_steps": "3",
-    "max_train_samples": str(ROWS["train"]),
-    "max_eval_samples": str(ROWS["validation"]),
-}
+PLAIN = {"gradient_accumulation_steps": "3"}
 SWITCHED = {
     **PLAIN,
     "bf16": "true",
@@ -48,6 +44,8 @@ def train(name: str, run: str, switches: dict[str, str], batches: int) -> int:
         f"hyperparameters.max_steps={batches}",
         "min_validation_period={batches: 5}",
         "scheduling_unit=1",
+        f"data.max_train_samples={ROWS['train']}",
+        f"data.max_eval_samples={ROWS['validation']}",
         *(f"hyperparameters.{key}={value}" for key, value in switches.items()),
     ):
         words += ["--config", option]

@@ -118,7 +118,7 @@ def test_a_compiler_is_asked_for_before_data_is_loaded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if torch.cuda.is_available():
-        pytest.skip("a GPU needs no compiler of C++")
+        pytest.skip("a GPU needs no C++ compiler")
     cpp_builder = pytest.importorskip("torch._inductor.cpp_builder")
     project = projects[CLASSES]
     nowhere = {"data.train_file": "nowhere.jsonl"}
@@ -133,7 +133,7 @@ def test_a_compiler_is_asked_for_before_data_is_loaded(
                 )
                 assert cli.main(job.words) == 2
                 errors = capsys.readouterr().err
-                assert ("needs a compiler of C++" in errors) == missing == ("nowhere" not in errors)
+                assert ("needs a C++ compiler" in errors) == missing == ("nowhere" not in errors)
                 assert "Traceback" not in errors
     finally:
         cpp_builder.cpp_compiler_search.cache_clear()
@@ -160,7 +160,7 @@ def test_a_compiler_is_asked_for_before_data_is_loaded(
             "they mean the same",
         ),
         ({"peft": {"rank": 3}}, "hyperparameters.peft.rank is not known to LORA"),
-        ({"load_in_4bit": True}, "weights that are rounded so cannot be trained"),
+        ({"load_in_4bit": True}, "quantized weights cannot be trained"),
         ({"freeze": [1]}, "hyperparameters.freeze is [1]"),
         ({"early_stopping_threshold": -1.0}, "early_stopping_threshold is -1.0"),
     ],

@@ -1,4 +1,4 @@
-"""The fields that the YAML may have, a dataclass for each thing that is built of them."""
+"""Keys of the YAML as dataclasses, one for each thing that is built from them."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 from model_hub import utils
 from model_hub._hub import redacted
 from model_hub.errors import UserError
+from model_hub.huggingface.config.limits import check_limits
 from model_hub.huggingface.config.options import OptionKwargs
 
 
 class FlexibleKwargs:
-    """Base of dataclasses that keep "not said" apart from "said to be the default".
+    """Base of dataclasses whose fields without a default exist only if they are set.
 
-    A field without a default is an attribute only if it is given, so that ``as_dict`` holds just
-    what the user set, next to the fields with a default.
+    So ``as_dict`` holds just what the user set, next to the fields with a default.
     """
 
     yaml_section: ClassVar[str] = "hyperparameters"
@@ -32,10 +32,15 @@ class FlexibleKwargs:
         self.__post_init__()
 
     def __post_init__(self) -> None:
-        """Checks values, as in other dataclasses; here there is nothing to check."""
+        """Check the numbers against their limits.
+
+        Raises:
+            UserError: naming the keys.
+        """
+        check_limits(self)
 
     def as_dict(self) -> utils.AttrDict:
-        """The fields that are set or have a default, in the order of their declaration."""
+        """Return the fields that are set or have a default, in the order of their declaration."""
         names = (field.name for field in dataclasses.fields(self))  # type: ignore[arg-type]
         return utils.AttrDict({name: vars(self)[name] for name in names if name in vars(self)})
 
@@ -47,7 +52,7 @@ class FlexibleKwargs:
         return type(self) is type(other) and vars(self) == vars(other)
 
     def items(self) -> Iterable[tuple[str, Any]]:
-        """Pairs of name and value, as of a dict."""
+        """Return pairs of name and value, like ``dict.items``."""
         return self.as_dict().items()
 
 
@@ -84,7 +89,7 @@ class TokenizerKwargs(FlexibleKwargs):
         cache_dir: where downloads are kept; None is the default of transformers.
         revision: branch, tag or commit on the Hub.
         use_auth_token: access token of the Hub, or true for the one stored on this machine.
-        use_fast: kept for old files; transformers 5 takes the fast tokenizer whenever there is one.
+        use_fast: kept for old files; transformers 5 uses the fast tokenizer whenever there is one.
         token: access token of the Hugging Face Hub, as ``use_auth_token``.
     """
 
@@ -107,16 +112,16 @@ class ModelKwargs(FlexibleKwargs):
         revision: branch, tag or commit on the Hub.
         use_auth_token: access token of the Hub, or true for the one stored on this machine.
         token: access token of the Hugging Face Hub, as ``use_auth_token``.
-        attn_implementation: which attention: ``eager``, ``sdpa``, ``flash_attention_2``, ... Costs,
-            of the last: a package, a GPU and weights or autocast in half precision.
+        attn_implementation: which attention: ``eager``, ``sdpa``, ``flash_attention_2``, ... Costs:
+            the last needs a package, a GPU and weights or autocast in half precision.
         dtype: type of the weights: ``float32`` if not set, ``bfloat16``, ``float16``, or ``auto``
-            for the type in which they are saved. Costs, of the shorter ones: small updates of the
-            weights are lost in rounding, unless an adapter is what is trained.
+            for the type in which they are saved. Costs: in 16 bits small updates of the weights
+            are lost to rounding, unless only an adapter is trained.
         load_in_4bit: load pretrained weights in 4 bits with the library bitsandbytes; short for
             ``quantization_config``. Costs: the weights are rounded, and only an adapter (``peft``)
             can be trained.
         load_in_8bit: the same in 8 bits.
-        quantization_config: for bitsandbytes and others, the fields of their configuration, such as
+        quantization_config: fields of the configuration of bitsandbytes or another method, such as
             ``load_in_4bit`` or ``quant_method``.
     """
 
@@ -132,7 +137,7 @@ class ModelKwargs(FlexibleKwargs):
     quantization_config: dict[str, Any] = dataclasses.field(kw_only=True)
 
     def __post_init__(self) -> None:
-        """Finds a type that no weights can have.
+        """Check that weights can have the type ``dtype``.
 
         Raises:
             UserError: naming the key.
@@ -166,13 +171,13 @@ class OptimizerKwargs:
 
     yaml_section: ClassVar[str] = "hyperparameters"
 
-    weight_decay: float = 0
+    weight_decay: float = dataclasses.field(default=0, metadata={"min": 0})
     adafactor: bool = False
-    learning_rate: float = 5e-5
-    max_grad_norm: float = 1.0
-    adam_beta1: float = 0.9
-    adam_beta2: float = 0.999
-    adam_epsilon: float = 1e-8
+    learning_rate: float = dataclasses.field(default=5e-5, metadata={"min": 0})
+    max_grad_norm: float = dataclasses.field(default=1.0, metadata={"min": 0})
+    adam_beta1: float = dataclasses.field(default=0.9, metadata={"min": 0, "below": 1})
+    adam_beta2: float = dataclasses.field(default=0.999, metadata={"min": 0, "below": 1})
+    adam_epsilon: float = dataclasses.field(default=1e-8, metadata={"min": 0})
     scale_parameter: bool = False
     relative_step: bool = False
     optim: str | None = None
@@ -180,21 +185,12 @@ class OptimizerKwargs:
     optim_target_modules: str | list[str] | None = None
 
     def __post_init__(self) -> None:
-        """Finds numbers that no optimizer takes, while the key that holds them is known.
+        """Check the numbers against their limits.
 
         Raises:
             UserError: naming the keys.
         """
-        wrong = [
-            f"hyperparameters.{name} is {value}, but should be 0 or more"
-            for name, value in vars(self).items()
-            # Written so that it finds .nan as well.
-            if name in ("learning_rate", "max_grad_norm")
-            and isinstance(value, (int, float))
-            and not value >= 0
-        ]
-        if wrong:
-            raise UserError("; ".join(wrong) + ".")
+        check_limits(self)
 
 
 @dataclasses.dataclass
@@ -202,39 +198,39 @@ class LRSchedulerKwargs:
     """Settings of the learning-rate schedule.
 
     Attributes:
-        num_training_steps: length of the schedule in batches; None means that it is known only once
-            the training data is there (``num_train_epochs`` times the batches of an epoch).
+        num_training_steps: length of the schedule in batches; None: known only once the training
+            data is loaded (``num_train_epochs`` times the batches of an epoch).
         lr_scheduler_type: name of a schedule that ``transformers.get_scheduler`` knows.
-        num_warmup_steps: warm-up in batches; below 1 it is a share of ``num_training_steps``.
-        warmup_ratio: warm-up as a share of ``num_training_steps``, if ``num_warmup_steps`` is 0.
+        num_warmup_steps: warm-up in batches; below 1 a fraction of ``num_training_steps``.
+        warmup_ratio: warm-up as a fraction of ``num_training_steps``, if ``num_warmup_steps`` is 0.
         lr_scheduler_kwargs: further arguments of the schedule (``num_cycles``, ``min_lr``, ...).
     """
 
     yaml_section: ClassVar[str] = "hyperparameters"
 
-    num_training_steps: int | None
+    num_training_steps: int | None = dataclasses.field(metadata={"min": 1})
     lr_scheduler_type: str = "linear"
-    num_warmup_steps: float = 0
-    warmup_ratio: float = 0.0
+    num_warmup_steps: float = dataclasses.field(default=0, metadata={"min": 0})
+    warmup_ratio: float = dataclasses.field(default=0.0, metadata={"min": 0, "max": 1})
     lr_scheduler_kwargs: dict[str, Any] | None = None
 
 
 @dataclasses.dataclass(init=False, repr=False, eq=False)
 class DatasetKwargs(FlexibleKwargs):
-    """Where the data comes from (section ``data`` of the YAML).
+    """The source of the data (section ``data`` of the YAML).
 
     Attributes:
         dataset_name: a name on the Hugging Face Hub, or a folder: one written by ``save_to_disk``,
             or one with files as they are on the Hub.
-        dataset_config_name: which configuration of the data set.
-        validation_split_percentage: per cent of the training data that become the validation data
-            where there is none.
+        dataset_config_name: configuration of the data set.
+        validation_split_percentage: per cent of the training data to validate on where there is no
+            validation data.
         train_file: csv, json, jsonl, parquet, txt or arrow file.
         validation_file: the same for validation.
         dataset_revision: branch, tag or commit of the data set on the Hub.
-        max_train_samples: the hyperparameter of that name, for those who look for it here, as
-            transformers' example scripts have it beside the other keys of the data.
-        max_eval_samples: likewise.
+        max_train_samples: train on the first so many rows only; the others are dropped before
+            anything is prepared. Costs: nothing is learned from them.
+        max_eval_samples: the same for each validation split. Costs: metrics are less exact.
     """
 
     yaml_section: ClassVar[str] = "data"
@@ -245,39 +241,25 @@ class DatasetKwargs(FlexibleKwargs):
     train_file: str | None = None
     validation_file: str | None = None
     dataset_revision: str | None = None
-    max_train_samples: int | None = None
-    max_eval_samples: int | None = None
-
-    def __post_init__(self) -> None:
-        """Finds numbers of rows that leave none.
-
-        Raises:
-            UserError: naming the keys.
-        """
-        wrong = [
-            f"data.{name} is {value}, but should be at least 1"
-            for name in ("max_train_samples", "max_eval_samples")
-            if (value := getattr(self, name)) is not None and value < 1
-        ]
-        if wrong:
-            raise UserError("; ".join(wrong) + ".")
+    max_train_samples: int | None = dataclasses.field(default=None, metadata={"min": 1})
+    max_eval_samples: int | None = dataclasses.field(default=None, metadata={"min": 1})
 
 
 @dataclasses.dataclass
 class TrialKwargs:
-    """Hyperparameters that the trial and the runner read themselves.
+    """Hyperparameters of the trial itself and of the runner.
 
     Attributes:
-        model_mode: what the model is for; see :func:`model_hub.huggingface.auto_model_class`.
+        model_mode: the model's purpose; see :func:`model_hub.huggingface.auto_model_class`.
         use_pretrained_weights: false builds the model from its configuration alone.
         use_apex_amp: old switch for mixed precision with NVIDIA's apex: ``fp16`` where there is a
-            GPU, else nothing.
-        global_batch_size: samples a training step, over all slots.
+            GPU, else without effect.
+        global_batch_size: samples per training step, over all slots.
         num_train_epochs: length of training in epochs.
         max_steps: length of training in batches; wins over ``num_train_epochs``.
-        config_name: ``pretrained_model_name_or_path`` of the configuration alone.
-        tokenizer_name: ``pretrained_model_name_or_path`` of the tokenizer alone.
-        model_name: ``pretrained_model_name_or_path`` of the weights alone.
+        config_name: ``pretrained_model_name_or_path`` for the configuration only.
+        tokenizer_name: ``pretrained_model_name_or_path`` for the tokenizer only.
+        model_name: ``pretrained_model_name_or_path`` for the weights only.
     """
 
     yaml_section: ClassVar[str] = "hyperparameters"
@@ -285,15 +267,15 @@ class TrialKwargs:
     model_mode: str | None = None
     use_pretrained_weights: bool = True
     use_apex_amp: bool = False
-    global_batch_size: int | None = None
-    num_train_epochs: int | None = None
-    max_steps: int | None = None
+    global_batch_size: int | None = dataclasses.field(default=None, metadata={"min": 1})
+    num_train_epochs: int | None = dataclasses.field(default=None, metadata={"min": 1})
+    max_steps: int | None = dataclasses.field(default=None, metadata={"min": 1})
     config_name: str | None = None
     tokenizer_name: str | None = None
     model_name: str | None = None
 
 
-#: Every dataclass whose fields may stand under ``hyperparameters``.
+#: The dataclasses whose fields are the keys of ``hyperparameters``.
 HYPERPARAMETER_TYPES: tuple[type, ...] = (
     TrialKwargs,
     ConfigKwargs,

@@ -1,4 +1,4 @@
-"""What the YAML may say: its fields are stand in ``fields``."""
+"""Hyperparameters that depend on the rest of the YAML: lengths, batches, what is missing."""
 
 import logging
 from collections.abc import Mapping, MutableMapping
@@ -9,7 +9,7 @@ from determined import pytorch
 from model_hub import utils
 from model_hub.errors import UserError
 from model_hub.experiment import yaml_io
-from model_hub.experiment.config import records_per_epoch, searcher_max_length
+from model_hub.experiment.config import get_path, records_per_epoch, searcher_max_length
 from model_hub.huggingface.config.fields import LRSchedulerKwargs, TrialKwargs
 from model_hub.huggingface.config.options import OptionKwargs
 from model_hub.huggingface.config.parsing import parse_dict_to_dataclasses, typed_values
@@ -35,54 +35,58 @@ def options_of(context: pytorch.PyTorchTrialContext) -> OptionKwargs:
     return keep_options(context, context.get_hparams()) if options is None else options
 
 
+def conflicting_accumulation(steps: Any, experiment_config: Mapping[str, Any]) -> list[str]:
+    """Return a message if the YAML accumulates gradients over two different numbers of batches.
+
+    Args:
+        steps: ``hyperparameters.gradient_accumulation_steps``.
+        experiment_config: the experiment's configuration.
+    """
+    frequency = get_path(experiment_config, "optimizations", "aggregation_frequency")
+    if steps is None or frequency in (None, 1, steps):
+        return []
+    return [
+        f"hyperparameters.gradient_accumulation_steps is {steps}, but "
+        f"optimizations.aggregation_frequency is {frequency}; they mean the same. Remove one "
+        "of them."
+    ]
+
+
 def accumulate_gradients(
     context: pytorch.PyTorchTrialContext,
     options: OptionKwargs,
     experiment_config: Mapping[str, Any],
 ) -> None:
-    """Sets what ``gradient_accumulation_steps`` asks for: Determined knows it by another name.
+    """Set Determined's aggregation frequency to ``gradient_accumulation_steps``.
 
     Raises:
-        UserError: when ``optimizations.aggregation_frequency`` says something else.
+        UserError: when ``optimizations.aggregation_frequency`` is another number.
     """
     steps = options.gradient_accumulation_steps
     if steps is None:
         return
-    frequency = (experiment_config.get("optimizations") or {}).get("aggregation_frequency")
-    if frequency not in (None, 1, steps):
-        raise UserError(
-            f"hyperparameters.gradient_accumulation_steps is {steps}, but "
-            f"optimizations.aggregation_frequency is {frequency}; they mean the same. Remove one "
-            "of them."
-        )
+    for message in conflicting_accumulation(steps, experiment_config):
+        raise UserError(message)
     context._aggregation_frequency = steps
 
 
 def training_length(
     hparams: Mapping[str, Any], experiment_config: Mapping[str, Any]
 ) -> tuple[str, int] | None:
-    """How long the experiment trains: ``("batches", n)``, ``("epochs", n)``, or None if unsaid.
+    """Return the length of the training: ``("batches", n)``, ``("epochs", n)``, or None if not set.
 
-    The first of these that is there counts: ``hyperparameters.max_steps``,
+    The first of these that is set counts: ``hyperparameters.max_steps``,
     ``hyperparameters.num_train_epochs``, ``searcher.max_length`` (old style),
     ``searcher.max_time`` with ``searcher.time_metric`` in batches or epochs,
     ``hyperparameters.num_training_steps``.
 
     Raises:
-        UserError: when one of them is no whole number above 0.
+        UserError: when one of them is not a whole number above 0.
     """
     (trial,) = parse_dict_to_dataclasses((TrialKwargs,), hparams)
     steps = typed_values(
         LRSchedulerKwargs, {"num_training_steps": hparams.get("num_training_steps")}
     )["num_training_steps"]
-    lengths = {
-        "max_steps": trial.max_steps,
-        "num_train_epochs": trial.num_train_epochs,
-        "num_training_steps": steps,
-    }
-    for name, value in lengths.items():
-        if value is not None and value < 1:
-            raise UserError(f"hyperparameters.{name} is {value}, but should be at least 1.")
     if trial.max_steps is not None:
         return "batches", trial.max_steps
     if trial.num_train_epochs is not None:
@@ -106,10 +110,10 @@ def training_length(
 
 
 def missing_hparams(hparams: Mapping[str, Any], experiment_config: Mapping[str, Any]) -> list[str]:
-    """The hyperparameters that are needed and are not there, each with what it is.
+    """Return the hyperparameters that are needed and not set, each with its meaning.
 
     Raises:
-        UserError: when the length of the training, or of an epoch, is there but is no length.
+        UserError: when the length of the training, or of an epoch, is not a length.
     """
     missing = []
     if not hparams.get("model_mode"):
@@ -133,20 +137,26 @@ def missing_hparams(hparams: Mapping[str, Any], experiment_config: Mapping[str, 
         elif length[0] == "epochs":
             records_per_epoch(experiment_config)
     if not hparams.get("global_batch_size"):
-        missing.append("hyperparameters.global_batch_size (samples a training step)")
+        missing.append("hyperparameters.global_batch_size (samples per training step)")
     return missing
 
 
 def check_hparams(hparams: MutableMapping[str, Any], experiment_config: Mapping[str, Any]) -> None:
-    """Fills in what can be derived and complains of all that is missing at once.
+    """Fill in the hyperparameters that follow from others, and check that none is missing.
 
     ``num_training_steps`` is computed from the experiment's length where that is possible before
-    the data is there; otherwise it becomes None, and the schedule takes its length from the
+    the data is loaded; otherwise it becomes None, and the schedule takes its length from the
     training loader. ``use_pretrained_weights`` becomes true, with a warning.
 
+    Args:
+        hparams: the hyperparameters; changed in place.
+        experiment_config: the experiment's configuration.
+
     Raises:
-        UserError: naming every missing hyperparameter.
+        UserError: naming every missing hyperparameter, or one that belongs in section ``data``.
     """
+    for message in misplaced_sample_limits(hparams):
+        raise UserError(message)
     missing = missing_hparams(hparams, experiment_config)
     if missing:
         raise UserError("missing from the configuration: " + "; ".join(missing) + ".")
@@ -157,73 +167,28 @@ def check_hparams(hparams: MutableMapping[str, Any], experiment_config: Mapping[
         else:
             records = records_per_epoch(experiment_config)
             steps = 0
-            # It counts the samples of all rows, the loader will count those of the first few.
-            sections = (hparams, experiment_config.get("data") or {})
-            limited = any(section.get("max_train_samples") for section in sections)
+            # records_per_epoch counts all rows, the loader only those within max_train_samples.
+            limited = get_path(experiment_config, "data", "max_train_samples")
             if records and hparams.get("num_train_epochs") is None and not limited:
                 steps = count * int(records / int(hparams.get("global_batch_size") or 1))
             # A batch larger than an epoch gives 0, and with it a learning rate of 0.
             hparams["num_training_steps"] = steps or None
     if hparams.get("use_pretrained_weights") is None:
         logger.warning(
-            "hyperparameters.use_pretrained_weights is not set; taking true, so the model starts "
+            "hyperparameters.use_pretrained_weights is not set; assuming true, so the model starts "
             "from pretrained weights."
         )
         hparams["use_pretrained_weights"] = True
 
 
-SAMPLE_LIMITS = ("max_train_samples", "max_eval_samples")
-
-
-def conflicting_sample_limits(
-    hparams: Mapping[str, Any], data_config: Mapping[str, Any]
-) -> list[str]:
-    """Where the two sections of the YAML name different numbers of rows: one message each.
+def misplaced_sample_limits(hparams: Mapping[str, Any]) -> list[str]:
+    """Return a message for each limit of the rows that is not in section ``data``.
 
     Args:
-        hparams: section ``hyperparameters``; a range is held against nothing.
-        data_config: section ``data``.
+        hparams: section ``hyperparameters``.
     """
     return [
-        f"hyperparameters.{name} is {hparams[name]}, but data.{name} is {data_config[name]}; they "
-        "mean the same. Remove one of them."
-        for name in SAMPLE_LIMITS
+        f"hyperparameters.{name} is a key of section data; write data.{name} instead."
+        for name in ("max_train_samples", "max_eval_samples")
         if hparams.get(name) is not None
-        and data_config.get(name) is not None
-        and not isinstance(hparams[name], Mapping)
-        and hparams[name] != data_config[name]
     ]
-
-
-def apply_sample_limits(hparams: Mapping[str, Any], data_config: MutableMapping[str, Any]) -> None:
-    """Writes the hyperparameters' numbers of rows into section ``data``, of which data is loaded.
-
-    Args:
-        hparams: section ``hyperparameters`` of a trial, with values.
-        data_config: section ``data``; changed in place.
-
-    Raises:
-        UserError: when a value is no number of rows, or the sections contradict each other.
-    """
-    given = {name: hparams[name] for name in SAMPLE_LIMITS if hparams.get(name) is not None}
-    (options,) = parse_dict_to_dataclasses((OptionKwargs,), given)
-    problems = conflicting_sample_limits(hparams, data_config)
-    if problems:
-        raise UserError(" ".join(problems))
-    data_config.update({name: getattr(options, name) for name in given})
-
-
-def apply_sample_limits_to_context(context: pytorch.PyTorchTrialContext) -> None:
-    """The same in the configuration that the context hands out.
-
-    Args:
-        context: gets a section ``data`` of its own, if there is something to write into it.
-    """
-    # None, if the trial has its own.
-    hparams = context._hparams or {}
-    if all(hparams.get(name) is None for name in SAMPLE_LIMITS):
-        return
-    config = context.get_experiment_config()
-    data_config = dict(config.get("data") or {})
-    apply_sample_limits(hparams, data_config)
-    config["data"] = data_config

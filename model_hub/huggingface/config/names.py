@@ -1,18 +1,20 @@
-"""Names in the YAML that stand for something of transformers: modes, optimizers, schedules."""
+"""Names in the YAML that transformers defines: model classes, optimizers, schedules."""
 
 import difflib
 import functools
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import transformers
-from transformers.trainer_utils import SchedulerType
-from transformers.training_args import OptimizerNames, TrainingArguments
 
 from model_hub.errors import UserError
 from model_hub.huggingface.config.fields import OptimizerKwargs
 
-#: The ten modes of the library since its beginning.
+if TYPE_CHECKING:
+    from transformers.trainer_utils import SchedulerType
+    from transformers.training_args import OptimizerNames
+
+#: The ten modes that the library has had from the start.
 MODEL_MODES = (
     "base",
     "pretraining",
@@ -26,42 +28,42 @@ MODEL_MODES = (
     "question-answering",
 )
 
-# Modes whose name does not spell the Auto class; every other one does.
+# Modes that are not spelt like their Auto class.
 _SPECIAL_MODES = {
     "base": "AutoModel",
     "next-sentence": "AutoModelForNextSentencePrediction",
 }
 
-# These take their step inside of backward(), parameter by parameter. Trainer calls that in its way
-# for them, Determined does not.
+# Optimizers that update each parameter inside backward(). Trainer's training loop supports that,
+# Determined's does not.
 _STEP_IN_BACKWARD = (
-    OptimizerNames.LOMO,
-    OptimizerNames.ADALOMO,
-    OptimizerNames.GALORE_ADAMW_LAYERWISE,
-    OptimizerNames.GALORE_ADAMW_8BIT_LAYERWISE,
-    OptimizerNames.GALORE_ADAFACTOR_LAYERWISE,
-    OptimizerNames.APOLLO_ADAMW_LAYERWISE,
+    "lomo",
+    "adalomo",
+    "galore_adamw_layerwise",
+    "galore_adamw_8bit_layerwise",
+    "galore_adafactor_layerwise",
+    "apollo_adamw_layerwise",
 )
 
 
 @functools.cache
 def _auto_classes() -> dict[str, str]:
-    """Mode (``causal-lm`` without the hyphens) -> name of the Auto class."""
+    """Return the names of the Auto classes by mode (``causal-lm`` without the hyphens)."""
     prefix = "AutoModelFor"
     names = [name for name in dir(transformers) if name.startswith(prefix)]
     return {name.removeprefix(prefix).lower(): name for name in names}
 
 
 def auto_model_class(model_mode: str) -> Any:
-    """The Auto class that a ``model_mode`` stands for.
+    """Return the Auto class of a ``model_mode``.
 
     ``base`` is ``AutoModel`` and ``next-sentence`` is ``AutoModelForNextSentencePrediction``. Any
-    other mode is the part of a class name after ``AutoModelFor`` in lower case with hyphens where
-    one likes: ``causal-lm``, ``question-answering``, ``image-classification``. A class name itself
-    (``AutoModelForCausalLM``) is taken too.
+    other mode is the part of a class name after ``AutoModelFor`` in lower case, with or without
+    hyphens: ``causal-lm``, ``question-answering``, ``image-classification``. The name of a class
+    (``AutoModelForCausalLM``) is a mode as well.
 
     Raises:
-        UserError: for a mode that stands for no class of the installed transformers.
+        UserError: for a mode without such a class in the installed transformers.
     """
     wanted = str(model_mode)
     name = _SPECIAL_MODES.get(wanted)
@@ -79,13 +81,16 @@ def auto_model_class(model_mode: str) -> Any:
     return getattr(transformers, name)
 
 
-def optimizer_name(optimizer_kwargs: OptimizerKwargs) -> OptimizerNames:
-    """Which of ``Trainer``'s optimizers the settings mean.
+def optimizer_name(optimizer_kwargs: OptimizerKwargs) -> "OptimizerNames":
+    """Return the name of the optimizer that ``Trainer`` uses for the settings.
 
     Raises:
         UserError: for an unknown ``optim``, one that contradicts ``adafactor``, or one that
-            Determined's training loop cannot drive.
+            Determined's training loop does not support.
     """
+    # Imported here because transformers.training_args imports peft, which takes seconds.
+    from transformers.training_args import OptimizerNames, TrainingArguments
+
     name = optimizer_kwargs.optim
     if optimizer_kwargs.adafactor:
         if name not in (None, "adafactor"):
@@ -96,23 +101,26 @@ def optimizer_name(optimizer_kwargs: OptimizerKwargs) -> OptimizerNames:
         name = "adafactor"
     if name is None:
         return OptimizerNames(TrainingArguments.default_optim)
-    usable = [kind.value for kind in OptimizerNames if kind not in _STEP_IN_BACKWARD]
+    usable = [kind.value for kind in OptimizerNames if kind.value not in _STEP_IN_BACKWARD]
     if name in _STEP_IN_BACKWARD:
         raise UserError(
-            f"hyperparameters.optim: {name!r} takes its steps inside of the backward pass, which "
-            f"Determined's training loop does not allow; write one of {', '.join(usable)}."
+            f"hyperparameters.optim: {name!r} updates weights inside of the backward pass, which "
+            f"Determined's training loop does not support; write one of {', '.join(usable)}."
         )
     if name not in usable:
         raise _unknown_name("optim", name, usable, f"transformers has {', '.join(usable)}")
     return OptimizerNames(name)
 
 
-def scheduler_name(lr_scheduler_type: str) -> SchedulerType:
-    """Which of transformers' schedules is meant.
+def scheduler_name(lr_scheduler_type: str) -> "SchedulerType":
+    """Return the name of the learning-rate schedule.
 
     Raises:
-        UserError: for an unknown one.
+        UserError: when transformers has no schedule of that name.
     """
+    # Imported here because transformers.trainer_utils imports peft, which takes seconds.
+    from transformers.trainer_utils import SchedulerType
+
     names = [kind.value for kind in SchedulerType]
     if lr_scheduler_type not in names:
         raise _unknown_name(

@@ -1,4 +1,4 @@
-"""Values of the YAML in the types that a dataclass declares."""
+"""Parsing of the YAML's values into dataclasses."""
 
 import dataclasses
 import types
@@ -19,25 +19,27 @@ from model_hub.huggingface.config.fields import (
     OptimizerKwargs,
     TokenizerKwargs,
 )
+from model_hub.huggingface.config.limits import expected_limits
 
 
 def key_in(section: str | None, name: Any) -> str:
-    """The key as messages show it: ``data.doc_stride``."""
+    """Return the key as messages show it: ``data.doc_stride``."""
     name = name if isinstance(name, str) else yaml_io.in_yaml(name)
     return f"{section}.{name}" if section else name
 
 
 def typed_values(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The values in the types that the dataclass declares.
+    """Return the values in the types that the dataclass declares.
 
-    Whole numbers become floats where a float is wanted, and so do numbers that a YAML 1.1 reader
-    left as text (``3e-5``). Null where the type has no place for it means "not said", as in old
+    Whole numbers become floats where a float is declared, and so do numbers that a YAML 1.1 reader
+    left as text (``3e-5``). Null where the type does not allow it means "not set", as in old
     files: the key is left out.
 
     Raises:
-        UserError: naming all values that cannot be what is declared.
+        UserError: naming all values that are not of their type, or outside of their limits.
     """
     hints = typing.get_type_hints(cls)
+    metadata = {field.name: field.metadata for field in dataclasses.fields(cls)}
     section = getattr(cls, "yaml_section", None)
     typed, wrong = {}, []
     for name, value in given.items():
@@ -45,23 +47,25 @@ def typed_values(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
             continue
         try:
             typed[name] = _convert(value, hints[name])
+            expected = expected_limits(metadata[name], typed[name])
         except (TypeError, ValueError):
-            wanted = _describe_type(hints[name])
+            expected = _describe_type(hints[name])
+        if expected:
             found = redacted(name, value) if is_secret(name, value) else yaml_io.in_yaml(value)
-            wrong.append(f"{key_in(section, name)} is {found}, but should be {wanted}")
+            wrong.append(f"{key_in(section, name)} is {found}, but should be {expected}")
     if wrong:
         raise UserError("; ".join(wrong) + ".")
     return typed
 
 
 def _union_members(hint: Any) -> tuple[Any, ...]:
-    """The members of a union, written as ``A | B`` or ``Optional[A]``; else the hint alone."""
+    """Return the members of a union (``A | B`` or ``Optional[A]``); else the hint alone."""
     is_union = typing.get_origin(hint) in (types.UnionType, typing.Union)
     return typing.get_args(hint) if is_union else (hint,)
 
 
 def _takes_null(hint: Any) -> bool:
-    """Whether null is a value of the type; of types that are not checked it may be one."""
+    """Return whether the type allows null; types that are not checked do."""
     for option in _union_members(hint):
         kind = typing.get_origin(option) or option
         if not isinstance(kind, type) or kind in (Any, object, type(None)):
@@ -70,12 +74,17 @@ def _takes_null(hint: Any) -> bool:
 
 
 def _convert(value: Any, hint: Any) -> Any:
+    """Return the value in the declared type.
+
+    Raises:
+        TypeError, ValueError: when it has another type.
+    """
     options = _union_members(hint)
     if value is None and type(None) in options:
         return None
     for option in options:
         kind = typing.get_origin(option) or option
-        # Literal[...] and the like, which a trial's own dataclass may have, are not checked.
+        # Literal[...] and the like, which a trial's own dataclass may use, are not checked.
         if not isinstance(kind, type) or kind in (Any, object):
             return value
         # In Python True is an int as well; in a YAML it is not.
@@ -100,7 +109,7 @@ def _describe_type(hint: Any) -> str:
         list: "a list",
         type(None): "null",
     }
-    options = [option for option in _union_members(hint)]
+    options = list(_union_members(hint))
     if float in options and int in options:
         options.remove(int)
     return " or ".join(words.get(typing.get_origin(o) or o, str(o)) for o in options)
@@ -109,22 +118,22 @@ def _describe_type(hint: Any) -> str:
 def parse_dict_to_dataclasses(
     dataclass_types: Sequence[type], args: Mapping[str, Any], as_dict: bool = False
 ) -> list[Any]:
-    """Fills one object per dataclass with those keys of ``args`` that it has.
+    """Build one object per dataclass from those keys of ``args`` that are its fields.
 
-    The same key may fill several; keys that none of them has are no error here. A key that is null
-    where its type has no place for null counts as absent.
+    Several objects may take the same key; keys that are no field of any are ignored. A key that is
+    null counts as absent if its type does not allow null.
 
     Args:
         dataclass_types: the dataclasses.
         args: for instance the ``hyperparameters`` of an experiment.
-        as_dict: return ``AttrDict`` with exactly the set and the defaulted fields instead.
+        as_dict: return ``AttrDict`` with exactly the fields that are set or have a default.
 
     Returns:
         One object (or ``AttrDict``) per type, in their order.
 
     Raises:
-        UserError: when a value has the wrong type or a required field is not there; it names the
-            YAML keys.
+        UserError: when a value has the wrong type, is outside of its limits, or a required field
+            is missing; it names the YAML keys.
     """
     parsed: list[Any] = []
     for cls in dataclass_types:
@@ -157,18 +166,31 @@ def parse_dict_to_dataclasses(
 def default_parse_config_tokenizer_model_kwargs(
     hparams: Mapping[str, Any],
 ) -> tuple[utils.AttrDict, utils.AttrDict, utils.AttrDict]:
-    """Reads the arguments of config, tokenizer and model from the hyperparameters.
+    """Parse the arguments of config, tokenizer and model.
 
-    ``config_name``, ``tokenizer_name`` and ``model_name`` replace
-    ``pretrained_model_name_or_path`` for that one.
+    ``config_name``, ``tokenizer_name`` and ``model_name`` take the place of
+    ``pretrained_model_name_or_path`` for one of the three.
+
+    Args:
+        hparams: section ``hyperparameters``.
 
     Returns:
         ``(config_kwargs, tokenizer_kwargs, model_kwargs)``.
+
+    Raises:
+        UserError: when a value has the wrong type, or none of these four names is set.
     """
     kwargs = parse_dict_to_dataclasses(
         (ConfigKwargs, TokenizerKwargs, ModelKwargs), hparams, as_dict=True
     )
-    for parsed, name in zip(kwargs, ("config_name", "tokenizer_name", "model_name"), strict=True):
+    names_of_parts = ("config_name", "tokenizer_name", "model_name")
+    if not any(map(hparams.get, ("pretrained_model_name_or_path", *names_of_parts))):
+        raise UserError(
+            "hyperparameters.pretrained_model_name_or_path is missing: write the name of a model "
+            "on the Hugging Face Hub, or a folder; or write config_name, tokenizer_name and "
+            "model_name."
+        )
+    for parsed, name in zip(kwargs, names_of_parts, strict=True):
         if hparams.get(name):
             parsed.pretrained_model_name_or_path = hparams[name]
     config_kwargs, tokenizer_kwargs, model_kwargs = kwargs
@@ -178,16 +200,19 @@ def default_parse_config_tokenizer_model_kwargs(
 def default_parse_optimizer_lr_scheduler_kwargs(
     hparams: Mapping[str, Any],
 ) -> tuple[OptimizerKwargs, LRSchedulerKwargs]:
-    """Reads the settings of optimizer and learning-rate schedule from the hyperparameters.
+    """Parse the settings of optimizer and learning-rate schedule.
+
+    Args:
+        hparams: section ``hyperparameters``.
 
     Raises:
-        UserError: when a value has the wrong type, ``num_training_steps`` is not there, or there is
-            no optimizer or schedule of that name.
+        UserError: when a value has the wrong type or is outside of its limits,
+            ``num_training_steps`` is missing, or there is no optimizer or schedule of that name.
     """
     optimizer_kwargs, scheduler_kwargs = parse_dict_to_dataclasses(
         (OptimizerKwargs, LRSchedulerKwargs), hparams
     )
-    # Here already, as the model, which can take minutes to load, is built before they are.
+    # Checked here because the model, which can take minutes to load, is built before they are.
     names.optimizer_name(optimizer_kwargs)
     names.scheduler_name(scheduler_kwargs.lr_scheduler_type)
     return optimizer_kwargs, scheduler_kwargs

@@ -1,4 +1,4 @@
-"""What is wrong in sections ``hyperparameters`` and ``data``, before anything is loaded."""
+"""Checks of sections ``hyperparameters`` and ``data``, before anything is loaded."""
 
 import dataclasses
 import difflib
@@ -15,13 +15,13 @@ from model_hub.errors import UserError
 from model_hub.experiment.config import TRAINING_LENGTHS
 from model_hub.huggingface.config import parsing, peft_config
 from model_hub.huggingface.config.fields import FlexibleKwargs
-from model_hub.huggingface.config.hparams import conflicting_sample_limits, logger
+from model_hub.huggingface.config.hparams import logger, misplaced_sample_limits
 from model_hub.huggingface.config.names import MODEL_MODES, auto_model_class
 from model_hub.huggingface.config.options import OptionKwargs
 from model_hub.huggingface.config.parsing import key_in
 
-# What people write who come from elsewhere; too far from ours in letters to be found by distance.
-_ELSEWHERE = {
+# Names of other libraries, which are spelt too differently from ours to be found by similarity.
+_OTHER_NAMES = {
     "lr": "learning_rate",
     "batch_size": "global_batch_size",
     "per_device_train_batch_size": "global_batch_size",
@@ -40,22 +40,22 @@ _ELSEWHERE = {
 def unknown_keys(
     section: str, given: Iterable[Any], known_types: Iterable[type]
 ) -> list[tuple[str, str | None]]:
-    """The keys that none of the dataclasses has, each with the known name that is nearest to it.
+    """Return the keys that none of the dataclasses has, each with the most similar known name.
 
     Args:
         section: ``hyperparameters`` or ``data``, for the message.
-        given: the keys of that section; one that is no text (``1:``) is never known.
-        known_types: dataclasses whose fields may stand there.
+        given: the keys of that section; one that is not text (``1:``) is never known.
+        known_types: dataclasses whose fields are the known keys.
 
     Returns:
-        Pairs of a message's subject (``data.doc_strid``) and the nearest name or None.
+        Pairs of a key as messages show it (``data.doc_strid``) and a known name or None.
     """
     known = {field.name for cls in known_types for field in dataclasses.fields(cls)}
     found = []
     for name in given:
         if name in known:
             continue
-        alias = _ELSEWHERE.get(name)
+        alias = _OTHER_NAMES.get(name)
         near = [alias] if alias in known else difflib.get_close_matches(str(name), known, 1, 0.7)
         found.append((key_in(section, name), near[0] if near else None))
     return found
@@ -68,10 +68,17 @@ def check_keys(
     data_types: Iterable[type],
     strict: bool = False,
 ) -> None:
-    """Warns of keys that nobody reads, with the nearest name that somebody does.
+    """Log a warning for each unknown key that resembles a known one.
 
-    A key far from every known name may be one that the user's own trial reads; it is only mentioned
-    at level DEBUG.
+    A key that resembles none may be one that the user's own trial reads; it is logged at level
+    DEBUG.
+
+    Args:
+        hparams: section ``hyperparameters``.
+        data_config: section ``data``.
+        hyperparameter_types: dataclasses whose fields are the known hyperparameters.
+        data_types: the same for section ``data``.
+        strict: whether unknown keys are an error.
 
     Raises:
         UserError: in strict mode, naming all unknown keys.
@@ -79,8 +86,7 @@ def check_keys(
     found = unknown_keys("hyperparameters", hparams, hyperparameter_types)
     found += unknown_keys("data", data_config, data_types)
     messages = [
-        f"{subject} is not known" + (f"; did you mean {near}?" if near else "")
-        for subject, near in found
+        f"{key} is not known" + (f"; did you mean {near}?" if near else "") for key, near in found
     ]
     if strict and messages:
         raise UserError(
@@ -94,9 +100,9 @@ def check_keys(
         logger.log(logging.WARNING if near else logging.DEBUG, message)
 
 
-#: What is said of trained weights in float16.
+#: End of the message about trained weights in float16.
 NO_HALF_GRADIENTS = (
-    "hyperparameters.fp16 scales gradients, which torch does for weights in float32 alone. Remove "
+    "hyperparameters.fp16 scales gradients, which torch does only for weights in float32. Remove "
     "one of them."
 )
 
@@ -110,21 +116,21 @@ def check_settings(
     strict: bool = False,
     searcher: Mapping[str, Any] | None = None,
 ) -> None:
-    """Finds what is wrong in the YAML before anything is loaded, and complains of all of it.
+    """Check the YAML before anything is loaded, and report all errors at once.
 
     Args:
-        trial_class: tells by ``hyperparameter_types`` and ``data_types`` which keys it reads; a
-            trial that has none of these is not checked.
-        hparams: the hyperparameters.
+        trial_class: the trial; its ``hyperparameter_types`` and ``data_types`` declare the keys
+            that it reads. The keys of a trial without these are not checked.
+        hparams: section ``hyperparameters``.
         data_config: section ``data``.
         slots: processes that share a batch.
-        strict: keys that nobody reads are errors.
-        searcher: section ``searcher``, whose metric is held against those that the trial reports,
-            if it says which; None leaves that to the first validation.
+        strict: whether unknown keys are errors.
+        searcher: section ``searcher``, whose metric is compared with the trial's ``metric_names``;
+            None leaves that to the first validation.
 
     Raises:
-        UserError: naming all values of a wrong type or out of their range, a batch size that the
-            slots cannot share, values that contradict each other, packages that are missing, and in
+        UserError: naming all values of a wrong type or outside of their limits, a batch size that
+            the slots cannot share, values that contradict each other, missing packages, and in
             strict mode all unknown keys.
     """
     hyperparameter_types = getattr(trial_class, "hyperparameter_types", ())
@@ -136,9 +142,9 @@ def check_settings(
     ]
     if not problems:
         problems += invalid_batch_size(hparams.get("global_batch_size"), slots)
-        problems += conflicting_sample_limits(hparams, data_config)
-        # Of another trial these keys may mean anything.
+        # In another trial these keys may have another meaning.
         if OptionKwargs in hyperparameter_types:
+            problems += misplaced_sample_limits(hparams)
             problems += conflicting_hparams(hparams)
             problems += missing_packages(hparams)
         problems += wrong_model_mode(trial_class, hparams.get("model_mode"))
@@ -154,15 +160,15 @@ def check_settings(
 
 
 def invalid_values(dataclass_types: Iterable[type], values: Mapping[str, Any]) -> list[str]:
-    """What is wrong with values that the dataclasses describe: one message each.
+    """Return a message for each value that the dataclasses do not allow.
 
-    What is null counts as missing; that is the trial's to complain of.
+    Values that are null count as missing and pass: the trial checks whether a key is missing.
 
     Args:
-        dataclass_types: the dataclasses; one that has a ``__post_init__`` is asked by it as well.
+        dataclass_types: the dataclasses: their types, limits and ``__post_init__`` are checked.
         values: a section of the YAML, or a part of it.
     """
-    # A field that several dataclasses have is found by each of them.
+    # A dict, because several dataclasses with the same field give the same message.
     problems: dict[str, None] = {}
     for cls in dataclass_types:
         typed: dict[str, Any] = {}
@@ -173,7 +179,7 @@ def invalid_values(dataclass_types: Iterable[type], values: Mapping[str, Any]) -
                     typed.update(parsing.typed_values(cls, given))
                 except UserError as error:
                     problems[str(error)] = None
-        # Key by key for a message each; all of them, as some may not go together.
+        # First key by key, for one message each; then together, to find contradictions.
         one_by_one = [{name: value} for name, value in typed.items()]
         found = [message for given in one_by_one for message in _rejected_by_dataclass(cls, given)]
         problems.update(dict.fromkeys(found or _rejected_by_dataclass(cls, typed)))
@@ -198,7 +204,7 @@ def _rejected_by_dataclass(cls: type, given: Mapping[str, Any]) -> list[str]:
 def unreported_metric(
     trial_class: type[pytorch.PyTorchTrial], metric: Any, hparams: Mapping[str, Any]
 ) -> list[str]:
-    """What is wrong with a ``searcher.metric`` of a trial that says what it reports, or none."""
+    """Return a message if the trial declares ``metric_names`` and ``metric`` is none of them."""
     names: Sequence[str] = getattr(trial_class, "metric_names", ())
     if names and hasattr(trial_class, "metrics_of"):
         names = trial_class.metrics_of(hparams)
@@ -214,9 +220,9 @@ def unreported_metric(
 
 
 def wrong_model_mode(trial_class: type[pytorch.PyTorchTrial], mode: Any) -> list[str]:
-    """What is wrong with a ``model_mode`` of a trial that says what it is made for, or none.
+    """Return a message if the trial declares ``model_modes`` and ``mode`` is another of the ten.
 
-    Classes of transformers that have no mode of their own pass: some of them do the same.
+    Other Auto classes pass, because some of them build the same models.
     """
     modes: Sequence[str] = getattr(trial_class, "model_modes", ())
     modes = [modes] if isinstance(modes, str) else modes
@@ -229,7 +235,7 @@ def wrong_model_mode(trial_class: type[pytorch.PyTorchTrial], mode: Any) -> list
     try:
         given = auto_model_class(mode)
     except UserError:
-        return []  # Which the building of the model tells.
+        return []  # Building the model reports it.
     known = [auto_model_class(name) for name in MODEL_MODES]
     if given in wanted or given not in known:
         return []
@@ -240,17 +246,17 @@ def wrong_model_mode(trial_class: type[pytorch.PyTorchTrial], mode: Any) -> list
 
 
 def conflicting_hparams(hparams: Mapping[str, Any]) -> list[str]:
-    """Hyperparameters that cannot work together, or not for the task: one message each.
+    """Return a message for hyperparameters that exclude each other, or do not suit the task.
 
     Args:
-        hparams: the hyperparameters; what is a range is held against nothing.
+        hparams: the hyperparameters; ranges are not checked.
     """
     found = []
     factor = hparams.get("label_smoothing_factor")
     if hparams.get("model_mode") == "question-answering" and isinstance(factor, float) and factor:
         found.append(
             f"hyperparameters.label_smoothing_factor is {factor}, but the labels of question "
-            "answering are places in a text, and no classes. Remove the key."
+            "answering are positions in a text, not classes. Remove the key."
         )
     quantized = [name for name in ("load_in_4bit", "load_in_8bit") if hparams.get(name) is True]
     if len(quantized) == 2:
@@ -260,10 +266,10 @@ def conflicting_hparams(hparams: Mapping[str, Any]) -> list[str]:
         )
     elif quantized and not hparams.get("peft"):
         found.append(
-            f"hyperparameters.{quantized[0]} is true, but weights that are rounded so cannot be "
-            "trained. Write hyperparameters.peft for an adapter that can, or remove the key."
+            f"hyperparameters.{quantized[0]} is true, but quantized weights cannot be "
+            "trained. Write hyperparameters.peft to train an adapter, or remove the key."
         )
-    # An adapter's weights are in float32 all the same, or `check_trained_weights` finds them.
+    # The weights of an adapter are in float32 nevertheless, or `check_trained_weights` finds them.
     halves = hparams.get("fp16") is True and hparams.get("dtype") == "float16"
     if halves and not hparams.get("peft"):
         found.append(f"hyperparameters.dtype is float16, but {NO_HALF_GRADIENTS}")
@@ -271,13 +277,10 @@ def conflicting_hparams(hparams: Mapping[str, Any]) -> list[str]:
 
 
 def missing_packages(hparams: Mapping[str, Any]) -> list[str]:
-    """Packages that the hyperparameters need and that this machine, which trains, does not have.
+    """Return a message for each package that the hyperparameters need and this machine lacks.
 
     Args:
-        hparams: the hyperparameters; each has a value.
-
-    Returns:
-        One message each.
+        hparams: the hyperparameters, without ranges.
     """
     quantization = hparams.get("quantization_config") or {}
     bits = [name for name in ("load_in_4bit", "load_in_8bit") if hparams.get(name)]
@@ -292,53 +295,54 @@ def missing_packages(hparams: Mapping[str, Any]) -> list[str]:
         )
     if hparams.get("peft") and not peft_config.peft_is_installed():
         found.append(f"hyperparameters.peft {peft_config.PEFT_NEEDED}")
-    (options,) = parsing.parse_dict_to_dataclasses((OptionKwargs,), hparams)
-    if options.compiles and options.torch_compile_backend in (None, "inductor"):
+    backend = hparams.get("torch_compile_backend")
+    compiles = hparams.get("torch_compile") or hparams.get("torch_compile_mode") is not None
+    if backend == "inductor" or (compiles and backend is None):
         found += _missing_compiler()
     return found
 
 
 def _missing_compiler() -> list[str]:
-    """On a CPU torch compiles C++; on a GPU it brings along what it needs, or tells by itself."""
+    """Return a message if there is no C++ compiler, which torch.compile needs on a CPU."""
     if torch.cuda.is_available():
         return []
-    # Put off: most runs compile nothing.
+    # Imported here because it is slow and most runs compile nothing.
     from torch._inductor import cpp_builder, exc
 
     try:
         cpp_builder.get_cpp_compiler()
     except exc.InvalidCxxCompiler:
         return [
-            "hyperparameters.torch_compile needs a compiler of C++, and none is found (g++, or "
-            "what the environment variable CXX names): apt-get install g++. Or write "
+            "hyperparameters.torch_compile needs a C++ compiler, and none was found (g++, or "
+            "the one in the environment variable CXX): apt-get install g++. Or write "
             "torch_compile_backend: aot_eager, or remove the keys that begin with torch_compile."
         ]
     return []
 
 
 def unused_lengths(config: Mapping[str, Any]) -> list[str]:
-    """A message for each length of the training that does not count, as another one says it.
+    """Return a message for each length of the training that another one overrides.
 
     Args:
-        config: the configuration; its sections may be of any type.
+        config: the experiment's configuration.
     """
-    said = [
+    lengths = [
         f"{section}.{name}"
         for section, name in TRAINING_LENGTHS
         if (config.get(section) or {}).get(name) is not None
     ]
     return [
-        f"{name} is not read, as {said[0]} says the length already; remove one of them"
-        for name in said[1:]
+        f"{name} has no effect, because {lengths[0]} sets the length; remove one of them"
+        for name in lengths[1:]
     ]
 
 
 def invalid_batch_size(batch: Any, slots: int) -> list[str]:
-    """What is wrong with a ``global_batch_size`` that several slots share: one message or none."""
+    """Return a message if a ``global_batch_size`` cannot be shared equally by the slots."""
     if not isinstance(batch, int) or isinstance(batch, bool):
         return []
     if batch < 1:
-        return [f"hyperparameters.global_batch_size is {batch}, but should be above 0."]
+        return [f"hyperparameters.global_batch_size is {batch}, but should be at least 1."]
     if batch % max(slots, 1):
         fitting = max(batch - batch % slots, slots)
         return [

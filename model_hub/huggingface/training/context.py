@@ -7,11 +7,7 @@ import torch
 from determined import pytorch
 
 from model_hub.huggingface.checkpoint import state_dict
-from model_hub.huggingface.config.hparams import (
-    accumulate_gradients,
-    apply_sample_limits_to_context,
-    keep_options,
-)
+from model_hub.huggingface.config.hparams import accumulate_gradients, keep_options
 from model_hub.huggingface.config.options import OptionKwargs
 from model_hub.huggingface.model import wrap
 from model_hub.huggingface.training.device import enable_non_blocking_copies
@@ -45,7 +41,6 @@ def set_up_context(
     options = keep_options(context, hparams)
     wrap.check_options(options, context.device)
     accumulate_gradients(context, options, exp_config)
-    apply_sample_limits_to_context(context)
     if options.tf32 is not None:
         torch.set_float32_matmul_precision("high" if options.tf32 else "highest")
         torch.backends.cudnn.allow_tf32 = options.tf32

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-from transformers.trainer_pt_utils import LabelSmoother
 
 from model_hub.errors import UserError
 from model_hub.huggingface.model import unwrap
@@ -40,6 +39,9 @@ def training_loss(
                 f"hyperparameters.label_smoothing_factor is {label_smoothing_factor}, but the "
                 "batches of this trial have no labels that name a class. Remove the key."
             )
+        # Imported here because transformers.trainer_pt_utils imports peft, which takes seconds.
+        from transformers.trainer_pt_utils import LabelSmoother
+
         # A causal model predicts the next token; its own loss shifts the labels, too.
         shifts = type(unwrap.unwrap(model)).__name__ in _CAUSAL_MODELS
         smoother = LabelSmoother(epsilon=label_smoothing_factor)

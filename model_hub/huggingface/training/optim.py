@@ -3,18 +3,19 @@
 import math
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
 from determined import pytorch
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from transformers.optimization import AdafactorSchedule, GreedyLR, get_scheduler
-from transformers.training_args import OptimizerNames
 
 from model_hub.errors import UserError
 from model_hub.huggingface.config.fields import LRSchedulerKwargs, OptimizerKwargs
 from model_hub.huggingface.config.names import optimizer_name, scheduler_name
+
+if TYPE_CHECKING:
+    from transformers.training_args import OptimizerNames
 
 
 def build_default_optimizer(
@@ -64,11 +65,11 @@ def build_default_optimizer(
 
 
 def _default_adafactor(
-    optim: OptimizerNames, optimizer_kwargs: OptimizerKwargs
+    optim: "OptimizerNames", optimizer_kwargs: OptimizerKwargs
 ) -> tuple[Any, dict[str, Any]] | None:
     """Adafactor with the two options of the old library for which Trainer has no names."""
     relative, scale = optimizer_kwargs.relative_step, optimizer_kwargs.scale_parameter
-    if optim is not OptimizerNames.ADAFACTOR or not (relative or scale):
+    if optim.value != "adafactor" or not (relative or scale):
         return None
     # With relative steps Adafactor itself sets the learning rate.
     learning_rate = None if relative else optimizer_kwargs.learning_rate
@@ -160,6 +161,9 @@ def build_default_lr_scheduler(
     Raises:
         UserError: for an unknown ``lr_scheduler_type`` or arguments that it does not take.
     """
+    # Imported here because transformers.optimization imports peft, which takes seconds.
+    from transformers.optimization import AdafactorSchedule, get_scheduler
+
     kind = scheduler_name(scheduler_kwargs.lr_scheduler_type)
     if any(group.get("relative_step") for group in optimizer.param_groups):
         return AdafactorSchedule(optimizer)
@@ -187,6 +191,9 @@ def build_default_lr_scheduler(
 
 def steps_on_metric(scheduler: LRScheduler) -> bool:
     """Whether the schedule takes its step after a validation, from a metric."""
+    # Imported here because transformers.optimization imports peft, which takes seconds.
+    from transformers.optimization import GreedyLR
+
     return isinstance(scheduler, (ReduceLROnPlateau, GreedyLR))
 
 

@@ -13,6 +13,7 @@ from model_hub import huggingface as hf
 from model_hub.errors import UserError
 from model_hub.huggingface.config import fields, validate
 from model_hub.huggingface.config.hparams import check_hparams, training_length
+from model_hub.huggingface.config.options import OptionKwargs
 from model_hub.huggingface.tasks.question_answering import QuestionAnsweringDataKwargs
 from model_hub.utils import AttrDict
 
@@ -192,6 +193,16 @@ class TestDefaultParsers:
             parts = hf.default_parse_config_tokenizer_model_kwargs(form({**hparams, name: None}))
             assert [part.pretrained_model_name_or_path for part in parts] == ["all"] * 3
 
+    def test_no_name_at_all(self, form: Callable[[Any], Mapping[str, Any]]) -> None:
+        for hparams in ({}, {"pretrained_model_name_or_path": None, "model_name": "", "a": 1}):
+            with pytest.raises(UserError, match=r"pretrained_model_name_or_path is missing: write"):
+                hf.default_parse_config_tokenizer_model_kwargs(form(hparams))
+        (config, tokenizer, _) = hf.default_parse_config_tokenizer_model_kwargs(
+            form({"config_name": "a"})
+        )
+        assert config.pretrained_model_name_or_path == "a"
+        assert tokenizer.pretrained_model_name_or_path is None
+
     def test_optimizer_and_schedule(self, form: Callable[[Any], Mapping[str, Any]]) -> None:
         hparams = form({"learning_rate": 1e-3, "num_training_steps": 7, "num_warmup_steps": 2})
         optimizer, schedule = hf.default_parse_optimizer_lr_scheduler_kwargs(hparams)
@@ -300,6 +311,57 @@ class TestTypes:
         assert parse(Own, given) == Own(optional=5, choice="b", mixed={"a": 1}, anything=True)
         with pytest.raises(UserError, match=r"data\.mixed is .* a list or a mapping.* or null"):
             parse(Own, {"mixed": 5})
+
+
+class TestLimits:
+    @pytest.mark.parametrize(
+        ("cls", "name", "value", "expected"),
+        [
+            (hf.OptimizerKwargs, "weight_decay", -0.1, "is -0.1, but should be at least 0"),
+            (hf.OptimizerKwargs, "learning_rate", float("inf"), "a finite number of at least 0"),
+            (hf.OptimizerKwargs, "learning_rate", float("nan"), "a finite number of at least 0"),
+            (hf.OptimizerKwargs, "adam_beta2", 1, "is 1, but should be at least 0 and below 1"),
+            (hf.LRSchedulerKwargs, "warmup_ratio", 1.5, "should be at least 0 and at most 1"),
+            (hf.LRSchedulerKwargs, "num_training_steps", 0, "should be at least 1"),
+            (hf.DatasetKwargs, "max_train_samples", 0, "should be at least 1"),
+            (fields.TrialKwargs, "global_batch_size", 0, "should be at least 1"),
+            (OptionKwargs, "dataloader_num_workers", -1, "should be at least 0"),
+            (OptionKwargs, "label_smoothing_factor", 1.0, "should be at least 0 and below 1"),
+            (QuestionAnsweringDataKwargs, "n_best_size", 0, "should be at least 1"),
+            (QuestionAnsweringDataKwargs, "doc_stride", -1, "should be at least 0"),
+        ],
+    )
+    def test_training_and_check_give_the_same_message(
+        self, cls: Any, name: str, value: Any, expected: str
+    ) -> None:
+        given = {"num_training_steps": 1, name: value}
+        with pytest.raises(UserError) as caught:
+            parse(cls, given)
+        assert str(caught.value).startswith(f"{cls.yaml_section}.{name} is {value}, but should be")
+        assert expected in str(caught.value)
+        assert validate.invalid_values((cls,), given) == [str(caught.value)]
+
+    @pytest.mark.parametrize(
+        ("cls", "name", "value"),
+        [
+            (hf.OptimizerKwargs, "learning_rate", 0),
+            (hf.OptimizerKwargs, "adam_beta1", 0.0),
+            (hf.LRSchedulerKwargs, "warmup_ratio", 1),
+            (hf.DatasetKwargs, "max_train_samples", 1),
+            (OptionKwargs, "gradient_accumulation_steps", None),
+        ],
+    )
+    def test_the_limit_itself(self, cls: type, name: str, value: Any) -> None:
+        assert getattr(parse(cls, {"num_training_steps": 1, name: value}), name) == value
+
+    def test_objects_that_are_not_parsed(self) -> None:
+        for make in (
+            lambda: hf.OptimizerKwargs(max_grad_norm=-1),
+            lambda: hf.DatasetKwargs(max_eval_samples=0),
+            lambda: OptionKwargs(early_stopping_threshold=-1.0),
+        ):
+            with pytest.raises(UserError, match=r"is (-1|0|-1\.0), but should be at least [01]\."):
+                make()
 
 
 class TestTokens:
@@ -423,6 +485,14 @@ class TestCheckHparams:
         ):
             assert name in str(caught.value)
 
+    @pytest.mark.parametrize("name", ["max_train_samples", "max_eval_samples"])
+    def test_limits_of_the_rows_belong_to_the_data(self, name: str) -> None:
+        hparams = AttrDict({**self.GOOD, "num_training_steps": 5, name: 3})
+        with pytest.raises(UserError, match=rf"write data\.{name} instead"):
+            check_hparams(hparams, {})
+        with pytest.raises(UserError, match=rf"write data\.{name} instead"):
+            validate.check_settings(hf.BaseTransformerTrial, hparams, {}, slots=1)
+
     def test_names_of_the_parts_suffice(self) -> None:
         hparams = {
             name: value for name, value in self.GOOD.items() if "pretrained_model" not in name
@@ -447,6 +517,15 @@ class TestCheckHparams:
             # Of these only the training loader knows how many batches they are.
             ({}, {"searcher": {"max_length": {"epochs": 2}}}, None),
             ({}, {"searcher": {"max_length": {"epochs": 2}}, "records_per_epoch": 7}, None),
+            (
+                {},
+                {
+                    "searcher": {"max_length": {"epochs": 2}},
+                    "records_per_epoch": 100,
+                    "data": {"max_train_samples": 50},
+                },
+                None,
+            ),
             ({}, {"searcher": {"max_time": 9, "time_metric": "epochs"}}, None),
             ({"num_train_epochs": 2}, {}, None),
             ({"num_train_epochs": 2}, {"records_per_epoch": 100}, None),

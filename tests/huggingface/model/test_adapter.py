@@ -189,7 +189,7 @@ def test_a_range_is_no_mistake() -> None:
     [
         ({"label_smoothing_factor": 0.1, "model_mode": "question-answering"}, "label_smoothing"),
         ({"load_in_4bit": True, "load_in_8bit": True}, "both true"),
-        ({"load_in_8bit": True}, "load_in_8bit is true, but weights that are rounded"),
+        ({"load_in_8bit": True}, "load_in_8bit is true, but quantized weights"),
         ({"fp16": True, "dtype": "float16"}, "dtype is float16"),
         ({"load_in_4bit": True, "peft": LORA}, None),
         ({"label_smoothing_factor": 0.0, "model_mode": "question-answering"}, None),

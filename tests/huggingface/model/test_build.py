@@ -379,12 +379,12 @@ class TestOptimizer:
         [
             ({"optim": "adamw_torhc"}, "optim: 'adamw_torhc'.*did you mean adamw_torch.*sgd"),
             ({"optim": "sgd", "adafactor": True}, "contradict each other; remove adafactor"),
-            ({"optim": "lomo"}, "'lomo' takes its steps inside of the backward pass"),
+            ({"optim": "lomo"}, "'lomo' updates weights inside of the backward pass"),
             ({"optim": "sgd", "optim_args": "momentum=much"}, "sgd cannot be built.*much"),
-            ({"learning_rate": -1.0}, r"^hyperparameters\.learning_rate is -1\.0.*0 or more"),
-            ({"max_grad_norm": -1}, r"^hyperparameters\.max_grad_norm is -1, .*0 or more"),
+            ({"learning_rate": -1.0}, r"^hyperparameters\.learning_rate is -1\.0, .*at least 0"),
+            ({"max_grad_norm": -1}, r"^hyperparameters\.max_grad_norm is -1, .*at least 0"),
             ({"learning_rate": float("nan")}, r"^hyperparameters\.learning_rate is nan"),
-            ({"adam_beta1": 2.0}, "adamw_torch.* cannot be built.*beta"),
+            ({"adam_beta1": 2.0}, "adam_beta1 is 2.0, but should be at least 0 and below 1"),
         ],
     )
     def test_what_is_wrong_is_named(

@@ -11,7 +11,6 @@ import transformers
 
 from model_hub import huggingface as hf
 from model_hub.errors import UserError
-from model_hub.huggingface.config.hparams import apply_sample_limits
 from model_hub.huggingface.data import load
 from model_hub.huggingface.model import loading
 
@@ -81,13 +80,6 @@ def test_first_rows(limits: dict[str, Any], sizes: list[int]) -> None:
     }
 
 
-def test_the_two_sections_have_to_agree() -> None:
-    data = {"max_eval_samples": 3}
-    apply_sample_limits({"max_train_samples": 5, "max_eval_samples": 3}, data)
-    assert data == {"max_train_samples": 5, "max_eval_samples": 3}
-    with pytest.raises(
-        UserError, match=r"max_train_samples is 4, but data\.max_train_samples is 5"
-    ):
-        apply_sample_limits({"max_train_samples": 4}, data)
-    with pytest.raises(UserError, match="max_eval_samples"):
-        apply_sample_limits({"max_eval_samples": 0}, {})
+def test_limits_below_one() -> None:
+    with pytest.raises(UserError, match=r"data\.max_eval_samples is 0, but should be at least 1"):
+        hf.DatasetKwargs(max_eval_samples=0)

@@ -52,7 +52,7 @@ CASES: dict[str, tuple[dict[str, Any], Any, bool]] = {
     "colon": ({"freeze": categorical("x")}, lambda: said("hyperparameters.freeze: no weight"),
               True),
     "below": ({"peft": {"r": {"type": "int", "minval": 0, "maxval": 8}}},
-              lambda: said("hyperparameters.peft: LORA does not take this"), True),
+              lambda: said("hyperparameters.peft: LORA does not accept this"), True),
     "end": ({"bf16": categorical(True)}, lambda: said("Remove hyperparameters.bf16."), True),
     "not searched": ({"fp16": {"type": "const", "val": True}, "bf16": True},
                      lambda: options(bf16=True, fp16=True), False),

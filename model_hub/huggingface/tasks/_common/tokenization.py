@@ -133,9 +133,9 @@ class TokenizationDataKwargs:
 
     yaml_section: ClassVar[str] = "data"
 
-    max_seq_length: int | None = None
+    max_seq_length: int | None = dataclasses.field(default=None, metadata={"min": 1})
     pad_to_max_length: bool = False
-    preprocessing_num_workers: int | None = None
+    preprocessing_num_workers: int | None = dataclasses.field(default=None, metadata={"min": 1})
     overwrite_cache: bool = False
 
     def __post_init__(self) -> None:

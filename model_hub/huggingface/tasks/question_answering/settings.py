@@ -28,15 +28,15 @@ class QuestionAnsweringDataKwargs:
 
     yaml_section: ClassVar[str] = "data"
 
-    max_seq_length: int = 384
-    doc_stride: int = 128
+    max_seq_length: int = dataclasses.field(default=384, metadata={"min": 1})
+    doc_stride: int = dataclasses.field(default=128, metadata={"min": 0})
     pad_to_max_length: bool = False
-    n_best_size: int = 20
-    max_answer_length: int = 30
+    n_best_size: int = dataclasses.field(default=20, metadata={"min": 1})
+    max_answer_length: int = dataclasses.field(default=30, metadata={"min": 1})
     version_2_with_negative: bool = False
     null_score_diff_threshold: float = 0.0
     output_dir: str | None = None
-    preprocessing_num_workers: int | None = None
+    preprocessing_num_workers: int | None = dataclasses.field(default=None, metadata={"min": 1})
     overwrite_cache: bool = False
 
 

@@ -41,14 +41,14 @@ class Seq2SeqDataKwargs:
 
     yaml_section: ClassVar[str] = "data"
 
-    max_source_length: int | None = None
-    max_target_length: int = 128
-    val_max_target_length: int | None = None
-    num_beams: int | None = None
+    max_source_length: int | None = dataclasses.field(default=None, metadata={"min": 1})
+    max_target_length: int = dataclasses.field(default=128, metadata={"min": 1})
+    val_max_target_length: int | None = dataclasses.field(default=None, metadata={"min": 1})
+    num_beams: int | None = dataclasses.field(default=None, metadata={"min": 1})
     source_prefix: str | None = None
     pad_to_max_length: bool = False
     output_dir: str | None = None
-    preprocessing_num_workers: int | None = None
+    preprocessing_num_workers: int | None = dataclasses.field(default=None, metadata={"min": 1})
     overwrite_cache: bool = False
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Words for messages: names that may be meant, lists, values."""
+"""Parts of error messages: the name that may be meant, lists of names, values."""
 
 import difflib
 import math
@@ -8,8 +8,8 @@ from typing import Any
 from model_hub.experiment.yaml_io import in_yaml
 
 
-def parse_unquoted(value: Any) -> str:
-    """Advice for a number that quotes have made a text; nothing for other values."""
+def advise_unquoting(value: Any) -> str:
+    """Return advice for a number in quotes, which YAML reads as text; else an empty text."""
     if not isinstance(value, str):
         return ""
     try:
@@ -20,18 +20,18 @@ def parse_unquoted(value: Any) -> str:
 
 
 def did_you_mean(name: Any, known: Iterable[str]) -> str:
-    """Advice for a misspelt name; nothing where no known one is near."""
+    """Return advice for a misspelt name; an empty text where no known name is similar."""
     near = difflib.get_close_matches(str(name).lower(), list(known), 1, 0.6)
     return f"; did you mean {near[0]}?" if near else ""
 
 
 def join_or(names: Iterable[str]) -> str:
-    """The names as ``a, b or c``."""
+    """Return the names as ``a, b or c``."""
     *most, last = names
     return f"{', '.join(most)} or {last}" if most else last
 
 
 def truncate(value: Any) -> str:
-    """The value as in a YAML, cut where it is long."""
+    """Return the value as YAML spells it, cut to 80 characters."""
     text = in_yaml(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

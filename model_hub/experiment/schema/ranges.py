@@ -4,34 +4,34 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from model_hub.check.findings import WARNING, Path, Problem, dotted
-from model_hub.check.schema.types import ByKind, Keys, ListOf, Number, Shape, Text
+from model_hub.experiment.findings import WARNING, Finding, Path, dotted
+from model_hub.experiment.schema.types import Anything, ByKind, Keys, ListOf, Number, Text
 
-_COUNT = Number(least=1, whole=True)
+_COUNT = Number(min=1, whole=True)
 
 
-def _bounds_in_order(value: Mapping[str, Any], path: Path) -> Iterator[Problem]:
+def _bounds_in_order(value: Mapping[str, Any], path: Path) -> Iterator[Finding]:
     low, high = value["minval"], value["maxval"]
     if not low < high:
-        where = (*path, "maxval")
-        yield Problem(where, f"{dotted(where)} is {high}, but should be above minval, {low}")
+        key_path = (*path, "maxval")
+        yield Finding(key_path, f"{dotted(key_path)} is {high}, but should be above minval, {low}")
 
 
-def _exponents(value: Mapping[str, Any], path: Path) -> Iterator[Problem]:
+def _exponents(value: Mapping[str, Any], path: Path) -> Iterator[Finding]:
     low, high, base = value["minval"], value["maxval"], value["base"]
     if not 0 < low < high < 0.1 or base <= 1:
         return
-    ends = (f"{math.log(end, base):.3g}" for end in (low, high))
-    yield Problem(
+    exponents = (f"{math.log(end, base):.3g}" for end in (low, high))
+    yield Finding(
         path,
         f"{dotted(path)}: minval and maxval of type log are exponents; these give values "
         f"from {base**low:.5g} to {base**high:.5g}. For values from {low:g} to {high:g} write "
-        "minval: {}, maxval: {}".format(*ends),
+        "minval: {}, maxval: {}".format(*exponents),
         WARNING,
     )
 
 
-def _range(**fields: Shape) -> Keys:
+def _range(**fields: Anything) -> Keys:
     bounded = "minval" in fields
     return Keys(
         {"type": Text(), **fields, **({"count": _COUNT} if bounded else {})},
@@ -50,62 +50,61 @@ RANGE = ByKind(
         "int": _range(minval=_WHOLE, maxval=_WHOLE),
         "double": _range(minval=_REAL, maxval=_REAL),
         "log": _range(minval=_REAL, maxval=_REAL, base=Number(above=0, null=False)),
-        "categorical": _range(vals=ListOf(Shape(), "a list of values", null=False)),
-        "const": _range(val=Shape()),
+        "categorical": _range(vals=ListOf(Anything(), null=False, form="a list of values")),
+        "const": _range(val=Anything()),
     },
 )
 
 
-class _Hyperparameter(Shape):
+class _Hyperparameter(Anything):
     """A value, a range, or a mapping of further hyperparameters."""
 
-    def _problems(self, value: Any, path: Path) -> Iterator[Problem]:
-        if not isinstance(value, Mapping):
-            return
-        if "type" in value:
-            yield from RANGE.problems(value, path)
-            return
-        for name, item in value.items():
-            yield from self.problems(item, (*path, str(name)))
+    def _findings(self, value: Any, path: Path) -> Iterator[Finding]:
+        if isinstance(value, Mapping) and "type" in value:
+            yield from RANGE.findings(value, path)
+        elif isinstance(value, Mapping):
+            yield from _of_items(value, path)
 
 
-class _Hyperparameters(_Hyperparameter):
-    @property
-    def words(self) -> str:
-        return "a mapping of names to values"
+class _Hyperparameters(Anything):
+    """The whole section, in which ``type`` may be the name of a hyperparameter."""
 
-    def _problems(self, value: Any, path: Path) -> Iterator[Problem]:
-        if not isinstance(value, Mapping):
-            yield self._wrong(value, path)
-            return
-        for name, item in value.items():
-            yield from _Hyperparameter().problems(item, (*path, str(name)))
+    def _findings(self, value: Any, path: Path) -> Iterator[Finding]:
+        if isinstance(value, Mapping):
+            yield from _of_items(value, path)
+        else:
+            yield self.wrong(value, path)
 
 
-HYPERPARAMETERS = _Hyperparameters()
+def _of_items(values: Mapping[str, Any], path: Path) -> Iterator[Finding]:
+    for name, item in values.items():
+        yield from _Hyperparameter().findings(item, (*path, str(name)))
+
+
+HYPERPARAMETERS = _Hyperparameters(form="a mapping of names to values")
 
 
 def is_range(value: Any) -> bool:
-    """Whether the value of a hyperparameter is a range, of which each trial gets one value."""
+    """Return whether a hyperparameter is a range, from which each trial gets one value."""
     return isinstance(value, Mapping) and value.get("type") in RANGE.kinds
 
 
-def ranges_without_count(value: Any, path: Path) -> Iterator[Problem]:
-    """Ranges that a grid cannot be made of, as they do not say of how many values.
+def ranges_without_count(value: Any, path: Path) -> Iterator[Finding]:
+    """Yield the ranges of numbers that lack ``count``, which a grid search needs.
 
     Args:
         value: section ``hyperparameters`` or something in it.
-        path: where it stands.
+        path: its key.
     """
     if isinstance(value, list):
         for number, item in enumerate(value):
             yield from ranges_without_count(item, (*path, number))
     elif is_range(value):
         if value["type"] in ("int", "double", "log") and value.get("count") is None:
-            yield Problem(
+            yield Finding(
                 path,
-                f"{dotted((*path, 'count'))} is missing; searcher.name is grid, so write of how "
-                "many values",
+                f"{dotted((*path, 'count'))} is missing; searcher.name is grid, so write how many "
+                "values to try",
                 missing=True,
             )
     elif isinstance(value, Mapping):
@@ -114,14 +113,14 @@ def ranges_without_count(value: Any, path: Path) -> Iterator[Problem]:
 
 
 def possible_values(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    """Values that a trial may get for a hyperparameter, each with the place that says so.
+    """Yield values that a trial may get for a hyperparameter, each with its key.
 
-    Of a range of numbers these are its ends, and a value between them that is no whole number where
-    there are such: what is wrong with a value is so with one of these.
+    For a range of numbers these are its ends, and a number between them that is not whole if there
+    can be one: an error in any value of the range is an error in one of these.
 
     Args:
         value: a value or a correct range.
-        path: where it stands.
+        path: its key.
     """
     if not is_range(value):
         yield path, value
@@ -146,7 +145,7 @@ def possible_values(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
 
 
 def _between(low: float, high: float) -> float:
-    """A number between the two that is not whole."""
+    """Return a number between the two that is not whole."""
     for share in (0.5, 0.37):
         number = float(low + (high - low) * share)
         if not number.is_integer():
