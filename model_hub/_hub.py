@@ -1,4 +1,4 @@
-"""Names of models and data sets on the Hugging Face Hub, and why one cannot be loaded."""
+"""The Hugging Face Hub: names, the reasons for failed loading, and access tokens."""
 
 import os
 import pathlib
@@ -11,16 +11,16 @@ _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 
 
 def is_repo_id(text: str) -> bool:
-    """Whether the Hub may have something by this name; else it can be a path only."""
+    """Return whether the text can be a name on the Hub; if not, it can only be a path."""
     return _NAME.fullmatch(text) is not None and not text.startswith(".")
 
 
 def explain_load_error(name: str, error: BaseException) -> str:
-    """What keeps a model or data set from being loaded, without a full stop at the end.
+    """Return why a model or data set could not be loaded, without a full stop at the end.
 
     Args:
         name: name on the Hub, or path of a folder.
-        error: what the library that should load it has raised.
+        error: the exception of the library that was to load it.
     """
     reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     if pathlib.Path(name).expanduser().exists():
@@ -41,17 +41,20 @@ _KEYS = ("token", "use_auth_token")
 
 
 def is_secret(key: str, value: Any) -> bool:
-    """Whether the value of a YAML key is an access token; true and false stand for a stored one."""
+    """Return whether the value of a YAML key is an access token.
+
+    True and false are not: they say whether to use the stored token.
+    """
     return key in _KEYS and value is not None and not isinstance(value, bool)
 
 
 def redacted(key: str, value: Any) -> str:
-    """The value's ``repr`` as logs and messages may show it."""
+    """Return the value's ``repr`` for logs and messages, with an access token hidden."""
     return "'***'" if is_secret(key, value) else repr(value)
 
 
 def redact_secrets(hparams: Any) -> Any:
-    """Hyperparameters without the keys that hold a token; what is no mapping stays as it is."""
+    """Return hyperparameters without access tokens; anything but a mapping stays unchanged."""
     if not isinstance(hparams, Mapping):
         return hparams
     return {key: value for key, value in hparams.items() if not is_secret(key, value)}

@@ -1,4 +1,4 @@
-"""Colours, where there is a terminal that shows them."""
+"""Terminal output: colours, help texts, and errors for the user."""
 
 import argparse
 import contextlib
@@ -19,7 +19,7 @@ _CODES = {"red": "31", "yellow": "33", "green": "32"}
 
 
 def colored(text: str, colour: Literal["red", "yellow", "green"], stream: TextIO) -> str:
-    """The text in a colour if the stream is a terminal, else as it is.
+    """Return the text in a colour if the stream is a terminal, else unchanged.
 
     The environment variable ``NO_COLOR`` turns colours off, see https://no-color.org.
     """
@@ -29,15 +29,15 @@ def colored(text: str, colour: Literal["red", "yellow", "green"], stream: TextIO
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _DENIED = (errno.EACCES, errno.EPERM)
-# What torch's and safetensors' writers say when the system does not let them write.
+# The messages of torch and safetensors when the system does not let them write.
 _FAILED_WRITER = re.compile(r"inline_container|PytorchStreamWriter|iostream error|os error (28|30)")
 
 
 def print_error(error: UserError) -> None:
-    """Prints the error; of several processes, the first one does.
+    """Print the error, if this is the only process or the one of rank 0.
 
-    The others hand theirs to ``torchrun``, which ends its own report, of some forty lines, with the
-    first failure that it has seen.
+    The other processes write theirs to the file in which ``torchrun`` looks for it. ``torchrun``
+    ends its own report, of some forty lines, with the first failure that it has seen.
     """
     message = f"model-hub: error: {error}"
     rank = int(os.environ.get("RANK", "0"))
@@ -55,12 +55,11 @@ def print_error(error: UserError) -> None:
 
 
 def why_write_failed(error: BaseException, folder: pathlib.Path) -> str:
-    """Why nothing can be written below a folder, if that is what has failed; else nothing.
+    """Return why writing to a folder failed; an empty text if the error is about something else.
 
     Args:
-        error: what was raised. Those that it was raised from, or in the handling of which, are
-            looked at as well.
-        folder: where the files stand that we write.
+        error: an exception. Its causes and contexts are searched too.
+        folder: the folder that this library writes to.
     """
     for cause in _exception_chain(error):
         if isinstance(cause, OSError):
@@ -68,15 +67,10 @@ def why_write_failed(error: BaseException, folder: pathlib.Path) -> str:
             if cause.errno in _FULL or (cause.errno in _DENIED and inside):
                 return str(cause.strerror)
         elif _FAILED_WRITER.search(str(cause)):
-            left = _free_space(folder)
-            return f"a file could not be written whole; {left // 2**20} MiB are free"
+            existing = next(path for path in (folder, *folder.parents) if path.exists())
+            free = shutil.disk_usage(existing).free
+            return f"a file could not be written completely; {free // 2**20} MiB are free"
     return ""
-
-
-def _free_space(folder: pathlib.Path) -> int:
-    """Bytes that are free where the folder stands, or is to stand."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    return shutil.disk_usage(there).free
 
 
 def _exception_chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -86,7 +80,7 @@ def _exception_chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 class HelpFormatter(argparse.HelpFormatter):
-    """Wraps all texts but examples, which stay on their lines so that they can be copied."""
+    """Wrap all texts except examples, whose lines stay whole so that they can be copied."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         if text.startswith("example"):
@@ -95,5 +89,5 @@ class HelpFormatter(argparse.HelpFormatter):
 
 
 def format_examples(*commands: str) -> str:
-    """An epilog that shows commands, one a line."""
+    """Return the epilog of a help text that shows commands, one a line."""
     return "\n  ".join([f"example{'s' if len(commands) > 1 else ''}:", *commands])

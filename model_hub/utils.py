@@ -1,4 +1,4 @@
-"""The names that trial files import from here: arrays, downloads, lengths and ``AttrDict``."""
+"""Functions that trial files import: arrays, downloads, training lengths, and ``AttrDict``."""
 
 import os
 import pathlib
@@ -24,14 +24,14 @@ __all__ = ["AttrDict", "compute_num_training_steps", "download_url", "expand_lik
 class AttrDict(dict[str, Any]):
     """A ``dict`` whose items are attributes as well, at every depth.
 
-    ``config.a.b`` and ``config["a"]["b"]`` are the same object, so ``config.a.b = 1`` stays. Dicts
-    that are put in (also inside lists and tuples) become ``AttrDict``; lists stay lists.
+    ``config.a.b`` and ``config["a"]["b"]`` are the same object, so ``config.a.b = 1`` persists.
+    Dicts that are assigned (also inside lists and tuples) become ``AttrDict``; lists stay lists.
     ``isinstance(x, attrdict.AttrDict)`` holds, which trial files of the old library rely on.
-    Its ``repr`` hides the access tokens of the Hugging Face Hub.
+    Its ``repr`` hides access tokens of the Hugging Face Hub.
 
     Raises:
-        AttributeError: for a name that is not there, and on setting a name that ``dict`` itself
-            uses (``items``, ``update``, ...): write ``d["items"] = ...`` for those.
+        AttributeError: if an attribute that does not exist is read, or one that ``dict`` itself has
+            (``items``, ``update``, ...) is set: write ``d["items"] = ...`` instead.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -43,7 +43,7 @@ class AttrDict(dict[str, Any]):
             return self[name]
         except KeyError:
             raise AttributeError(
-                f"there is no {name!r} here, only {sorted(map(str, self))}"
+                f"there is no key {name!r}, only {sorted(map(str, self))}"
             ) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -72,25 +72,25 @@ class AttrDict(dict[str, Any]):
         return self
 
     def update(self, *args: Any, **kwargs: Any) -> None:
-        """Like ``dict.update``; nested dicts become ``AttrDict``."""
+        """Update as ``dict.update`` does; nested dicts become ``AttrDict``."""
         for key, value in dict(*args, **kwargs).items():
             self[key] = value
 
     def setdefault(self, key: str, default: Any = None) -> Any:
-        """Like ``dict.setdefault``; returns the stored (converted) value."""
+        """Do as ``dict.setdefault`` does; return the stored (converted) value."""
         if key not in self:
             self[key] = default
         return self[key]
 
     def copy(self) -> "AttrDict":
-        """A shallow copy, as ``dict.copy`` makes it."""
+        """Return a shallow copy, as ``dict.copy`` does."""
         new = type(self)()
         dict.update(new, self)
         return new
 
 
-# attrdict.AttrDict is an abstract base class underneath, so a class of ours can be one of its kind
-# without inheriting its habits (it copies nested dicts at every access and turns lists to tuples).
+# attrdict.AttrDict is an abstract base class, so this makes ours a virtual subclass, which does not
+# inherit its behaviour (it copies nested dicts at every access and turns lists into tuples).
 attrdict.AttrDict.register(AttrDict)
 
 
@@ -101,14 +101,14 @@ def _attributed(value: Any) -> Any:
         return AttrDict(value)
     if type(value) in (list, tuple):
         converted = [_attributed(item) for item in value]
-        # With nothing to convert in it, the list that is put in is the one that comes out.
+        # If no item was converted, the list itself is kept, so that changes of it are seen.
         if any(new is not old for new, old in zip(converted, value, strict=True)):
             return type(value)(converted)
     return value
 
 
 def expand_like(arrays: Iterable[np.ndarray], fill: float = -100) -> np.ndarray:
-    """Concatenates arrays on dimension 0 after padding dimension 1 to the longest.
+    """Concatenate arrays on dimension 0 after padding dimension 1 to the longest.
 
     Args:
         arrays: arrays of shape ``[n_i, length_i, ...]`` (or ``[n_i]``), equal in the dimensions
@@ -120,7 +120,7 @@ def expand_like(arrays: Iterable[np.ndarray], fill: float = -100) -> np.ndarray:
         where there is padding, ``fill``.
 
     Raises:
-        ValueError: when there are no arrays.
+        ValueError: if there are no arrays.
     """
     arrays = [np.asarray(array) for array in arrays]
     if not arrays:
@@ -142,7 +142,7 @@ def expand_like(arrays: Iterable[np.ndarray], fill: float = -100) -> np.ndarray:
 
 
 def numpify(x: list[Any] | np.ndarray | torch.Tensor) -> np.ndarray:
-    """The value as a numpy array, fetched from its device where needed.
+    """Convert a value to a numpy array, copying it from its device if needed.
 
     Raises:
         TypeError: for anything but a list, an array or a tensor.
@@ -159,18 +159,18 @@ def numpify(x: list[Any] | np.ndarray | torch.Tensor) -> np.ndarray:
 
 
 def download_url(download_directory: str, url: str) -> str:
-    """Downloads a file once, also when several processes of a machine ask at the same time.
+    """Download a file once, even if several processes of a machine do so at the same time.
 
     Args:
-        download_directory: folder for the file; made if it is not there.
-        url: what to fetch (``http``, ``https``, ``ftp`` or ``file``).
+        download_directory: folder for the file; created if it does not exist.
+        url: the file's URL (``http``, ``https``, ``ftp`` or ``file``).
 
     Returns:
-        The path of the file. A file that is there already is not fetched again.
+        The path of the file. A file that exists is not downloaded again.
 
     Raises:
-        OSError: when the file cannot be fetched, or not all of it.
-        ValueError: when the URL ends in no file name.
+        OSError: if the file cannot be downloaded, or only a part of it.
+        ValueError: if the URL does not end in a file name.
     """
     directory = pathlib.Path(download_directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -180,15 +180,15 @@ def download_url(download_directory: str, url: str) -> str:
     path = directory / name
     with filelock.FileLock(f"{path}.lock"):
         if not path.exists():
-            # Into another file first: a broken download must not look like a finished one. Its name
-            # is this process's own, as the lock may not hold between machines that share a disk.
+            # Into another file first, so that a broken download does not look like a finished one.
+            # Its name is unique, since the lock may not work between machines that share a disk.
             part = directory / f"{name}.{uuid.uuid4().hex}.part"
             try:
                 with urllib.request.urlopen(url) as response, part.open("wb") as file:
                     shutil.copyfileobj(response, file)
                     length = response.headers.get("Content-Length")
                     if length is not None and file.tell() != int(length):
-                        raise OSError(f"{url}: only {file.tell()} of {length} bytes have come")
+                        raise OSError(f"{url}: received only {file.tell()} of {length} bytes")
                 os.replace(part, path)
             finally:
                 part.unlink(missing_ok=True)
@@ -196,19 +196,19 @@ def download_url(download_directory: str, url: str) -> str:
 
 
 def compute_num_training_steps(experiment_config: Mapping[str, Any], global_batch_size: int) -> int:
-    """The number of training batches that ``searcher.max_length`` stands for.
+    """Return the number of training batches in ``searcher.max_length``.
 
     Args:
         experiment_config: the experiment's configuration.
-        global_batch_size: samples a batch, over all slots.
+        global_batch_size: number of samples in a batch, over all slots.
 
     Returns:
         ``n`` for ``{batches: n}``, ``int(n / global_batch_size)`` for ``{records: n}`` and
         ``n * int(records_per_epoch / global_batch_size)`` for ``{epochs: n}``.
 
     Raises:
-        UserError: when there is no ``searcher.max_length``, when it is not a length, or when it is
-            in epochs and ``records_per_epoch`` is not there.
+        UserError: if there is no ``searcher.max_length``, if it is not a length, or if it is in
+            epochs and there is no ``records_per_epoch``.
     """
     unit, count = searcher_max_length(experiment_config)
     if unit == "batches":

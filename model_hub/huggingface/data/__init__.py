@@ -1,1 +1,1 @@
-"""Raw data: loading, preparation with a cache, and data loaders."""
+"""Data: loading raw rows, preparing them with a cache, and data loaders."""

@@ -1,4 +1,4 @@
-"""Columns of Python numbers and texts become an Arrow table, much as ``Dataset.map`` makes it."""
+"""Converts columns of Python numbers and texts to an Arrow table as ``Dataset.map`` does."""
 
 import array
 import itertools
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-# As datasets has it; but for offsets, which it would store in 64 bits, most of a file.
+# The same as in datasets, except for offsets: in 64 bits they would be most of a file.
 _WIDTHS = {
     "input_ids": pa.int32(),
     "offset_mapping": pa.int32(),
@@ -22,21 +22,20 @@ _CODES = {pa.int8(): "b", pa.int32(): "i", pa.int64(): "q"}
 def as_table(
     columns: Mapping[str, Any], replaced: Collection[str] = ()
 ) -> pa.Table | Mapping[str, Any]:
-    """Makes a table of columns; or gives them back, for ``Dataset.map`` to make one.
+    """Convert columns to a table, or return them unchanged if ``Dataset.map`` has to do it.
 
-    ``Dataset.map`` looks at every value, one by one in Python, for what Arrow cannot hold, and so
-    takes about as long per token as some tokenizers. Lists of numbers and texts have nothing of the
-    kind.
+    ``Dataset.map`` checks every value, one by one in Python, for types that Arrow cannot hold, and
+    takes about as long per token as some tokenizers. Lists of numbers and texts need no such check.
 
     Args:
-        columns: what a preparation function returned for a batch of rows.
-        replaced: columns of the rows; where the function returns one of the same name,
-            ``Dataset.map`` keeps its type.
+        columns: the result of a preparation function for a batch of rows.
+        replaced: the columns of the rows; ``Dataset.map`` keeps the type of a column that the
+            function returns under the same name.
 
     Returns:
-        The table, with the types that ``Dataset.map`` gives (offsets take half). The columns
-        themselves where there are no rows, or one of them holds something else than integers,
-        floats, booleans or texts, or (nested) lists of these.
+        A table with the types that ``Dataset.map`` chooses, except that offsets have 32 bits. The
+        columns themselves if there are no rows, or if a column holds anything but integers, floats,
+        booleans or texts, or (nested) lists of these.
     """
     if not columns or any(name in replaced for name in columns):
         return columns
@@ -44,30 +43,30 @@ def as_table(
     for name, values in columns.items():
         if not isinstance(values, list) or not values:
             return columns
-        made = _integers(values, _WIDTHS.get(name, pa.int64()))
-        if made is None:
+        converted = _integers(values, _WIDTHS.get(name, pa.int64()))
+        if converted is None:
             try:
-                made = pa.array(values)
+                converted = pa.array(values)
                 if name in _WIDTHS:
-                    made = made.cast(_with_leaf(made.type, _WIDTHS[name]))
+                    converted = converted.cast(_with_leaf(converted.type, _WIDTHS[name]))
             except (pa.ArrowException, TypeError, ValueError):
                 return columns
-        if not _is_simple(_leaf(made.type)):
+        if not _is_simple(_leaf(converted.type)):
             return columns
-        arrays[name] = made
+        arrays[name] = converted
     return pa.table(arrays)
 
 
 def _integers(values: Sequence[Any], kind: pa.DataType) -> pa.Array | None:
-    """Lists of integers, in a third of Arrow's time; None if there is something else in them."""
-    filled = next((row for row in values if not isinstance(row, list) or row), None)
-    if type(filled) is not list:
+    """Convert lists of integers in a third of Arrow's time; None if they hold anything else."""
+    first = next((row for row in values if not isinstance(row, list) or row), None)
+    if type(first) is not list:
         return None
     try:
-        limits = np.cumsum([0, *map(len, values)], dtype=np.int32)
-        if type(filled[0]) is list:
+        offsets = np.cumsum([0, *map(len, values)], dtype=np.int32)
+        if type(first[0]) is list:
             inner = _integers(list(itertools.chain.from_iterable(values)), kind)
-        elif type(filled[0]) is int:
+        elif type(first[0]) is int:
             flat = array.array(_CODES[kind])
             for row in values:
                 flat.fromlist(row)
@@ -76,7 +75,7 @@ def _integers(values: Sequence[Any], kind: pa.DataType) -> pa.Array | None:
             return None
     except (TypeError, OverflowError):
         return None
-    return None if inner is None else pa.ListArray.from_arrays(limits, inner)
+    return None if inner is None else pa.ListArray.from_arrays(offsets, inner)
 
 
 def _leaf(kind: pa.DataType) -> pa.DataType:
@@ -86,7 +85,7 @@ def _leaf(kind: pa.DataType) -> pa.DataType:
 
 
 def _with_leaf(kind: pa.DataType, leaf: pa.DataType) -> pa.DataType:
-    """The same nested lists with another type in them, if they hold integers or nothing at all."""
+    """Return the type of nested lists with another type of items, if these are integers or null."""
     if pa.types.is_list(kind):
         return pa.list_(_with_leaf(kind.value_type, leaf))
     return leaf if pa.types.is_int64(kind) or pa.types.is_null(kind) else kind

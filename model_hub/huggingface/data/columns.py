@@ -1,4 +1,4 @@
-"""Which columns of a data set hold text, where nobody has said so."""
+"""The columns of a data set: those that the model takes, those of text, those of lists."""
 
 import inspect
 import re
@@ -15,15 +15,15 @@ from model_hub.errors import UserError
 def remove_unused_columns(
     model: torch.nn.Module, dataset: datasets.Dataset, keep: Collection[str] = ()
 ) -> None:
-    """Hides, in place, the columns that ``model.forward`` does not take.
+    """Hide, in place, the columns that are not arguments of ``model.forward``.
 
     Args:
         model: the model, wrapped or not.
-        dataset: its format is changed; no data is removed.
-        keep: columns to keep as well, next to ``label`` and ``label_ids``.
+        dataset: the dataset, whose format is changed; no data is removed.
+        keep: columns to keep too, besides ``label`` and ``label_ids``.
 
     Raises:
-        UserError: when no column is left.
+        UserError: if no column is left.
     """
     wanted = {*_forward_parameters(model), "label", "label_ids", *keep}
     columns = [name for name in dataset.column_names if name in wanted]
@@ -36,36 +36,39 @@ def remove_unused_columns(
 
 
 def _forward_parameters(model: torch.nn.Module) -> list[str]:
-    """The names that the model takes, also through wrappers that take anything and pass it on."""
+    """Return the names of the arguments of ``forward``, also of a model in a wrapper."""
     inner: Any = model
     if isinstance(inner, torch.nn.parallel.DistributedDataParallel):
         inner = inner.module
     inner = getattr(inner, "_orig_mod", inner)  # torch.compile
     if hasattr(inner, "get_base_model"):  # peft
         inner = inner.get_base_model()
-    names = _named(inner.forward)
-    # Determined's wrapper for mixed precision is of a class derived from the model's.
+    names = _parameter_names(inner.forward)
+    # Determined's wrapper for mixed precision is an object of a class derived from the model's,
+    # whose forward takes *arg and **kwarg.
     for cls in type(inner).__mro__:
-        names = names or (_named(vars(cls)["forward"])[1:] if "forward" in vars(cls) else [])
+        if not names and "forward" in vars(cls):
+            names = _parameter_names(vars(cls)["forward"])[1:]
     return names
 
 
-def _named(function: Callable[..., Any]) -> list[str]:
-    anything = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+def _parameter_names(function: Callable[..., Any]) -> list[str]:
+    """Return the names of the parameters, without ``*args`` and ``**kwargs``."""
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     parameters = inspect.signature(function).parameters.values()
-    return [parameter.name for parameter in parameters if parameter.kind not in anything]
+    return [parameter.name for parameter in parameters if parameter.kind not in variable]
 
 
-# Names of columns that number or name the rows: id, idx, guid, doc_id, pairID, rowId.
-_NAMES_ROWS = re.compile(r"(?:.*[\W_])?(?i:id|ids|idx|index|guid|uuid)|.*[a-z](?:ID|Id)", re.DOTALL)
+# Names of columns that identify the rows: id, idx, guid, doc_id, pairID, rowId.
+_IDENTIFIER = re.compile(r"(?:.*[\W_])?(?i:id|ids|idx|index|guid|uuid)|.*[a-z](?:ID|Id)", re.DOTALL)
 
 
 def columns_of_text(dataset: datasets.Dataset, leave_out: Collection[str] = ()) -> list[str]:
-    """Columns of text in their order, without those that name the rows unless there are no others.
+    """Return the columns of text in their order, without identifiers if there are others.
 
     Args:
-        dataset: rows as loaded.
-        leave_out: columns that hold something else, such as labels.
+        dataset: the rows as they were loaded.
+        leave_out: columns that are not wanted, such as labels.
     """
     texts = [
         field.name
@@ -73,11 +76,11 @@ def columns_of_text(dataset: datasets.Dataset, leave_out: Collection[str] = ()) 
         if field.name not in leave_out
         and (pa.types.is_string(field.type) or pa.types.is_large_string(field.type))
     ]
-    return [name for name in texts if not _NAMES_ROWS.fullmatch(name)] or texts
+    return [name for name in texts if not _IDENTIFIER.fullmatch(name)] or texts
 
 
 def columns_of_lists(dataset: datasets.Dataset) -> list[str]:
-    """Columns of lists in their order."""
+    """Return the columns of lists in their order."""
     return [
         field.name
         for field in dataset.features.arrow_schema

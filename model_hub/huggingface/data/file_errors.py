@@ -1,7 +1,4 @@
-"""What is wrong in a data file: its encoding, its delimiter, or the first line that is broken.
-
-Or what is not wrong in the file at all, but in the folder for what is read of it.
-"""
+"""Finds out why a data file cannot be loaded: encoding, delimiter, a broken line, or the cache."""
 
 import codecs
 import csv
@@ -12,41 +9,38 @@ import pathlib
 import tempfile
 
 from model_hub.errors import UserError
+from model_hub.huggingface.data.data_file import DataFile
 
 _OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs"}
 
 
-def check_delimiter(key: str, path: pathlib.Path) -> None:
-    """A csv header that is one column with another delimiter in it would fail far from its cause.
-
-    Args:
-        key: the YAML key that names the file, for messages.
-        path: the file.
+def check_delimiter(file: DataFile) -> None:
+    """Check the header of a csv file; another delimiter would make it a single column.
 
     Raises:
-        UserError: for such a header.
+        UserError: if the header is one column that contains semicolons or tabs.
     """
-    with path.open(encoding="utf-8", errors="replace", newline="") as lines:
+    with file.path.open(encoding="utf-8", errors="replace", newline="") as lines:
         header = next(csv.reader(lines), [])
     found = [name for sign, name in _OTHER_DELIMITERS.items() if sign in "".join(header)]
     if found and len(header) == 1:
-        raise UserError(
-            f"{key}: {str(path)!r} has one column, {header[0]!r}, which looks as if {found[0]} "
-            "stood between the columns; write the file with commas as the delimiter."
+        raise file.error(
+            f" has one column, {header[0]!r}, whose names seem to be separated by {found[0]}; "
+            "write the file with commas as the delimiter."
         )
 
 
 def check_cache(folder: pathlib.Path) -> None:
-    """Checks that what is read of data files can be kept: ``datasets`` names the file instead.
+    """Check that the cache of ``datasets`` can be written; its own error names the data file.
 
     Args:
-        folder: the cache of ``datasets``; it is made, if it is not there.
+        folder: the cache; created if it does not exist.
 
     Raises:
-        UserError: when nothing can be written into it.
+        UserError: if it cannot be written.
     """
     try:
-        # "~" stays for a user without a name and without HOME, as containers have them.
+        # "~" is left of a path for a user without a name and without HOME, as in containers.
         if folder.parts[0].startswith("~"):
             raise FileNotFoundError(errno.ENOENT, f"no home is known for {folder.parts[0]!r}")
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,44 +48,39 @@ def check_cache(folder: pathlib.Path) -> None:
             pass
     except OSError as error:
         raise UserError(
-            f"the cache of data sets, {str(folder)!r}, cannot be written: {error.strerror}. Let "
-            "the environment variable HF_HOME name a folder that can be."
+            f"the cache of data sets, {str(folder)!r}, cannot be written: {error.strerror}. Set "
+            "the environment variable HF_HOME to a folder that can be written."
         ) from error
 
 
-def check_encoding(key: str, path: pathlib.Path, shown: pathlib.Path) -> None:
-    """Checks that a file is UTF-8.
-
-    Args:
-        key: the YAML key that names the file, for messages.
-        path: the file.
-        shown: its name for messages.
+def check_encoding(file: DataFile) -> None:
+    """Check that a file is UTF-8.
 
     Raises:
-        UserError: naming the first line that is not.
+        UserError: if it is not; the message names the first wrong line.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
+        with file.path.open("rb") as content:
+            while block := content.read(1 << 20):
                 decoder.decode(block)
             decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        with path.open("rb") as lines:
+        with file.path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 try:
                     line.decode("utf-8")
                 except UnicodeDecodeError as error:
-                    raise UserError(
-                        f"{key}: {str(shown)!r}, line {number}: not UTF-8 ({error.reason} at byte "
-                        f"{error.start}); save the file as UTF-8."
+                    raise file.error(
+                        f", line {number}: not UTF-8 ({error.reason} at byte {error.start}); save "
+                        "the file as UTF-8."
                     ) from error
 
 
-def first_broken_line(loader: str, path: pathlib.Path) -> tuple[int, str] | None:
-    """Number (from 1) of the first line that is not what the format wants, and why."""
-    if loader == "json":
-        content = path.read_bytes()
+def first_broken_line(file: DataFile) -> tuple[int, str] | None:
+    """Return the number (from 1) of the first line that breaks the format, and why it does."""
+    if file.loader == "json":
+        content = file.path.read_bytes()
         for number, line in enumerate(io.BytesIO(content), 1):
             if not line.strip():
                 continue
@@ -102,8 +91,8 @@ def first_broken_line(loader: str, path: pathlib.Path) -> tuple[int, str] | None
                 return _broken_document(content, after=number) or (number, reason)
             if not isinstance(value, dict):
                 return number, f"a row should be an object, but is {str(value)[:60]!r}"
-    if loader == "csv":
-        with path.open(encoding="utf-8", newline="") as lines:
+    if file.loader == "csv":
+        with file.path.open(encoding="utf-8", newline="") as lines:
             reader = csv.reader(lines)
             header = next(reader, [])
             for row in reader:
@@ -113,10 +102,10 @@ def first_broken_line(loader: str, path: pathlib.Path) -> tuple[int, str] | None
 
 
 def _broken_document(content: bytes, after: int) -> tuple[int, str] | None:
-    """Where the content breaks if it is read as one document; None if that is not what it is.
+    """Return where the content breaks if it is read as one document; None if it is JSON Lines.
 
-    It is one if reading it so gets further than line ``after``, where reading it by rows ended, and
-    does not end at a line that is a row by itself: then a row before it was cut off.
+    It is a document if reading it so gets beyond line ``after``, where reading it as JSON Lines
+    failed, and does not end at a line that is a row: then a row before that line was cut off.
     """
     try:
         json.loads(content)

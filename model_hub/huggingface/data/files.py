@@ -1,6 +1,7 @@
-"""Reading local data files into datasets, with errors that name the file and the line."""
+"""Loads local data files into datasets; errors name the file and the line."""
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import logging
@@ -13,40 +14,18 @@ from typing import Any
 import datasets
 
 import model_hub
-from model_hub.errors import UserError
+from model_hub.huggingface.data.data_file import DataFile, find_file
 from model_hub.huggingface.data.file_errors import (
     check_cache,
     check_delimiter,
     check_encoding,
     first_broken_line,
 )
-
-# Extension of a file -> name of the loader of ``datasets``.
-LOADERS = {
-    ".csv": "csv",
-    ".json": "json",
-    ".jsonl": "json",
-    ".parquet": "parquet",
-    ".txt": "text",
-    ".arrow": "arrow",
-}
-
-SQUAD_FEATURES = datasets.Features(
-    {
-        "id": datasets.Value("string"),
-        "title": datasets.Value("string"),
-        "context": datasets.Value("string"),
-        "question": datasets.Value("string"),
-        "answers": {
-            "text": datasets.List(datasets.Value("string")),
-            "answer_start": datasets.List(datasets.Value("int32")),
-        },
-    }
-)
+from model_hub.huggingface.data.json_documents import document_rows, is_json_lines
 
 
 def split_sources(data_config: Mapping[str, Any]) -> dict[str, str]:
-    """Where the splits of :func:`model_hub.huggingface.default_load_dataset` come from.
+    """Return where the splits of :func:`model_hub.huggingface.default_load_dataset` come from.
 
     Args:
         data_config: section ``data`` of the YAML.
@@ -63,117 +42,78 @@ def split_sources(data_config: Mapping[str, Any]) -> dict[str, str]:
     return {"train": train, "validation": f"data.validation_file {file!r}" if file else validation}
 
 
-def readable_file(key: str, file: str) -> tuple[pathlib.Path, str]:
-    """The path of a data file, and the name of the loader of ``datasets`` for it.
-
-    Args:
-        key: the YAML key that names the file, for messages.
-        file: its path.
-
-    Raises:
-        UserError: when the file does not exist, is empty, or has an unknown extension.
-    """
-    path = pathlib.Path(file).expanduser()
-    if path.is_dir():
-        raise UserError(
-            f"{key}: {file!r} is a folder; name a file in it, or write data.dataset_name: {file} "
-            "for a folder that save_to_disk has written or that holds the files of a data set."
-        )
-    if not path.is_file():
-        raise UserError(f"{key}: there is no file {file!r} (looked in {pathlib.Path.cwd()}).")
-    loader = LOADERS.get(path.suffix.lower())
-    if loader is None:
-        raise UserError(
-            f"{key}: {file!r} has the extension {path.suffix!r}; write a file of type "
-            f"{', '.join(sorted(LOADERS))}."
-        )
-    if path.stat().st_size == 0:
-        raise UserError(f"{key}: {file!r} is empty.")
-    return path, loader
-
-
 def load_file(key: str, file: str) -> datasets.Dataset:
-    """Loads one local file.
+    """Load a local file.
 
-    JSON may be one object a line, a list of objects, ``{"data": [...]}``, or the nested SQuAD
-    layout (articles, paragraphs, questions), which becomes flat rows.
+    JSON may be one object a line, a list of objects, ``{"data": [...]}``, or the nested layout of
+    SQuAD (articles, paragraphs, questions), which is flattened to rows.
 
     Args:
         key: the YAML key that names the file, for messages.
         file: its path.
 
     Raises:
-        UserError: when the file does not exist, is empty, has an unknown extension, or a broken
-            line.
+        UserError: if the file does not exist, is empty, has an unknown extension, or a broken line.
     """
-    path, loader = readable_file(key, file)
-    if loader == "json":
-        # The JSON reader lets wrong bytes pass; they would be found when the row is used.
-        check_encoding(key, path, path)
-        if not is_json_lines(path):
-            return _load_json_document(key, path)
-    if loader == "csv":
-        check_delimiter(key, path)
-    return load(key, loader, path, path)
+    found = find_file(key, file)
+    if found.loader == "json":
+        # The JSON loader accepts bytes that are not UTF-8; they would fail where the row is used.
+        check_encoding(found)
+        if not is_json_lines(found.path):
+            return _load_json_document(found)
+    if found.loader == "csv":
+        check_delimiter(found)
+    return load(found)
 
 
 def load(
-    key: str,
-    loader: str,
-    path: pathlib.Path,
-    shown: pathlib.Path,
+    file: DataFile,
     features: datasets.Features | None = None,
     *,
-    line_word: str = "line",
     cache_dir: pathlib.Path | None = None,
 ) -> datasets.Dataset:
-    """Loads a file of a known type.
+    """Load a file by the loader of ``datasets`` for its type.
 
     Args:
-        key: the YAML key that names the file, for messages.
-        loader: name of the loader of ``datasets``.
-        path: the file.
-        shown: the file's name for messages; another one where ``path`` is a copy.
-        features: types of the columns; None finds them.
-        line_word: what a line of it is in the file that is shown.
-        cache_dir: where ``datasets`` keeps what it has read; None is its default.
+        file: the file.
+        features: types of the columns; None infers them.
+        cache_dir: the cache of ``datasets``; None is its default.
 
     Raises:
-        UserError: when the file cannot be read; it names the line that is broken. Or when what is
-            read cannot be kept.
+        UserError: if the file cannot be read (the message names the line that is broken), or the
+            cache cannot be written.
     """
     try:
         with _without_error_logs():
             dataset = datasets.load_dataset(
-                loader,
-                data_files=os.fspath(path.resolve()),
+                file.loader,
+                data_files=os.fspath(file.path.resolve()),
                 split="train",
                 features=features,
                 cache_dir=cache_dir and os.fspath(cache_dir),
             )
     except Exception as error:
         check_cache(cache_dir or pathlib.Path(datasets.config.HF_DATASETS_CACHE))
-        if loader in ("csv", "json", "text"):
-            check_encoding(key, path, shown)
-            with path.open("rb") as lines:
+        if file.loader in ("csv", "json", "text"):
+            check_encoding(file)
+            with file.path.open("rb") as lines:
                 if not any(line.strip() for line in lines):
-                    raise UserError(f"{key}: {str(shown)!r} is empty.") from error
-        line = first_broken_line(loader, path)
-        if line is not None:
-            number, reason = line
-            raise UserError(f"{key}: {str(shown)!r}, {line_word} {number}: {reason}.") from error
+                    raise file.error(" is empty.") from error
+        broken = first_broken_line(file)
+        if broken is not None:
+            raise file.line_error(*broken) from error
         cause = root_cause(error)
         if "corresponds to no data" in str(cause):
-            raise UserError(f"{key}: {str(shown)!r} has no rows.") from error
-        raise UserError(f"{key}: {str(shown)!r} cannot be read as {loader}: {cause}") from error
+            raise file.error(" has no rows.") from error
+        raise file.error(f" cannot be read as {file.loader}: {cause}") from error
     if len(dataset) == 0:
-        raise UserError(f"{key}: {str(shown)!r} has no rows.")
+        raise file.error(" has no rows.")
     return dataset
 
 
 @contextlib.contextmanager
 def _without_error_logs() -> Iterator[None]:
-    """Keeps ``datasets`` from logging what it raises as well: it is told once, and by us."""
+    """Keep ``datasets`` from logging the errors that it also raises."""
     verbosity = datasets.logging.get_verbosity()
     datasets.logging.set_verbosity(logging.CRITICAL)
     try:
@@ -183,126 +123,27 @@ def _without_error_logs() -> Iterator[None]:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """What an error of ``datasets``, which says little itself, was raised from in the end."""
+    """Return the first error of a chain; those that ``datasets`` raises from it say little."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error
 
 
-def is_json_lines(path: pathlib.Path) -> bool:
-    """Whether the first line is a row; a whole document on one line is not."""
-    with path.open("rb") as lines:
-        first = next((line for line in lines if line.strip()), b"")
-        alone = not any(line.strip() for line in lines)
-    try:
-        value = json.loads(first)
-    except ValueError:
-        # A list or object over several lines, or a first row that is broken.
-        return not first.lstrip().startswith(b"[") and first.strip() != b"{" and not _parses(path)
-    return isinstance(value, dict) and not (alone and isinstance(value.get("data"), list))
-
-
-def _parses(path: pathlib.Path) -> bool:
-    try:
-        json.loads(path.read_bytes())
-    except ValueError:
-        return False
-    return True
-
-
-def document_rows(
-    key: str, path: pathlib.Path, content: bytes
-) -> tuple[list[dict[str, Any]], datasets.Features | None]:
-    """Rows of a whole-file JSON, and their types where the layout says them.
-
-    Args:
-        key: the YAML key that names the file, for messages.
-        path: the file.
-        content: what it holds.
-
-    Raises:
-        UserError: when it is no JSON, or holds no rows.
-    """
-    try:
-        document = json.loads(content)
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{key}: {str(path)!r}, line {error.lineno}: not JSON ({error.msg})."
-        ) from error
-    rows = document.get("data") if isinstance(document, dict) else document
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise UserError(
-            f"{key}: {str(path)!r} should hold one object a line, a list of objects, or an object "
-            "whose 'data' is such a list."
-        )
-    if not rows:
-        raise UserError(f"{key}: {str(path)!r} has no rows.")
-    features = None
-    if "paragraphs" in rows[0]:
-        features = SQUAD_FEATURES
-        rows = _flat_rows(key, path, rows)
-    return rows, features
-
-
-def _load_json_document(key: str, path: pathlib.Path) -> datasets.Dataset:
-    """Rows of a whole-file JSON, through a JSON Lines copy in the cache of ``datasets``.
+def _load_json_document(file: DataFile) -> datasets.Dataset:
+    """Load a document through a copy with one row a line in the cache of ``datasets``.
 
     The copy makes the result a dataset with files, whose preparation can be cached.
     """
-    content = path.read_bytes()
-    rows, features = document_rows(key, path, content)
-    # How rows are made of the content can change with the version.
+    content = file.path.read_bytes()
+    rows, features = document_rows(file, content)
+    # The version too, since the way rows are made of the content can change with it.
     name = hashlib.sha256(model_hub.__version__.encode() + content).hexdigest()[:24]
     copy = pathlib.Path(datasets.config.HF_DATASETS_CACHE) / "model_hub" / f"{name}.jsonl"
     if not copy.exists():
         check_cache(copy.parent)
         part = copy.with_suffix(f".{uuid.uuid4().hex}")
-        with part.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
-        # In one step, so that another process never sees half a file.
+        with part.open("w", encoding="utf-8") as lines:
+            lines.writelines(json.dumps(row) + "\n" for row in rows)
+        # Replaced atomically, so that another process never sees half a file.
         os.replace(part, copy)
-    # The copy has one row a line.
-    return load(key, "json", copy, path, features, line_word="row")
-
-
-def _flat_rows(
-    key: str, path: pathlib.Path, articles: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for number, article in enumerate(articles, 1):
-        try:
-            rows.extend(flatten_squad([article]))
-        except (AttributeError, KeyError, TypeError) as error:
-            what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-            raise UserError(
-                f"{key}: {str(path)!r} looks like nested SQuAD, but in article {number} {what}; "
-                "it should be data > paragraphs > {context, qas > {id, question, answers > {text, "
-                "answer_start}}}."
-            ) from error
-    return rows
-
-
-def flatten_squad(articles: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Flat rows of the nested layout in which SQuAD v1.1 and v2.0 are published.
-
-    Args:
-        articles: the list under ``data``.
-
-    Yields:
-        Rows with id, title, context, question and answers ``{text: [...], answer_start: [...]}``;
-        an unanswerable question has empty lists.
-    """
-    for article in articles:
-        for paragraph in article["paragraphs"]:
-            for question in paragraph["qas"]:
-                answers = [] if question.get("is_impossible") else question.get("answers", [])
-                yield {
-                    "id": str(question["id"]),
-                    "title": article.get("title", ""),
-                    "context": paragraph["context"],
-                    "question": question["question"],
-                    "answers": {
-                        "text": [answer["text"] for answer in answers],
-                        "answer_start": [answer["answer_start"] for answer in answers],
-                    },
-                }
+    return load(dataclasses.replace(file, path=copy, line_word="row"), features)

@@ -1,4 +1,4 @@
-"""Loading datasets, preparing them with a cache that hits, pruning columns, and loaders."""
+"""Loads the data that section `data` of the YAML names."""
 
 import logging
 import math
@@ -16,31 +16,31 @@ from model_hub.huggingface.data import files
 
 logger = logging.getLogger("model_hub")
 
-# Names of data sets in old YAMLs, and names under which the same data can be loaded today:
-# conll2003 was a script, the others have moved to their owners.
+# Names of data sets in old YAMLs -> names under which the same data can be loaded today.
+# conll2003 was a script; the others have moved to their owners.
 _MOVED = {"conll2003": "tomaarsen/conll2003", "glue": "nyu-mll/glue", "xnli": "facebook/xnli"}
 
 
 def hub_dataset_name(name: str) -> str:
-    """Today's name of a data set that old YAMLs call otherwise; a folder's name stays."""
+    """Return today's name of a data set that old YAMLs name differently, unless it is a folder."""
     return name if pathlib.Path(name).exists() else _MOVED.get(name, name)
 
 
 def load_from_hub(kwargs: DatasetKwargs) -> datasets.DatasetDict:
-    """Loads ``data.dataset_name``.
+    """Load ``data.dataset_name``, a name on the Hub or a folder.
 
     Args:
         kwargs: section ``data``.
 
     Returns:
-        All splits that it has, ``train`` among them.
+        All its splits, ``train`` among them.
 
     Raises:
-        UserError: when it cannot be loaded, or there is no ``train``.
+        UserError: if it cannot be loaded, or has no split ``train``.
     """
     name = hub_dataset_name(str(kwargs.dataset_name))
     if name != kwargs.dataset_name:
-        logger.info("data.dataset_name: %s is called %s today.", kwargs.dataset_name, name)
+        logger.info("data.dataset_name: %s is now called %s.", kwargs.dataset_name, name)
     folder = pathlib.Path(name).expanduser()
     try:
         if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
@@ -53,11 +53,11 @@ def load_from_hub(kwargs: DatasetKwargs) -> datasets.DatasetDict:
         cause = files.root_cause(error) if "generating" in str(error) else error
         reason = _hub.explain_load_error(name, cause)
         advice = (
-            "Data sets that are Python scripts cannot be loaded any more; take another name, or "
-            "write data.dataset_revision: refs/convert/parquet."
+            "Data sets that are Python scripts can no longer be loaded; write another name, or "
+            "data.dataset_revision: refs/convert/parquet."
             if "script" in reason
-            else "Write a data set on the Hugging Face Hub that this machine can reach or has in "
-            "its cache, or a folder."
+            else "Write the name of a data set on the Hugging Face Hub that this machine can reach "
+            "or has in its cache, or a folder."
         )
         raise UserError(
             f"data.dataset_name: cannot load {name!r}"
@@ -72,48 +72,45 @@ def load_from_hub(kwargs: DatasetKwargs) -> datasets.DatasetDict:
 
 
 def limit_rows(splits: datasets.DatasetDict, kwargs: DatasetKwargs) -> datasets.DatasetDict:
-    """The splits with no more rows than ``data`` says: the first ones, for each validation split.
+    """Keep the first ``max_train_samples`` and ``max_eval_samples`` rows of the splits.
 
     Args:
-        splits: raw rows, ``train`` among them; other splits than those of training and validation
-            stay as they are.
+        splits: raw rows. Every validation split is limited by itself; splits that are for neither
+            training nor validation are not.
         kwargs: section ``data``.
     """
-
-    def limit_of(name: str) -> int | None:
-        if name == "train":
-            return kwargs.max_train_samples
-        return kwargs.max_eval_samples if name.startswith("validation") else None
-
-    cut = datasets.DatasetDict()
+    limited = datasets.DatasetDict()
     for name, rows in splits.items():
-        limit = limit_of(name)
-        cut[name] = rows if limit is None or limit >= len(rows) else rows.select(range(limit))
-    return cut
+        limit = None
+        if name == "train":
+            limit = kwargs.max_train_samples
+        elif name.startswith("validation"):
+            limit = kwargs.max_eval_samples
+        limited[name] = rows if limit is None or limit >= len(rows) else rows.select(range(limit))
+    return limited
 
 
 def default_load_dataset(data_config: Mapping[str, Any]) -> datasets.DatasetDict:
-    """Loads the data that section ``data`` of the YAML names.
+    """Load the data that section ``data`` of the YAML names.
 
-    Either ``dataset_name`` (a name on the Hugging Face Hub with ``dataset_config_name`` and
+    This is either ``dataset_name`` (a name on the Hugging Face Hub with ``dataset_config_name`` and
     ``dataset_revision``, or a folder written by ``save_to_disk``), or ``train_file`` and
-    ``validation_file`` (csv, json, jsonl, parquet, txt, arrow), which beside a ``dataset_name``
-    becomes the split ``validation`` of that. Where there is no validation data,
-    the first ``validation_split_percentage`` per cent of the training rows become it and are
-    trained on no more. ``max_train_samples`` and ``max_eval_samples`` leave the first rows of
-    what is then there.
+    ``validation_file`` (csv, json, jsonl, parquet, txt, arrow). Beside a ``dataset_name``,
+    ``validation_file`` replaces its split ``validation``. Without validation data, the first
+    ``validation_split_percentage`` per cent of the training rows become validation rows and are not
+    trained on. Then ``max_train_samples`` and ``max_eval_samples`` keep the first rows.
 
     Args:
         data_config: section ``data``; keys other than those of ``DatasetKwargs`` are ignored.
 
     Returns:
-        The splits, ``train`` and ``validation`` among them; or, for a data set that has several
-        (MNLI: ``validation_matched`` and ``validation_mismatched``) and no percentage, all that it
-        has.
+        The splits, ``train`` and ``validation`` among them. A data set with several validation
+        splits (MNLI: ``validation_matched`` and ``validation_mismatched``) keeps these instead,
+        unless there is a percentage.
 
     Raises:
-        UserError: when nothing is named, a file is missing or broken, or there is no validation
-            data and no percentage.
+        UserError: if no data is named, a file is missing or broken, or there is neither validation
+            data nor a percentage.
     """
     (kwargs,) = parse_dict_to_dataclasses((DatasetKwargs,), data_config)
     check_sources(kwargs)
@@ -133,13 +130,13 @@ def default_load_dataset(data_config: Mapping[str, Any]) -> datasets.DatasetDict
 
 
 def check_sources(kwargs: DatasetKwargs) -> None:
-    """Checks that the settings name training data, and validation data as far as they can tell.
+    """Check that the settings name training data, and validation data if it is in a file.
 
     Args:
         kwargs: section ``data``.
 
     Raises:
-        UserError: when they do not, or name two.
+        UserError: if they do not, or name the training data twice.
     """
     if kwargs.dataset_name and kwargs.train_file:
         raise UserError(
@@ -156,13 +153,13 @@ def check_sources(kwargs: DatasetKwargs) -> None:
 
 
 def check_splits(raw_datasets: Mapping[str, datasets.Dataset]) -> None:
-    """Checks that there is a split ``validation``, before it is looked for.
+    """Check that there is a split ``validation``.
 
     Args:
-        raw_datasets: what :func:`default_load_dataset` has loaded.
+        raw_datasets: the result of :func:`default_load_dataset`.
 
     Raises:
-        UserError: when there is none, but others of a name like that.
+        UserError: if there is none, as in a data set with several validation splits.
     """
     if "validation" not in raw_datasets:
         raise UserError(
@@ -172,7 +169,7 @@ def check_splits(raw_datasets: Mapping[str, datasets.Dataset]) -> None:
         )
 
 
-def _check_percentage(percentage: float | None) -> None:
+def _check_percentage(percentage: float | None) -> float:
     if percentage is None:
         raise UserError(
             "there is no validation data: write data.validation_file, or "
@@ -182,14 +179,14 @@ def _check_percentage(percentage: float | None) -> None:
         raise UserError(
             f"data.validation_split_percentage is {percentage}, but should be between 0 and 100."
         )
+    return percentage
 
 
 def _split(
     train: datasets.Dataset, percentage: float | None
 ) -> tuple[datasets.Dataset, datasets.Dataset]:
-    """The rest and the first rows of ``train``: two datasets without a row in common."""
-    _check_percentage(percentage)
-    assert percentage is not None
+    """Split ``train`` into rows to train on and, from its beginning, rows to validate on."""
+    percentage = _check_percentage(percentage)
     count = math.ceil(len(train) * percentage / 100)
     if count >= len(train):
         raise UserError(

@@ -1,10 +1,9 @@
-"""What of a preparation function and a tokenizer decides about their output, for the cache."""
+"""Prepares a dataset with a task's preparation function, and finds the result in the cache."""
 
 import ast
 import contextlib
 import functools
 import gc
-import importlib.util
 import inspect
 import json
 import pathlib
@@ -24,80 +23,87 @@ _TASKS = "model_hub.huggingface.tasks"
 
 
 def source_code(function: Callable[..., Any]) -> dict[str, str]:
-    """Return the code that decides about a function's result, as far as its author wrote it.
+    """Return the source code on which a function's result depends.
 
     Args:
         function: a function of a module.
 
     Returns:
-        By name the source of the function's module and of all modules that it imports, directly or
-        through others, from the same folder or from folders below. For a function of a task of this
-        library that folder is ``tasks``.
+        The source of the function's module (its name is empty) and of all modules that it imports,
+        directly or indirectly, from the same folder or from folders below, by their names relative
+        to that folder. For a function of one of this library's tasks, the folder is ``tasks``.
     """
     module = inspect.getmodule(function)
     found = {"": inspect.getsource(module or function)}
     file = getattr(module, "__file__", None)
     if module is None or file is None:
         return found
-    root = module.__package__ or ""
+    package = root = module.__package__ or ""
     folder = pathlib.Path(file).parent
     if root.startswith(f"{_TASKS}."):
         folder = folder.parents[root.removeprefix(_TASKS).count(".") - 1]
         root = _TASKS
-    waiting = [(found[""], module.__package__ or "")]
+    waiting = [(found[""], package)]
     while waiting:
-        source, package = waiting.pop()
-        for imported in _imported_names(source, package):
-            name, path = _module_below(folder, root, imported)
-            if path is not None and name not in found:
+        for imported in _imported_names(*waiting.pop()):
+            path = _module_below(folder, root, imported)
+            if path is None:
+                continue
+            relative = path.relative_to(folder).with_suffix("")
+            name = ".".join(relative.parts).removesuffix(".__init__")
+            if name not in found:
                 found[name] = path.read_text(encoding="utf-8")
-                inside = name if path.name == "__init__.py" else name.rpartition(".")[0]
-                waiting.append((found[name], ".".join(filter(None, (root, inside)))))
+                waiting.append((found[name], ".".join(filter(None, (root, *relative.parts[:-1])))))
     return found
 
 
 @functools.cache
 def _imported_names(source: str, package: str) -> tuple[str, ...]:
-    """Return the full names of all that a module of ``package`` imports."""
+    """Return the full names of everything that a module of ``package`` imports.
+
+    In a folder that is not a package (``package`` is empty), a relative import, which only works
+    where the folder is one, counts as an import from the folder.
+    """
     found: list[str] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            origin = node.module or ""
-            if node.level:
-                origin = importlib.util.resolve_name("." * node.level + origin, package)
-            found += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
+            parents = package.split(".")
+            base = parents[: len(parents) + 1 - node.level] if node.level else []
+            origin = ".".join(filter(None, (*base, node.module)))
+            found += [origin, *(f"{origin}.{alias.name}".lstrip(".") for alias in node.names)]
     return tuple(found)
 
 
-def _module_below(folder: pathlib.Path, root: str, name: str) -> tuple[str, pathlib.Path | None]:
-    """Return the module that holds ``name``: its name relative to ``root``, and its file.
+def _module_below(folder: pathlib.Path, root: str, name: str) -> pathlib.Path | None:
+    """Return the file of the module that is called ``name`` or defines it.
 
     Args:
-        folder: where the modules of ``root`` are.
-        root: name of a package, or nothing for a folder that is none.
+        folder: the folder of ``root``.
+        root: name of a package; empty for a folder that is not a package.
         name: full name of a module, or of something in a module.
 
     Returns:
-        None in the place of the file if there is no such module below ``root``.
+        The file, or None if there is no such module in the folder or below it.
     """
-    prefix = f"{root}." if root else ""
-    parts = name.removeprefix(prefix).split(".") if name.startswith(prefix) else []
-    while parts:
-        path = folder.joinpath(*parts)
-        for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+    if root and name != root and not name.startswith(f"{root}."):
+        return None
+    parts = [part for part in name.removeprefix(root).split(".") if part]
+    # A package defines names in its own __init__.py.
+    for count in range(len(parts), -1 if root else 0, -1):
+        path = folder.joinpath(*parts[:count])
+        for candidate in (path / "__init__.py", path.with_suffix(".py")):
             if candidate.is_file():
-                return ".".join(parts), candidate
-        parts.pop()
-    return name, None
+                return candidate
+    return None
 
 
 def tokenizer_state(tokenizer: transformers.PreTrainedTokenizerBase) -> dict[str, Any]:
-    """What of a tokenizer decides about its output, without what a call leaves behind in it.
+    """Return the properties of a tokenizer on which its output depends.
 
-    A fast tokenizer keeps the last call's padding and truncation, which would change its hash and
-    make every cache miss.
+    The padding and truncation of the last call, which a fast tokenizer keeps, are not among them:
+    they would change the fingerprint, so that the cache would never be found.
     """
     state: dict[str, Any] = {
         "class": type(tokenizer).__name__,
@@ -111,13 +117,13 @@ def tokenizer_state(tokenizer: transformers.PreTrainedTokenizerBase) -> dict[str
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         state["vocabulary"] = tokenizer.get_vocab()
-        # Switches and numbers such as do_lower_case; among the texts there are paths.
+        # Flags and numbers such as do_lower_case; texts are left out, since some are paths.
         state["settings"] = {
             k: v for k, v in tokenizer.init_kwargs.items() if isinstance(v, (bool, int, float))
         }
     else:
         pipeline = json.loads(backend.to_str())
-        # As text: hashing every entry of the vocabulary as an object takes a second.
+        # As one text, since hashing every entry of the vocabulary as an object takes a second.
         state["pipeline"] = json.dumps(
             {k: v for k, v in pipeline.items() if k not in ("padding", "truncation")}
         )
@@ -125,24 +131,24 @@ def tokenizer_state(tokenizer: transformers.PreTrainedTokenizerBase) -> dict[str
 
 
 def remove_other_shards(dataset: datasets.Dataset, fingerprint: str, num_proc: int | None) -> None:
-    """Removes what the cache has of a prepared dataset in another number of parts.
+    """Delete cached shards of a prepared dataset that were made by another number of processes.
 
-    ``Dataset.map`` prepares as many parts as the cache has, also when it is told not to read them:
-    with those of one process, one of several would do all the work. Parts of the number asked for
-    stay, as other processes may be about to read them; they are replaced as a whole.
+    ``Dataset.map`` uses as many processes as the cache has shards, even if it is not to load them:
+    after a run with one process, one of several would do all the work. If the number of shards is
+    the same, they stay, since other processes may be about to read them; ``map`` replaces them.
 
     Args:
         dataset: raw rows.
-        fingerprint: of the prepared dataset.
-        num_proc: processes that will prepare it.
+        fingerprint: the fingerprint of the prepared dataset.
+        num_proc: number of processes that will prepare it.
     """
     if not dataset.cache_files:
         return
     wanted = max(1, min(num_proc or 1, len(dataset)))
     folder = pathlib.Path(dataset.cache_files[0]["filename"]).parent
     for path in folder.glob(f"cache-{fingerprint}*.arrow"):
-        parts = path.stem.rpartition("_of_")[2] if "_of_" in path.stem else "1"
-        if parts.isdigit() and int(parts) != wanted:
+        shards = path.stem.rpartition("_of_")[2] if "_of_" in path.stem else "1"
+        if shards.isdigit() and int(shards) != wanted:
             path.unlink(missing_ok=True)
 
 
@@ -156,21 +162,22 @@ def prepare_dataset(
     description: str | None = None,
     **function_kwargs: Any,
 ) -> datasets.Dataset:
-    """Maps a task's pure preparation function over a dataset; a second run reads the cache.
+    """Map a task's preparation function over a dataset, or load the result from the cache.
 
     Args:
         dataset: raw rows; all their columns are replaced.
-        function: takes a batch of rows, ``tokenizer=`` and ``function_kwargs``; returns columns.
+        function: a pure function of a batch of rows, ``tokenizer=`` and ``function_kwargs``, which
+            returns columns.
         tokenizer: the tokenizer.
-        num_proc: processes to share the work.
-        overwrite_cache: prepare again although the cache has it.
-        description: shown beside the progress bar.
-        function_kwargs: further settings of ``function``.
+        num_proc: number of processes.
+        overwrite_cache: prepare again even if the result is in the cache.
+        description: text beside the progress bar.
+        function_kwargs: further arguments of ``function``.
 
     Returns:
-        The prepared dataset. Its cache is found by the raw data, the source of the function's
-        module and of its neighbours that it imports, the settings, and the tokenizer's vocabulary
-        and rules.
+        The prepared dataset. Its fingerprint, by which the cache is searched, depends on the raw
+        data, the source of the function's module and of the modules in the same folder that it
+        imports, the arguments, and the tokenizer's vocabulary and rules.
     """
     fingerprint = Hasher.hash(
         (
@@ -199,9 +206,9 @@ def prepare_dataset(
 def _prepare_batch(
     prepare: Callable[..., Mapping[str, Any]], rows: Mapping[str, Any]
 ) -> pa.Table | Mapping[str, Any]:
-    # Asked before, since a function may take columns out of the rows.
+    # Before the call, since the function may remove columns from the rows.
     names = list(rows)
-    # Thousands of lists appear at once; looking whether some of them are garbage costs time.
+    # Thousands of lists are created at once; garbage collection would search all of them.
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -213,10 +220,10 @@ def _prepare_batch(
 
 @contextlib.contextmanager
 def local_main_first(context: pytorch.PyTorchTrialContext) -> Iterator[None]:
-    """Lets one process of each machine through first, the others when it is done.
+    """Run the body in one process of each machine first, and in the others when it has finished.
 
-    For work that fills a cache: the first does it, the others read it. They wait without a
-    time-out, however long it takes.
+    For work that fills a cache: the first process does it, the others read the cache. They wait
+    without a time limit.
     """
     distributed = context.distributed
     first = distributed.local_rank == 0
@@ -225,6 +232,6 @@ def local_main_first(context: pytorch.PyTorchTrialContext) -> Iterator[None]:
     try:
         yield
     finally:
-        # Also after an error: the others then run into it themselves instead of waiting for ever.
+        # Also after an error: the others then meet it themselves instead of waiting forever.
         if first:
             distributed.broadcast_local(None)

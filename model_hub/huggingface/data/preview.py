@@ -1,6 +1,7 @@
-"""The first rows of a data file, read as training reads the whole."""
+"""Reads the beginning of a data file as training reads the whole."""
 
 import csv
+import dataclasses
 import itertools
 import json
 import pathlib
@@ -11,120 +12,119 @@ from typing import Any
 import datasets
 import pyarrow.parquet
 
-from model_hub.errors import UserError
 from model_hub.huggingface.data import file_errors, files
+from model_hub.huggingface.data.data_file import DataFile, find_file
+from model_hub.huggingface.data.json_documents import document_rows, is_json_lines
 
-# A document has to be read whole, which takes seconds from here on.
+# Size in bytes from which it takes seconds to read a JSON document, which is always read whole.
 _LARGE_DOCUMENT = 200_000_000
-# Half a second for a csv file.
+# Size in bytes up to which all rows are read; half a second for a csv file.
 _READ_WHOLE = 30_000_000
 
 
 def read_first_rows(key: str, file: str, count: int = 100) -> datasets.Dataset | None:
-    """Loads the first rows of a local file; leaves nothing in the cache of ``datasets``.
+    """Load the first rows of a local file without leaving anything in the cache of ``datasets``.
 
     Args:
         key: the YAML key that names the file, for messages.
         file: its path.
-        count: how many rows.
+        count: number of rows.
 
     Returns:
         The rows; None for a file whose beginning cannot be read in a second or two.
 
     Raises:
-        UserError: as :func:`model_hub.huggingface.data.files.load_file` for what it reads.
+        UserError: as :func:`model_hub.huggingface.data.files.load_file`, for what is read.
     """
-    path, loader = files.readable_file(key, file)
-    if loader == "arrow":
+    found = find_file(key, file)
+    if found.loader == "arrow":
         return None
-    if loader == "parquet":
-        return _parquet_rows(key, path, count)
+    if found.loader == "parquet":
+        return _parquet_rows(found, count)
     features, line_word = None, "line"
-    if loader == "json" and not files.is_json_lines(path):
-        if path.stat().st_size > _LARGE_DOCUMENT:
+    if found.loader == "json" and not is_json_lines(found.path):
+        if found.path.stat().st_size > _LARGE_DOCUMENT:
             return None
-        rows, features = files.document_rows(key, path, path.read_bytes())
-        # In a document, rows and lines differ.
+        rows, features = document_rows(found, found.path.read_bytes())
         line_word = "row"
         head = "".join(json.dumps(row) + "\n" for row in rows[:count]).encode()
-    elif loader == "csv":
-        file_errors.check_delimiter(key, path)
-        head = _csv_head(path, count)
+    elif found.loader == "csv":
+        file_errors.check_delimiter(found)
+        head = _csv_head(found.path, count)
     else:
-        with path.open("rb") as lines:
+        with found.path.open("rb") as lines:
             head = b"".join(itertools.islice(lines, count))
     with tempfile.TemporaryDirectory() as folder:
-        copy = pathlib.Path(folder) / f"head{path.suffix.lower()}"
-        copy.write_bytes(head)
-        if loader == "json":
-            file_errors.check_encoding(key, copy, path)
-        dataset = files.load(
-            key, loader, copy, path, features, line_word=line_word, cache_dir=pathlib.Path(folder)
-        )
-        # Into memory, as the files go.
+        path = pathlib.Path(folder) / f"head{found.path.suffix.lower()}"
+        path.write_bytes(head)
+        copy = dataclasses.replace(found, path=path, line_word=line_word)
+        if found.loader == "json":
+            file_errors.check_encoding(copy)
+        dataset = files.load(copy, features, cache_dir=pathlib.Path(folder))
+        # Into memory, since the folder is deleted.
         return datasets.Dataset(dataset.data.table.combine_chunks(), info=dataset.info)
 
 
 def row_count(key: str, file: str) -> int | None:
-    """How many rows a local file has; None where counting them takes long.
+    """Count the rows of a local file; return None if that takes long.
 
     Args:
         key: the YAML key that names the file, for messages.
         file: its path.
 
     Raises:
-        UserError: when the file cannot be read.
+        UserError: if the file cannot be read.
     """
-    path, loader = files.readable_file(key, file)
-    if loader == "parquet":
-        return int(pyarrow.parquet.ParquetFile(path).metadata.num_rows)
-    if loader == "arrow" or path.stat().st_size > _LARGE_DOCUMENT:
+    found = find_file(key, file)
+    if found.loader == "parquet":
+        return int(pyarrow.parquet.ParquetFile(found.path).metadata.num_rows)
+    if found.loader == "arrow" or found.path.stat().st_size > _LARGE_DOCUMENT:
         return None
-    if loader == "json" and not files.is_json_lines(path):
-        return len(files.document_rows(key, path, path.read_bytes())[0])
-    if loader == "csv":
-        with path.open(encoding="utf-8", errors="replace", newline="") as lines:
+    if found.loader == "json" and not is_json_lines(found.path):
+        return len(document_rows(found, found.path.read_bytes())[0])
+    if found.loader == "csv":
+        with found.path.open(encoding="utf-8", errors="replace", newline="") as lines:
             return sum(1 for row in csv.reader(lines) if row) - 1
-    with path.open("rb") as binary_lines:
-        return sum(1 for line in binary_lines if line.strip() or loader == "text")
+    with found.path.open("rb") as binary_lines:
+        return sum(1 for line in binary_lines if line.strip() or found.loader == "text")
 
 
 def read_column(key: str, file: str, column: str) -> dict[Any, int] | None:
-    """The values of a column, and the row (from 1) in which each stands first.
+    """Return the different values of a column, each with the first row (from 1) that has it.
 
     Args:
         key: the YAML key that names the file, for messages.
         file: its path.
-        column: name of a column of texts or whole numbers, or of lists of them, whose items are
-            then taken.
+        column: name of a column of texts or integers, or of lists of them, whose items count as
+            the values.
 
     Returns:
-        None where reading all of the file takes long, or it cannot be read so. The values of a csv
-        file are texts.
+        The values, which are texts for a csv file; None if the file has no such column, or cannot
+        be read in about a second.
 
     Raises:
-        UserError: when a line of it is broken.
+        UserError: if a line of the file is broken.
     """
-    path, loader = files.readable_file(key, file)
-    if loader in ("arrow", "text") or path.stat().st_size > _READ_WHOLE:
+    found = find_file(key, file)
+    if found.loader in ("arrow", "text") or found.path.stat().st_size > _READ_WHOLE:
         return None
     rows: Iterable[Any]
     try:
-        if loader == "parquet":
-            rows = pyarrow.parquet.read_table(path, columns=[column])[column].to_pylist()
-        elif loader == "csv":
-            with path.open(encoding="utf-8", newline="") as lines:
+        if found.loader == "parquet":
+            rows = pyarrow.parquet.read_table(found.path, columns=[column])[column].to_pylist()
+        elif found.loader == "csv":
+            with found.path.open(encoding="utf-8", newline="") as lines:
                 rows = [row[column] for row in csv.DictReader(lines)]
-        elif files.is_json_lines(path):
-            with path.open(encoding="utf-8") as lines:
+        elif is_json_lines(found.path):
+            with found.path.open(encoding="utf-8") as lines:
                 rows = [json.loads(line).get(column) for line in lines if line.strip()]
         else:
-            rows = [r.get(column) for r in files.document_rows(key, path, path.read_bytes())[0]]
+            rows = [row.get(column) for row in document_rows(found, found.path.read_bytes())[0]]
     except (OSError, ValueError, KeyError, AttributeError, csv.Error) as error:
-        line = file_errors.first_broken_line(loader, path)
-        if line is None:
+        broken = file_errors.first_broken_line(found)
+        if broken is None:
             return None
-        raise UserError(f"{key}: {str(path)!r}, line {line[0]}: {line[1]}.") from error
+        raise found.line_error(*broken) from error
     first: dict[Any, int] = {}
     for number, value in enumerate(rows, 1):
         for item in value if isinstance(value, list) else [value]:
@@ -133,7 +133,7 @@ def read_column(key: str, file: str, column: str) -> dict[Any, int] | None:
 
 
 def _csv_head(path: pathlib.Path, count: int) -> bytes:
-    """The lines of the header and the first rows, which may have line breaks in quotes."""
+    """Return the lines of the header and the first rows, which may have line breaks in quotes."""
     with path.open(encoding="utf-8", errors="replace", newline="") as text:
         reader = csv.reader(text)
         for _ in itertools.islice(reader, count + 1):
@@ -143,12 +143,12 @@ def _csv_head(path: pathlib.Path, count: int) -> bytes:
         return b"".join(itertools.islice(lines, number))
 
 
-def _parquet_rows(key: str, path: pathlib.Path, count: int) -> datasets.Dataset:
+def _parquet_rows(file: DataFile, count: int) -> datasets.Dataset:
     try:
-        file = pyarrow.parquet.ParquetFile(path)
-        batch = next(file.iter_batches(batch_size=count), None)
+        parquet = pyarrow.parquet.ParquetFile(file.path)
+        batch = next(parquet.iter_batches(batch_size=count), None)
     except (OSError, pyarrow.ArrowException) as error:
-        raise UserError(f"{key}: {str(path)!r} cannot be read as parquet: {error}") from error
+        raise file.error(f" cannot be read as parquet: {error}") from error
     if batch is None:
-        raise UserError(f"{key}: {str(path)!r} has no rows.")
+        raise file.error(" has no rows.")
     return datasets.Dataset(pyarrow.Table.from_batches([batch]))

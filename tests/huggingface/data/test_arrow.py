@@ -1,4 +1,4 @@
-"""Tables made of columns are those that ``Dataset.map`` makes, or are left to it."""
+"""Tables are the same as those of ``Dataset.map``, or are left to it."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def test_as_dataset_map(columns: dict[str, Any]) -> None:
     assert table.to_pydict() == columns == expected[:]
 
 
-def test_offsets_take_half() -> None:
+def test_offsets_have_32_bits() -> None:
     offsets = [[(0, 3), (4, 9)], [], [(0, 1)]]
     table = arrow.as_table({"offset_mapping": offsets})
     assert table.schema.field(0).type == pa.list_(pa.list_(pa.int32()))
@@ -47,7 +47,7 @@ def test_offsets_take_half() -> None:
 
 
 def test_tokens_of_blank_rows_alone_keep_their_type() -> None:
-    """A first batch of blank rows must not decide that tokens are nothing at all."""
+    """A first batch of blank rows must not make the type of all tokens null."""
     table = arrow.as_table({"input_ids": [[], []]})
     assert table.schema.field(0).type == pa.list_(pa.int32())
 

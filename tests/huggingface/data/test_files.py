@@ -1,4 +1,4 @@
-"""Local files of every type become rows; what is wrong in one is told with its name and line."""
+"""Local files of every type become rows; errors name the file and the line."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ import datasets
 import pytest
 
 from model_hub.errors import UserError
-from model_hub.huggingface.data import files
+from model_hub.huggingface.data import data_file, files, json_documents
 
 ROWS = [{"text": "une école", "label": 0}, {"text": 'a "b", c\nd', "label": 1}]
 NESTED = {
@@ -59,7 +59,7 @@ def write_arrow(path: pathlib.Path) -> None:
         writer.finalize()
 
 
-# Name of a file -> how it is written.
+# Name of a file -> a function that writes it.
 WRITERS: dict[str, Callable[[pathlib.Path], Any]] = {
     "a.csv": lambda path: datasets.Dataset.from_list(ROWS).to_csv(path),
     "a.parquet": lambda path: datasets.Dataset.from_list(ROWS).to_parquet(path),
@@ -86,7 +86,7 @@ class TestFormats:
         WRITERS[name](tmp_path / name)
         dataset = files.load_file("data.train_file", str(tmp_path / name))
         assert dataset.to_list() == ROWS
-        # It has files, so that what is made of it can be cached.
+        # It has files, so that what is computed from it can be cached.
         assert dataset.cache_files
 
     def test_lines_of_text(self, tmp_path: pathlib.Path) -> None:
@@ -134,9 +134,9 @@ class TestNestedSquad:
                 "answers": {"text": [], "answer_start": []},
             },
         ]
-        assert dataset.features == files.SQUAD_FEATURES
+        assert dataset.features == json_documents.SQUAD_FEATURES
 
-    def test_changed_file_is_read_anew(self, tmp_path: pathlib.Path) -> None:
+    def test_changed_file_is_read_again(self, tmp_path: pathlib.Path) -> None:
         path = tmp_path / "squad.json"
         path.write_text(json.dumps(NESTED))
         first = files.load_file("k", str(path))
@@ -172,7 +172,7 @@ class TestNestedSquad:
     def test_the_real_one(self) -> None:
         folder = pathlib.Path(__file__).resolve().parents[4] / "shared" / "data" / "squad"
         if not folder.is_dir():
-            pytest.skip("the SQuAD sample is not there")
+            pytest.skip("there is no SQuAD sample")
         dataset = files.load_file("k", str(folder / "squad_nested.json"))
         assert len(dataset) > 10
         for row in dataset:
@@ -196,7 +196,7 @@ class TestWhatIsWrong:
         with pytest.raises(UserError, match=r"'\.xlsx'.*\.csv, \.json, \.jsonl, \.parquet, \.txt"):
             files.load_file("k", str(tmp_path / "a.xlsx"))
 
-    @pytest.mark.parametrize("extension", sorted(files.LOADERS))
+    @pytest.mark.parametrize("extension", sorted(data_file.LOADERS))
     def test_empty(self, extension: str, tmp_path: pathlib.Path) -> None:
         path = tmp_path / f"a{extension}"
         path.touch()
@@ -251,9 +251,9 @@ class TestWhatIsWrong:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         with pytest.raises(UserError, match=rf"^data\.train_file: .*{name}'.*{message}"):
             files.load_file("data.train_file", str(path))
-        assert not caplog.records  # It is told once.
+        assert not caplog.records  # The error is not logged as well.
 
-    def test_mended_file_is_read(self, tmp_path: pathlib.Path) -> None:
+    def test_corrected_file_is_read(self, tmp_path: pathlib.Path) -> None:
         path = tmp_path / "a.jsonl"
         path.write_text('{"a": 1}\n{"a":\n')
         with pytest.raises(UserError):
