@@ -302,7 +302,7 @@ def test_files_that_cannot_be(
     for model, given, output, message in (
         (it.run, file, "o.txt", "write a file of type"),
         (it.run, file, "none/o.jsonl", "there is no folder"),
-        (it.run, file, "rows.jsonl", "the file that is read"),
+        (it.run, file, "rows.jsonl", "which is the --input file"),
         (it.run, "none.jsonl", "o.jsonl", "there is no file 'none.jsonl'"),
         (tmp_path / "none", file, "o.jsonl", "cannot load configuration"),
         (tmp_path, file, "o.jsonl", "is no checkpoint"),

@@ -1,6 +1,6 @@
-"""What belongs to a model beside its weights: kept in every checkpoint, and in exported folders.
+"""What a model needs beside its weights, kept in every checkpoint and in exported folders.
 
-With it a model can be built without the trial, its code and its data.
+With it, a model can be built without the trial, its code and its data.
 """
 
 import copy
@@ -21,19 +21,19 @@ from model_hub.huggingface.model import unwrap
 
 logger = logging.getLogger("model_hub")
 
-#: The folder within a checkpoint.
+#: Folder within a checkpoint.
 FOLDER = "model_hub"
-#: The file with the settings, in that folder and beside exported weights.
+#: File with the task's metadata, in that folder and beside exported weights.
 SETTINGS_FILE = "model_hub.json"
-#: The folder beside an adapter's weights that holds its base model's configuration: names of labels
-#: and the class to build. With a config.json beside it transformers would not see the adapter.
+#: Folder beside an adapter's weights with the base model's configuration: its class and names of
+#: labels. If config.json were beside the weights, transformers would not see the adapter.
 BASE_CONFIG = "base_config"
 
-# Keys of section `data` that tell where training data is, or how it is prepared ahead.
-_OF_TRAINING_ONLY = frozenset(
+# Keys of section `data` that are of use in the training alone.
+_TRAINING_ONLY = frozenset(
     {
         "cache_dir",
-        "chat_template",  # It stands in the tokenizer.
+        "chat_template",  # The tokenizer has it.
         "chat_template_file",
         "dataset_revision",
         "output_dir",
@@ -49,14 +49,12 @@ _OF_TRAINING_ONLY = frozenset(
 _PACKAGES = ("torch", "transformers", "datasets", "determined", "peft")
 
 
-def task_metadata(trial: Any) -> dict[str, Any]:
-    """What asking the trained model needs to know, with the columns that the trial has found.
+def experiment_metadata(trial: Any) -> dict[str, Any]:
+    """Return the metadata of a trial: :func:`metadata_from_config` with the columns it found.
 
     Args:
-        trial: has ``context``; ``hparams`` and ``data_config`` are taken where it has them.
-
-    Returns:
-        As :func:`metadata_from_config`.
+        trial: has ``context``, and may have ``hparams``, ``data_config`` and ``task_metadata()``,
+            which returns further keys of ``data``.
     """
     hparams = _section(trial, "hparams", "get_hparams")
     settings = metadata_from_config(hparams, _section(trial, "data_config", "get_data_config"))
@@ -66,45 +64,45 @@ def task_metadata(trial: Any) -> dict[str, Any]:
 
 
 def metadata_from_config(hparams: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """What the YAML says of asking the model.
+    """Return the part of the YAML that inference with the model needs, and versions.
 
     Args:
         hparams: section ``hyperparameters``.
         data: section ``data``.
 
     Returns:
-        ``model_mode``, ``finetuning_task``, ``versions``, and under ``data`` keys of that section.
+        ``model_mode``, ``finetuning_task``, ``data`` (keys of that section) and ``versions``.
     """
-    kept = {k: v for k, v in redact_secrets(data).items() if k not in _OF_TRAINING_ONLY}
     return {
         "model_mode": hparams.get("model_mode"),
         "finetuning_task": hparams.get("finetuning_task"),
-        "data": kept,
+        "data": {k: v for k, v in redact_secrets(data).items() if k not in _TRAINING_ONLY},
         "versions": versions(),
     }
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a training depends on, by name."""
-    found = {"python": platform.python_version(), "model-hub": model_hub.__version__}
+    """Return the versions of Python and of the packages a training depends on, by name."""
+    installed = {"python": platform.python_version(), "model-hub": model_hub.__version__}
     for name in _PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def write_metadata(trial: Any, checkpoint: pathlib.Path, validation: Mapping[str, Any]) -> None:
-    """Writes configuration, tokenizer and settings of the trial's model into a checkpoint.
+    """Write configuration, tokenizer and metadata of the trial's model into a checkpoint.
 
-    A training never ends because of it: what cannot be written is warned of. A trial without a
-    model of transformers gets no folder.
+    A failure is logged, and does not end the training. Nothing is written for a model that neither
+    transformers nor peft can save.
 
     Args:
         trial: the trial.
-        checkpoint: its folder.
-        validation: ``steps_completed`` and ``metrics`` of the last one; empty if there was none.
+        checkpoint: folder of the checkpoint.
+        validation: ``steps_completed`` and ``metrics`` of the last validation; empty if there was
+            none.
     """
     model = unwrap.exportable_model(trial)
     if model is None:
@@ -116,33 +114,33 @@ def write_metadata(trial: Any, checkpoint: pathlib.Path, validation: Mapping[str
         if unwrap.has_adapter(model):
             model.peft_config[model.active_adapter].save_pretrained(folder)
         saving.save_tokenizer(getattr(trial, "tokenizer", None), folder)
-        write_task_metadata({**task_metadata(trial), "validation": validation}, folder)
+        write_task_metadata({**experiment_metadata(trial), "validation": validation}, folder)
     except Exception as error:
         logger.warning(
-            "The checkpoint does not tell how its model is built, so that 'model-hub export' has "
-            "to run the trial: %s",
+            "The configuration of the model cannot be written into the checkpoint; 'model-hub "
+            "export' has to build it from the YAML, or by --run-trial-code: %s",
             error,
         )
 
 
 def complete_export(trial: Any, folder: pathlib.Path) -> None:
-    """Adds to an exported folder what asking the model needs beside the weights.
+    """Add metadata, and the base model's configuration for an adapter, to an exported folder.
 
     Args:
         trial: the trial that was exported.
-        folder: where to.
+        folder: the folder that ``export_trial`` wrote.
     """
-    write_task_metadata(task_metadata(trial), folder)
+    write_task_metadata(experiment_metadata(trial), folder)
     if (folder / "adapter_config.json").exists():
         write_config(unwrap.exportable_model(trial), folder / BASE_CONFIG)
 
 
 def write_config(model: Any, folder: pathlib.Path) -> None:
-    """The configurations of a model (that of an adapter: its base) and of its generation."""
+    """Write the configuration of a model, or of an adapter's base model, and of generation."""
     base: Any = unwrap.strip_adapter(model)
     config: transformers.PretrainedConfig = copy.deepcopy(base.config)
     config.architectures = [type(base).__name__]
-    # The type in which weights are saved; that of the file which they once came from may differ.
+    # The dtype of the weights in the checkpoint; that of the pretrained file may differ.
     config.dtype = getattr(base, "dtype", None)
     config.save_pretrained(folder)
     if base.can_generate() and base.generation_config is not None:
@@ -150,13 +148,13 @@ def write_config(model: Any, folder: pathlib.Path) -> None:
 
 
 def write_task_metadata(settings: Mapping[str, Any], folder: pathlib.Path) -> None:
-    """Writes :data:`SETTINGS_FILE`."""
-    text = json.dumps(settings, indent=2, ensure_ascii=False, default=_plain)
+    """Write :data:`SETTINGS_FILE`."""
+    text = json.dumps(settings, indent=2, ensure_ascii=False, default=_to_json)
     (folder / SETTINGS_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def read_task_metadata(folder: pathlib.Path) -> dict[str, Any]:
-    """What :func:`write_task_metadata` wrote; empty where there is no such file."""
+    """Read what :func:`write_task_metadata` wrote; an empty dict if there is no such file."""
     try:
         content = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -165,6 +163,7 @@ def read_task_metadata(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def _section(trial: Any, name: str, getter: str) -> dict[str, Any]:
+    """Return a section of the YAML from the trial's attribute, or else from its context."""
     value = getattr(trial, name, None)
     if value is None:
         try:
@@ -174,8 +173,8 @@ def _section(trial: Any, name: str, getter: str) -> dict[str, Any]:
     return dict(value) if isinstance(value, Mapping) else {}
 
 
-def _plain(value: Any) -> Any:
-    """What JSON has no type for."""
-    if hasattr(value, "tolist"):  # Numbers and arrays of numpy.
+def _to_json(value: Any) -> Any:
+    """Convert a value that JSON has no type for."""
+    if hasattr(value, "tolist"):  # Numpy's numbers and arrays.
         return value.tolist()
     return dict(value) if isinstance(value, Mapping) else str(value)

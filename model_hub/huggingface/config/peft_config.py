@@ -21,6 +21,22 @@ def peft_is_installed() -> bool:
     return importlib.util.find_spec("peft") is not None
 
 
+def import_peft(subject: str) -> Any:
+    """Return the library peft.
+
+    Args:
+        subject: what needs it, the beginning of the error message.
+
+    Raises:
+        UserError: when it is not installed.
+    """
+    if not peft_is_installed():
+        raise UserError(f"{subject} {PEFT_NEEDED}")
+    import peft  # Imported here because it is optional and slow.
+
+    return peft
+
+
 def check_peft_settings(settings: Mapping[str, Any]) -> None:
     """Check ``hyperparameters.peft`` as far as that is possible without a model.
 
@@ -57,10 +73,8 @@ def peft_config_class(settings: Mapping[str, Any]) -> Any:
     Raises:
         UserError: for an unknown type, or one that no task here can train.
     """
-    import peft  # Imported here because it is optional and slow.
-
     kind = peft_type(settings)
-    classes: Any = peft.mapping.PEFT_TYPE_TO_CONFIG_MAPPING
+    classes = import_peft("hyperparameters.peft").mapping.PEFT_TYPE_TO_CONFIG_MAPPING
     supported = sorted({str(name.value) for name in classes} - {*_UNSUPPORTED})
     if kind not in supported:
         near = difflib.get_close_matches(kind, supported, 1, 0.6)

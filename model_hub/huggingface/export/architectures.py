@@ -1,4 +1,4 @@
-"""What a trained model is for, as the name of its class tells."""
+"""The task of a trained model, from the name of its class."""
 
 import difflib
 from typing import Any
@@ -7,7 +7,7 @@ import transformers
 
 from model_hub.errors import UserError
 
-#: Names of tasks as the Hugging Face Hub has them, each with the Auto class that builds its models.
+#: The Hugging Face Hub's names of tasks, each with the Auto class of its models.
 TASKS = {
     "question-answering": "AutoModelForQuestionAnswering",
     "text-classification": "AutoModelForSequenceClassification",
@@ -18,9 +18,8 @@ TASKS = {
     "fill-mask": "AutoModelForMaskedLM",
 }
 
-# Classes that the tables of transformers do not have under these tasks, since another class of the
-# same family stands there.
-_FURTHER = {
+# Classes that are not in the mappings of the Auto classes, which have another class of the family.
+_NOT_IN_MAPPINGS = {
     "XLNetForQuestionAnswering": "question-answering",
     "FlaubertForQuestionAnswering": "question-answering",
     "XLMForQuestionAnswering": "question-answering",
@@ -28,15 +27,15 @@ _FURTHER = {
 
 
 def task_of(architecture: str) -> str | None:
-    """The task of a model class; None for one that none of the tasks above is for."""
+    """Return the task of a model class; None if it has none of :data:`TASKS`."""
     for task, auto_class in TASKS.items():
         if architecture in _classes(auto_class):
             return task
-    return _FURTHER.get(architecture)
+    return _NOT_IN_MAPPINGS.get(architecture)
 
 
 def check_task(task: str) -> str:
-    """The same name.
+    """Return the name of a task unchanged.
 
     Raises:
         UserError: when there is no such task.
@@ -52,16 +51,16 @@ def check_task(task: str) -> str:
 
 
 def model_class(architecture: str) -> Any:
-    """The class of that name in transformers; None if there is none."""
-    found = getattr(transformers, architecture, None)
-    is_model = isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
-    return found if is_model else None
+    """Return the model class of that name in transformers; None if there is none."""
+    cls = getattr(transformers, architecture, None)
+    is_model = isinstance(cls, type) and issubclass(cls, transformers.PreTrainedModel)
+    return cls if is_model else None
 
 
 def _classes(auto_class: str) -> set[str]:
     mapping: Any = getattr(transformers, auto_class)._model_mapping
     names: set[str] = set()
-    # The names alone: the classes themselves would all be imported.
+    # Only the names: asking for the classes would import the modules of all models.
     for value in mapping._model_mapping.values():
         names.update(value if isinstance(value, (tuple, list)) else [value])
     return names

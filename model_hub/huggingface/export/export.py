@@ -1,4 +1,4 @@
-"""A checkpoint becomes a folder of the Hugging Face layout, and goes to the Hub if it is wanted."""
+"""Export the model of a checkpoint to a folder that `from_pretrained` loads."""
 
 import contextlib
 import dataclasses
@@ -15,22 +15,22 @@ from model_hub.huggingface.model import untrained, unwrap
 
 logger = logging.getLogger("model_hub")
 
-# What marks a folder as an exported model, which --overwrite may delete.
+# --overwrite deletes a folder only if it holds one of these.
 _MODEL_FILES = ("config.json", "adapter_config.json")
-# Files of a description that `save_pretrained` writes itself.
-_WRITTEN_WITH_WEIGHTS = ("config.json", "generation_config.json", "adapter_config.json")
+# Files in a checkpoint that are not copied, since `save_pretrained` writes them.
+_SAVED_WITH_WEIGHTS = ("config.json", "generation_config.json", "adapter_config.json")
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportResult:
-    """What was exported.
+    """An exported model.
 
     Attributes:
-        folder: where to.
-        steps_completed: batches that the model was trained; None if it is not known.
-        architecture: its class.
-        is_adapter: whether the folder holds an adapter alone.
-        metrics: results of its validation.
+        folder: the folder that holds it.
+        steps_completed: number of batches it was trained on; None if unknown.
+        architecture: name of its class.
+        is_adapter: whether the folder holds only an adapter.
+        metrics: its validation metrics.
     """
 
     folder: pathlib.Path
@@ -40,13 +40,13 @@ class ExportResult:
     metrics: dict[str, Any]
 
     def summary(self, shown: pathlib.Path) -> str:
-        """What to tell; ``shown`` is the folder as the user has written it."""
-        what = f"the adapter of a {self.architecture}" if self.is_adapter else self.architecture
+        """Return the lines to print; ``shown`` is the folder as the user wrote it."""
+        model = f"the adapter of a {self.architecture}" if self.is_adapter else self.architecture
         steps = "" if self.steps_completed is None else f", after {self.steps_completed} batches"
-        numbers = model_card.evaluation_results(self.metrics)
-        width = max(map(len, numbers), default=0)
-        lines = [f"{shown}: {what}{steps}"]
-        lines += [f"  {name:<{width}}  {value:g}" for name, value in numbers.items()]
+        results = model_card.evaluation_results(self.metrics)
+        width = max(map(len, results), default=0)
+        lines = [f"{shown}: {model}{steps}"]
+        lines += [f"  {name:<{width}}  {value:g}" for name, value in results.items()]
         return "\n".join(lines)
 
 
@@ -61,44 +61,46 @@ def export_model(
     base_model: str | None = None,
     run_trial_code: bool = False,
 ) -> ExportResult:
-    """Writes the model of a checkpoint as ``from_pretrained`` reads it, with a model card.
+    """Write the model of a checkpoint as ``from_pretrained`` reads it, with a model card.
 
     Args:
         name: a run's folder, a checkpoint's folder or the UUID of one on a cluster.
-        folder: where to; it must not be there, or be empty.
+        folder: folder to write; it must not exist, or be empty.
         which: of a run, the ``best`` or the ``latest`` checkpoint.
         master: address of the cluster's master.
-        merge: add an adapter's weights to those of the model; else write the adapter alone.
-        overwrite: delete an exported model that is there.
-        base_model: where the weights are that an adapter was put on; None is where they were at the
-            training.
+        merge: add an adapter's weights to those of the base model; False writes only the adapter.
+        overwrite: replace an exported model in the folder.
+        base_model: name or folder of an adapter's base model; None is the one of the training.
         run_trial_code: let the code in the checkpoint build the model.
 
     Raises:
-        UserError: when there is no such checkpoint, its model cannot be built, or the folder is in
-            use.
+        UserError: when there is no such checkpoint, its model cannot be built, or the folder is not
+            empty.
     """
     folder = folder.expanduser().resolve()
     _check_folder(folder, overwrite)
-    with find.find_checkpoint(name, which=which, master=master) as found:
-        if found.folder.is_relative_to(folder):
+    with find.find_checkpoint(name, which=which, master=master) as checkpoint:
+        if checkpoint.folder.is_relative_to(folder):
             raise UserError(f"{str(folder)!r} holds the checkpoint itself. Write another folder.")
         with contextlib.ExitStack() as stack:
             try:
                 part = stack.enter_context(saving.atomic_folder(folder))
             except OSError as error:
                 raise UserError(f"cannot write {str(folder)!r}: {error.strerror}.") from error
-            model = (_write_trial if run_trial_code else _write_rebuilt)(
-                found, part, merge, base_model
+            model = _write_model(
+                checkpoint,
+                part,
+                merge=merge,
+                base_model=base_model,
+                run_trial_code=run_trial_code,
             )
-            settings = metadata.read_task_metadata(part)
-            model_card.write_model_card(found, model, settings, part, name=folder.name)
+            model_card.write_model_card(checkpoint, model, part, name=folder.name)
     return ExportResult(
         folder,
-        found.steps_completed,
+        checkpoint.steps_completed,
         type(unwrap.strip_adapter(model)).__name__,
         unwrap.has_adapter(model),
-        found.metrics,
+        checkpoint.metrics,
     )
 
 
@@ -120,56 +122,43 @@ def _check_folder(folder: pathlib.Path, overwrite: bool) -> None:
         )
 
 
-def _write_rebuilt(
-    found: FoundCheckpoint, folder: pathlib.Path, merge: bool, base_model: str | None
+def _write_model(
+    checkpoint: FoundCheckpoint,
+    folder: pathlib.Path,
+    *,
+    merge: bool,
+    base_model: str | None,
+    run_trial_code: bool,
 ) -> Any:
-    model, tokenizer = rebuild.rebuild_model(found, base_model)
-    model = _save(model, folder, merge)
-    if tokenizer is not None:
-        saving.save_tokenizer(tokenizer, folder)
-        # No trial is there to be asked.
-        hparams, data = found.hparams, found.config.get("data")
-        settings = metadata.metadata_from_config(hparams, data if isinstance(data, dict) else {})
-        metadata.write_task_metadata(settings, folder)
-        return model
-    for file in (found.folder / metadata.FOLDER).iterdir():
-        if file.name not in _WRITTEN_WITH_WEIGHTS:
-            shutil.copy(file, folder)
-    return model
-
-
-def _write_trial(
-    found: FoundCheckpoint, folder: pathlib.Path, merge: bool, base_model: str | None
-) -> Any:
-    trial = rebuild.load_run_trial(found.folder)
-    model = unwrap.exportable_model(trial)
-    if model is None:
-        raise UserError("the trial has no self.model that transformers can save.")
-    model = _save(model, folder, merge)
-    saving.save_tokenizer(getattr(trial, "tokenizer", None), folder)
-    metadata.write_task_metadata(metadata.task_metadata(trial), folder)
-    return model
-
-
-def _save(model: Any, folder: pathlib.Path, merge: bool) -> Any:
+    """Write weights, configuration, tokenizer and metadata; return the model as it is written."""
+    if run_trial_code:
+        trial = rebuild.load_trial(checkpoint.folder)
+        model, tokenizer = unwrap.exportable_model(trial), getattr(trial, "tokenizer", None)
+        if model is None:
+            raise UserError("the trial has no self.model that transformers can save.")
+        settings = metadata.experiment_metadata(trial)
+    else:
+        model, tokenizer = rebuild.rebuild_model(checkpoint, base_model)
+        data = checkpoint.config.get("data")
+        settings = metadata.metadata_from_config(
+            checkpoint.hparams, data if isinstance(data, dict) else {}
+        )
     if merge:
         model = unwrap.merge_adapter(model)
-    else:
-        _check_adapter_alone(model)
-    model.save_pretrained(folder)
-    if unwrap.has_adapter(model):
-        metadata.write_config(model, folder / metadata.BASE_CONFIG)
-    return model
-
-
-def _check_adapter_alone(model: Any) -> None:
-    """Check that pretrained weights are all that the adapter needs beside itself.
-
-    Raises:
-        UserError: when it needs frozen weights that only the checkpoint has.
-    """
-    if unwrap.has_adapter(model) and untrained.frozen_untrained(model):
+    elif unwrap.has_adapter(model) and untrained.frozen_untrained(model):
         raise UserError(
             "--no-merge: the adapter was trained on weights of which some are in no file of "
             "pretrained weights, and is useless without them. Leave --no-merge out."
         )
+    model.save_pretrained(folder)
+    if unwrap.has_adapter(model):
+        metadata.write_config(model, folder / metadata.BASE_CONFIG)
+    saved = checkpoint.folder / metadata.FOLDER
+    if run_trial_code or not (saved / "config.json").exists():
+        saving.save_tokenizer(tokenizer, folder)
+        metadata.write_task_metadata(settings, folder)
+        return model
+    for file in saved.iterdir():
+        if file.name not in _SAVED_WITH_WEIGHTS:
+            shutil.copy(file, folder)
+    return model

@@ -1,4 +1,4 @@
-"""Finding a checkpoint, in a run's folder, elsewhere on this machine, or on a cluster."""
+"""Find a checkpoint: in the folder of a run, elsewhere on this machine, or on a cluster."""
 
 import contextlib
 import dataclasses
@@ -17,27 +17,27 @@ from determined.experimental import Determined
 from model_hub.errors import UserError
 from model_hub.experiment import yaml_io
 from model_hub.huggingface.checkpoint import metadata
-from model_hub.huggingface.runner.run_folder import Checkpoint, RunFolder
+from model_hub.huggingface.runner.run_folder import RunFolder
 
 logger = logging.getLogger("model_hub")
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-#: What every checkpoint of a PyTorchTrial holds.
+#: File with the weights in every checkpoint of a PyTorchTrial.
 WEIGHTS_FILE = "state_dict.pth"
 
 
 @dataclasses.dataclass(frozen=True)
 class FoundCheckpoint:
-    """A checkpoint on this machine, and what is known of it.
+    """A checkpoint on this machine.
 
     Attributes:
-        folder: where it is.
+        folder: its folder.
         config: the experiment's configuration.
         hparams: the trial's hyperparameters.
-        steps_completed: batches trained; None if it is not known.
-        metrics: results of the validation after these batches, or of the last one before.
-        validated_after: batches of that validation; None if there are no results.
-        command: what has been typed for the training, with ``experiment.yaml`` as its file.
+        steps_completed: number of batches trained; None if unknown.
+        metrics: metrics of the last validation up to ``steps_completed``.
+        validated_after: number of batches trained at that validation; None if there was none.
+        command: the command of the training, with ``experiment.yaml`` as its file.
     """
 
     folder: pathlib.Path
@@ -53,22 +53,22 @@ class FoundCheckpoint:
 def find_checkpoint(
     name: str, *, which: str = "best", master: str | None = None
 ) -> Iterator[FoundCheckpoint]:
-    """Finds a checkpoint; one of a cluster is there until the end of the ``with`` block.
+    """Find a checkpoint; one of a cluster is downloaded, and deleted after the ``with`` block.
 
     Args:
-        name: the folder of a run, a checkpoint's folder, or the UUID of a checkpoint of a cluster.
-        which: of a run, its ``best`` or its ``latest`` checkpoint.
-        master: address of the cluster's master; None takes that of the environment variable
+        name: a run's folder, a checkpoint's folder, or the UUID of a checkpoint on a cluster.
+        which: of a run, the ``best`` or the ``latest`` checkpoint.
+        master: address of the cluster's master; None is that of the environment variable
             ``DET_MASTER``, or this machine.
 
     Raises:
         UserError: when there is no such checkpoint, or no master answers.
     """
     path = pathlib.Path(name).expanduser()
-    if not path.exists() and _UUID.fullmatch(name):
+    if not path.exists() and is_uuid(name):
         with tempfile.TemporaryDirectory() as folder:
-            metrics = _download(name, pathlib.Path(folder) / name, master)
-            yield _read(pathlib.Path(folder) / name, metrics)
+            validations = _download(name, pathlib.Path(folder) / name, master)
+            yield _read(pathlib.Path(folder) / name, validations)
         return
     if not path.exists():
         raise UserError(
@@ -77,17 +77,17 @@ def find_checkpoint(
         )
     path = path.resolve()
     if is_run(path):
-        chosen, metrics = _choose(RunFolder(path), which)
-        yield _read(RunFolder(path).checkpoints / chosen.uuid, metrics)
-        return
-    if not is_checkpoint(path):
-        raise UserError(f"{name!r} is no checkpoint: it has no file {WEIGHTS_FILE}{_instead(path)}")
+        path = _choose(RunFolder(path), which)
+    elif not (path / WEIGHTS_FILE).is_file():
+        raise UserError(
+            f"{name!r} is no checkpoint: it has no file {WEIGHTS_FILE}{_advice_for_folder(path)}"
+        )
     run = path.parent.parent
-    yield _read(path, _metrics_of_run(RunFolder(run)) if is_run(run) else {})
+    yield _read(path, _validations(RunFolder(run)) if is_run(run) else {})
 
 
-def _instead(path: pathlib.Path) -> str:
-    """What a folder is that is no checkpoint, and what to write."""
+def _advice_for_folder(path: pathlib.Path) -> str:
+    """Return what a folder is that is no checkpoint, and what to write, to end a message."""
     if (path / "config.json").exists():
         return ". It holds an exported model already."
     runs = [run for run in path.glob("*") if is_run(run)] + [
@@ -100,62 +100,58 @@ def _instead(path: pathlib.Path) -> str:
 
 
 def is_run(path: pathlib.Path) -> bool:
-    """Whether ``model-hub train`` has made this folder."""
+    """Return whether this is the folder of a run of ``model-hub train``."""
     return (path / "run.json").is_file()
 
 
-def is_checkpoint(path: pathlib.Path) -> bool:
-    """Whether this is the folder of a checkpoint."""
-    return (path / WEIGHTS_FILE).is_file()
-
-
 def is_uuid(name: str) -> bool:
-    """Whether this may be the name of a checkpoint on a cluster."""
+    """Return whether this may be the UUID of a checkpoint on a cluster."""
     return bool(_UUID.fullmatch(name))
 
 
-def _choose(run: RunFolder, which: str) -> tuple[Checkpoint, dict[int, dict[str, Any]]]:
+def _choose(run: RunFolder, which: str) -> pathlib.Path:
+    """Return the folder of the run's best or latest checkpoint."""
     checkpoints = run.all_checkpoints()
     if not checkpoints:
         raise UserError(f"the run {str(run.path)!r} has no checkpoint yet.")
-    latest = max(checkpoints, key=lambda entry: entry.steps_completed)
-    metrics = _metrics_of_run(run)
+    best = max(checkpoints, key=lambda checkpoint: checkpoint.steps_completed)
     searcher = yaml_io.read_config(run.config_file).get("searcher") or {}
-    smaller_is_better = searcher.get("smaller_is_better") is not False
+    validations = _validations(run)
     scores = {
-        entry: value
-        for entry in checkpoints
+        checkpoint: score
+        for checkpoint in checkpoints
         if isinstance(
-            value := metrics.get(entry.steps_completed, {}).get(str(searcher.get("metric"))),
+            score := validations.get(checkpoint.steps_completed, {}).get(
+                str(searcher.get("metric"))
+            ),
             (int, float),
         )
     }
-    if which == "latest" or not scores:
-        return latest, metrics
-    best = (min if smaller_is_better else max)(scores, key=lambda entry: scores[entry])
-    return best, metrics
+    if which != "latest" and scores:
+        choose = max if searcher.get("smaller_is_better") is False else min
+        best = choose(scores, key=lambda checkpoint: scores[checkpoint])
+    return run.checkpoints / best.uuid
 
 
-def _metrics_of_run(run: RunFolder) -> dict[int, dict[str, Any]]:
-    """Results of the run's validations, by the batches before."""
-    not_results = ("group", "steps_completed", "epochs", "time")
+def _validations(run: RunFolder) -> dict[int, dict[str, Any]]:
+    """Return the metrics of the run's validations, by the number of batches trained."""
+    not_metrics = ("group", "steps_completed", "epochs", "time")
     return {
-        record["steps_completed"]: {k: v for k, v in record.items() if k not in not_results}
+        record["steps_completed"]: {k: v for k, v in record.items() if k not in not_metrics}
         for record in run.read_metrics()
         if record.get("group") == "validation"
     }
 
 
 def _read(folder: pathlib.Path, validations: Mapping[int, dict[str, Any]]) -> FoundCheckpoint:
-    """What the checkpoint's files tell; ``validations`` are known from elsewhere."""
-    saved = _json(folder / "load_data.json")
+    """Read the checkpoint's files; ``validations`` are the metrics known from elsewhere."""
+    saved = _read_json(folder / "load_data.json")
     config = saved.get("experiment_config") or {}
-    steps = _json(folder / "metadata.json").get("steps_completed")
+    steps = _read_json(folder / "metadata.json").get("steps_completed")
     last = metadata.read_task_metadata(folder / metadata.FOLDER).get("validation") or {}
     known = {last["steps_completed"]: last["metrics"] or {}} if last else {}
     known.update(validations)
-    before = [number for number in known if steps is None or number <= steps]
-    validated_after = max(before, default=None)
+    validated_after = max((n for n in known if steps is None or n <= steps), default=None)
     return FoundCheckpoint(
         folder=folder,
         config=config,
@@ -168,17 +164,17 @@ def _read(folder: pathlib.Path, validations: Mapping[int, dict[str, Any]]) -> Fo
 
 
 def _command(folder: pathlib.Path, config: Mapping[str, Any]) -> str:
-    run = _json(folder.parent.parent / "run.json")
+    """Return the command of the training: ``det`` if the cluster's defaults are in the config."""
+    run = _read_json(folder.parent.parent / "run.json")
     if not run and "resources" in config:
         return "det experiment create experiment.yaml ."
     slots = int(run.get("slots", 1))
-    train = "model-hub train experiment.yaml"
     if slots == 1:
-        return train
+        return "model-hub train experiment.yaml"
     return f"torchrun --nproc_per_node={slots} -m model_hub train experiment.yaml"
 
 
-def _json(path: pathlib.Path) -> dict[str, Any]:
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -187,31 +183,31 @@ def _json(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _download(uuid: str, folder: pathlib.Path, master: str | None) -> dict[int, dict[str, Any]]:
-    """Fetches a checkpoint; the results of its validation as the master knows them."""
-    said = f"checkpoint {uuid}"
+    """Download a checkpoint; return the metrics of its validation, as :func:`_validations`."""
+    subject = f"checkpoint {uuid}"
     address = master or api.get_default_master_url()
     try:
         checkpoint = Determined(master=master).get_checkpoint(uuid)
     except api.errors.NotFoundException as error:
-        raise UserError(f"{said}: the master at {address} does not know it.") from error
+        raise UserError(f"{subject}: the master at {address} does not know it.") from error
     except (api.errors.UnauthenticatedException, api.errors.ForbiddenException) as error:
         raise UserError(
-            f"{said}: the master at {address} does not let you in: {error}. Log in with "
+            f"{subject}: the master at {address} does not let you in: {error}. Log in with "
             "'det user login'."
         ) from error
     except (api.errors.APIException, EOFError, OSError) as error:
-        raise UserError(f"{said}: the master at {address} says: {error}") from error
+        raise UserError(f"{subject}: the master at {address} says: {error}") from error
     except (api.errors.MasterNotFoundException, api.errors.BadRequestException) as error:
         raise UserError(
-            f"{said}: no Determined master answers at {address}: {error}. Write its address with "
-            "--master (or in the environment variable DET_MASTER)."
+            f"{subject}: no Determined master answers at {address}: {error}. Write its address "
+            "with --master (or in the environment variable DET_MASTER)."
         ) from error
     logger.info("Downloading checkpoint %s", uuid)
     try:
         checkpoint.download(str(folder))
-    except Exception as error:  # Of the client of whatever storage the cluster has.
-        raise UserError(f"{said}: cannot be downloaded: {error}") from error
-    results = checkpoint.training.validation_metrics if checkpoint.training else {}
+    except Exception as error:  # Whatever the client of the cluster's storage raises.
+        raise UserError(f"{subject}: cannot be downloaded: {error}") from error
+    validation = checkpoint.training.validation_metrics if checkpoint.training else {}
+    metrics = (validation or {}).get("avgMetrics") or {}
     steps = (checkpoint.metadata or {}).get("steps_completed")
-    metrics = (results or {}).get("avgMetrics") or {}
     return {int(steps): metrics} if metrics and steps is not None else {}

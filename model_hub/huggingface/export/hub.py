@@ -1,4 +1,4 @@
-"""Upload of an exported model to the Hugging Face Hub."""
+"""Upload an exported model to the Hugging Face Hub."""
 
 import pathlib
 
@@ -10,10 +10,10 @@ from model_hub.errors import UserError
 
 
 def check_repository(repository: str) -> None:
-    """Checks a name on the Hub, before anything is exported.
+    """Check the name of a repository on the Hub, before anything is exported.
 
     Raises:
-        UserError: when it is none.
+        UserError: when it is not of the form ``owner/name``.
     """
     try:
         validate_repo_id(repository)
@@ -24,21 +24,21 @@ def check_repository(repository: str) -> None:
 
 
 def push(folder: pathlib.Path, repository: str, *, private: bool = False) -> str:
-    """Uploads an exported folder to the Hugging Face Hub; the repository is made if need be.
+    """Upload an exported folder to the Hugging Face Hub; create the repository if it is missing.
 
     Args:
-        folder: what to upload.
+        folder: the folder to upload.
         repository: ``owner/name``.
-        private: make it a private one, if it is made.
+        private: create a private repository.
 
     Returns:
-        The address of the repository.
+        The URL of the repository.
 
     Raises:
-        UserError: when the Hub cannot be reached, or does not allow it.
+        UserError: when the Hub cannot be reached, or refuses the upload.
     """
     hub = huggingface_hub.HfApi()
-    kept = f"The model stays in {str(folder)!r}"
+    advice = f"The model stays in {str(folder)!r}"
     try:
         address = str(hub.create_repo(repository, private=private, exist_ok=True))
         hub.upload_folder(
@@ -46,12 +46,12 @@ def push(folder: pathlib.Path, repository: str, *, private: bool = False) -> str
         )
     except (HfHubHTTPError, LocalTokenNotFoundError) as error:
         raise UserError(
-            f"--push-to-hub: the Hub does not take {repository!r}: {str(error).splitlines()[0]} "
-            f"{kept}. Log in with 'hf auth login', with a token that may write there."
+            f"--push-to-hub: the Hub refuses {repository!r}: {str(error).splitlines()[0]} "
+            f"{advice}. Log in with 'hf auth login', with a token that may write there."
         ) from error
-    except Exception as error:  # Of the library that the Hub's client speaks HTTP with.
+    except Exception as error:  # Whatever the HTTP library of the Hub's client raises.
         raise UserError(
             f"--push-to-hub: the Hugging Face Hub cannot be reached: {str(error).splitlines()[0]} "
-            f"{kept}; later, 'hf upload {repository} {folder}' does the rest."
+            f"{advice}; later, 'hf upload {repository} {folder}' does the rest."
         ) from error
     return address

@@ -1,4 +1,4 @@
-"""The model card of an exported model: what it was trained on, how, and how well it does."""
+"""Write the model card of an exported model: its data, training and metrics."""
 
 import pathlib
 import re
@@ -15,8 +15,8 @@ from model_hub.huggingface.export import architectures
 from model_hub.huggingface.export.find import FoundCheckpoint
 from model_hub.huggingface.model import unwrap
 
-# Sections of an experiment that say how it was trained. Others (environment, checkpoint_storage,
-# registry_auth) belong to the cluster and may hold passwords.
+# Sections of the experiment that the card shows. Others (environment, checkpoint_storage,
+# registry_auth) are about the cluster and may hold passwords.
 _SECTIONS = (
     "name",
     "description",
@@ -32,9 +32,9 @@ _SECTIONS = (
     "reproducibility",
 )
 _TOKEN = re.compile(r"\b(hf|api)_[A-Za-z0-9]{16,}\b")
-# A name on the Hub, with its owner or, for the oldest ones, without.
-_HUB_NAME = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
+_HUB_NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 
+_UNKNOWN = "Not known from the checkpoint."
 _TEXT = """\
 
 # {name}
@@ -71,73 +71,68 @@ with this `experiment.yaml`:
 
 
 def write_model_card(
-    found: FoundCheckpoint,
+    checkpoint: FoundCheckpoint,
     model: Any,
-    settings: Mapping[str, Any],
     folder: pathlib.Path,
     *,
     name: str,
 ) -> None:
-    """Writes ``README.md``, without access tokens and without folders of the training's machine.
+    """Write ``README.md``, without access tokens and without paths of the training's machine.
 
     Args:
-        found: the checkpoint.
+        checkpoint: the checkpoint.
         model: its model as it is exported.
-        settings: what :func:`task_metadata` returns.
-        folder: where to.
-        name: what the model is called.
+        folder: the folder of the exported model, with its metadata.
+        name: name of the model.
     """
-    (folder / "README.md").write_text(model_card(found, model, settings, name), encoding="utf-8")
-
-
-def model_card(found: FoundCheckpoint, model: Any, settings: Mapping[str, Any], name: str) -> str:
-    """The text of the card; arguments as of :func:`write_model_card`."""
-    base = unwrap.strip_adapter(model)
-    architecture = type(base).__name__
-    hparams = strip_local_paths(found.hparams)
-    data = strip_local_paths(found.config.get("data") or settings.get("data") or {})
+    settings = metadata.read_task_metadata(folder)
+    architecture = type(unwrap.strip_adapter(model)).__name__
+    hparams = strip_local_paths(checkpoint.hparams)
+    data = strip_local_paths(checkpoint.config.get("data") or settings.get("data") or {})
     base_model = hparams.get("model_name") or hparams.get("pretrained_model_name_or_path")
-    trained_on = data.get("dataset_name") or data.get("train_file")
+    metrics = evaluation_results(checkpoint.metrics)
+    dataset = data.get("dataset_name") or data.get("train_file")
     task = _task(architecture, data)
     front = huggingface_hub.ModelCardData(
-        base_model=base_model if _on_the_hub(base_model) else None,
-        datasets=[trained_on] if _on_the_hub(trained_on) and "dataset_name" in data else None,
+        base_model=base_model if _is_hub_name(base_model) else None,
+        datasets=[dataset] if _is_hub_name(dataset) and "dataset_name" in data else None,
         library_name="peft" if unwrap.has_adapter(model) else "transformers",
         pipeline_tag=task,
         tags=["model-hub", "determined"],
-        metrics=[*evaluation_results(found.metrics)] or None,
+        metrics=[*metrics] or None,
         model_name=name,
         eval_results=[
             huggingface_hub.EvalResult(
                 task_type=task or "other",
-                dataset_type=str(trained_on or "unknown"),
-                dataset_name=str(trained_on or "unknown"),
+                dataset_type=str(dataset or "unknown"),
+                dataset_name=str(dataset or "unknown"),
                 dataset_config=data.get("dataset_config_name"),
                 dataset_split="validation",
                 metric_type=metric,
                 metric_value=value,
             )
-            for metric, value in evaluation_results(found.metrics).items()
+            for metric, value in metrics.items()
         ]
         or None,
     )
-    trained = _trained(hparams, base_model)
-    steps = found.steps_completed
-    return f"---\n{front.to_yaml()}\n---\n" + _TEXT.format(
+    purpose = f" for {task}" if task else ""
+    steps = checkpoint.steps_completed
+    duration = "" if steps is None else f", after {steps} batches"
+    text = _TEXT.format(
         name=name,
-        introduction=f"A `{architecture}`{f' for {task}' if task else ''}, {trained}"
-        + ("." if steps is None else f", after {steps} batches."),
-        data=_list(data) or "The checkpoint does not tell.",
-        results=_results(found),
-        command=found.command,
-        experiment=_experiment_text(found, hparams),
-        use=_use(model, architecture, task),
+        introduction=f"A `{architecture}`{purpose}, {_origin(hparams, base_model)}{duration}.",
+        data=_list(data) or _UNKNOWN,
+        results=_results_table(checkpoint, metrics),
+        command=checkpoint.command,
+        experiment=_experiment_text(checkpoint, hparams),
+        use=_usage(model, architecture, task),
         versions=_list(settings.get("versions") or metadata.versions()),
     )
+    (folder / "README.md").write_text(f"---\n{front.to_yaml()}\n---\n{text}", encoding="utf-8")
 
 
 def strip_local_paths(value: Any, key: str = "") -> Any:
-    """A value without access tokens, and with the last parts of absolute paths alone."""
+    """Return a value without access tokens, and with only the last part of absolute paths."""
     if isinstance(value, Mapping):
         return {k: strip_local_paths(v, k) for k, v in value.items() if not is_secret(str(k), v)}
     if isinstance(value, (list, tuple)):
@@ -158,7 +153,7 @@ def _task(architecture: str, data: Mapping[str, Any]) -> str | None:
     return "translation" if data.get("target_lang") else "summarization"
 
 
-def _trained(hparams: Mapping[str, Any], base_model: Any) -> str:
+def _origin(hparams: Mapping[str, Any], base_model: Any) -> str:
     if not base_model:
         return "fine-tuned"
     if hparams.get("use_pretrained_weights") is False:
@@ -166,15 +161,14 @@ def _trained(hparams: Mapping[str, Any], base_model: Any) -> str:
     return f"fine-tuned from `{base_model}`"
 
 
-def _on_the_hub(name: Any) -> bool:
-    """Whether this may be a name on the Hub, and not that of a local folder or file."""
-    if not isinstance(name, str) or not _HUB_NAME.fullmatch(name):
-        return False
-    return "/" in name and not pathlib.Path(name).exists()
+def _is_hub_name(name: Any) -> bool:
+    """Return whether this may be ``owner/name`` on the Hub, and is no local folder or file."""
+    is_name = isinstance(name, str) and _HUB_NAME.fullmatch(name) is not None
+    return is_name and not pathlib.Path(name).exists()
 
 
 def evaluation_results(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Those of the results that are numbers."""
+    """Return the metrics that are numbers, but not NaN."""
     return {
         name: round(value, 6)
         for name, value in metrics.items()
@@ -182,28 +176,25 @@ def evaluation_results(metrics: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _results(found: FoundCheckpoint) -> str:
-    values = evaluation_results(found.metrics)
-    if not values:
-        return "The checkpoint does not tell."
-    lines = [f"| {name} | {value:g} |" for name, value in values.items()]
-    when = f"On the validation data, after {found.validated_after} batches:"
-    return "\n".join([when, "", "| metric | value |", "|---|---|", *lines])
+def _results_table(checkpoint: FoundCheckpoint, metrics: Mapping[str, float]) -> str:
+    if not metrics:
+        return _UNKNOWN
+    lines = [f"| {name} | {value:g} |" for name, value in metrics.items()]
+    title = f"On the validation data, after {checkpoint.validated_after} batches:"
+    return "\n".join([title, "", "| metric | value |", "|---|---|", *lines])
 
 
 def _list(values: Mapping[str, Any]) -> str:
     return "\n".join(f"- {k}: `{v}`" for k, v in values.items() if v is not None)
 
 
-def _experiment_text(found: FoundCheckpoint, hparams: Mapping[str, Any]) -> str:
-    known = {**found.config, "hyperparameters": hparams}
-    kept = {
-        name: strip_local_paths(known[name]) for name in _SECTIONS if known.get(name) is not None
-    }
-    return yaml_io.dump_config(kept)
+def _experiment_text(checkpoint: FoundCheckpoint, hparams: Mapping[str, Any]) -> str:
+    config = {**checkpoint.config, "hyperparameters": hparams}
+    sections = {name: config[name] for name in _SECTIONS if config.get(name) is not None}
+    return yaml_io.dump_config(strip_local_paths(sections))
 
 
-def _use(model: Any, architecture: str, task: str | None) -> str:
+def _usage(model: Any, architecture: str, task: str | None) -> str:
     lines = [
         "```shell",
         "model-hub predict FOLDER --input rows.jsonl --output answers.jsonl",

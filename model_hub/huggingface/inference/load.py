@@ -1,4 +1,4 @@
-"""A trained model, loaded to be asked: from an exported folder, a run, a checkpoint or the Hub."""
+"""Load a trained model from an exported folder, a run, a checkpoint or the Hub."""
 
 import contextlib
 import json
@@ -13,6 +13,7 @@ import transformers
 from model_hub import _hub
 from model_hub.errors import UserError
 from model_hub.huggingface.checkpoint import metadata
+from model_hub.huggingface.config.peft_config import import_peft
 from model_hub.huggingface.export import architectures, export, find
 from model_hub.huggingface.model import untrained
 
@@ -20,12 +21,14 @@ _ADAPTER = "adapter_config.json"
 
 
 @contextlib.contextmanager
-def is_exported(name: str, which: str | None, master: str | None) -> Iterator[str]:
-    """The folder of a model; a checkpoint is exported for as long as the ``with`` block lasts.
+def exported_model(name: str, which: str | None, master: str | None) -> Iterator[str]:
+    """Give the folder of an exported model, or its name on the Hub.
+
+    A checkpoint is exported into a folder that is deleted after the ``with`` block.
 
     Args:
         name: an exported model, a run's folder, a checkpoint's folder or the UUID of one on a
-            cluster; anything else is taken for a name on the Hugging Face Hub.
+            cluster; anything else is a name on the Hugging Face Hub.
         which: of a run, the ``best`` or ``latest`` checkpoint; None takes its final model if there
             is one, or else the best.
         master: address of the cluster's master.
@@ -51,12 +54,12 @@ def is_exported(name: str, which: str | None, master: str | None) -> Iterator[st
 def load_model(
     folder: str, task: str | None, device: torch.device
 ) -> tuple[Any, transformers.PreTrainedTokenizerBase, str]:
-    """Loads a model for a task.
+    """Load a model for a task.
 
     Args:
         folder: an exported model, or a name on the Hub.
-        task: what it is for; None takes what its class is for.
-        device: where to.
+        task: the task; None is the task of the model's class.
+        device: device of the model.
 
     Returns:
         The model, in evaluation mode; the tokenizer; the task.
@@ -64,32 +67,31 @@ def load_model(
     Raises:
         UserError: when they cannot be loaded, or the model was not trained for the task.
     """
-    base = _base_of_adapter(folder)
-    own_config = pathlib.Path(folder) / metadata.BASE_CONFIG
+    base = _base_model_of_adapter(folder)
+    base_config = pathlib.Path(folder) / metadata.BASE_CONFIG
     try:
         config = transformers.AutoConfig.from_pretrained(
-            own_config if own_config.is_dir() else base or folder
+            base_config if base_config.is_dir() else base or folder
         )
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
         raise UserError(
             f"{folder!r}: cannot load configuration and tokenizer: "
-            f"{_hub.explain_load_error(folder, error)}. Write the folder of an exported "
-            "model, a run "
-            "or a checkpoint, or the name of a model on the Hugging Face Hub that this machine can "
-            "reach or has in its cache."
+            f"{_hub.explain_load_error(folder, error)}. Write the folder of an exported model, a "
+            "run or a checkpoint, or the name of a model on the Hugging Face Hub that this machine "
+            "can reach or has in its cache."
         ) from error
     architecture = next(iter(config.architectures or []), "")
-    own_task = architectures.task_of(architecture)
-    task = task or own_task
+    class_task = architectures.task_of(architecture)
+    task = task or class_task
     if task is None:
         raise UserError(
-            f"the model's class is {architecture!r}, which does not tell what the model is for. "
+            f"the task of the model's class {architecture!r} is not known. "
             f"Write --task, one of {', '.join(architectures.TASKS)}."
         )
-    model_class = architectures.model_class(architecture) if task == own_task else None
+    model_class = architectures.model_class(architecture) if task == class_task else None
     model_class = model_class or getattr(transformers, architectures.TASKS[task])
-    model = _load(base or folder, model_class, config, folder if base else None)
+    model = _load_weights(base or folder, model_class, config, folder if base else None)
     try:
         model.to(device)
     except RuntimeError as error:
@@ -97,8 +99,8 @@ def load_model(
     return model.eval(), tokenizer, task
 
 
-def _base_of_adapter(folder: str) -> str | None:
-    """Where the weights are that an adapter was put on; None where there is no adapter."""
+def _base_model_of_adapter(folder: str) -> str | None:
+    """Return name or folder of an adapter's base model; None if the folder holds no adapter."""
     try:
         text = (pathlib.Path(folder) / _ADAPTER).read_text(encoding="utf-8")
     except OSError:
@@ -106,50 +108,45 @@ def _base_of_adapter(folder: str) -> str | None:
     return str(json.loads(text)["base_model_name_or_path"])
 
 
-def _load(
+def _load_weights(
     name: str, model_class: Any, config: transformers.PretrainedConfig, adapter: str | None
 ) -> Any:
     try:
-        model, loaded = model_class.from_pretrained(name, config=config, output_loading_info=True)
+        model = model_class.from_pretrained(name, config=config)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
             f"{name!r}: cannot load the weights: {str(error).splitlines()[0]}"
         ) from error
     if adapter is not None:
-        return _with_adapter(model, adapter)
-    if loaded["missing_keys"]:
+        return _add_adapter(model, adapter)
+    missing = untrained.missing_keys(model)
+    if missing:
         raise UserError(
-            f"{name!r} has no trained weights for {', '.join(sorted(loaded['missing_keys'])[:3])} "
+            f"{name!r} has no trained weights for {', '.join(missing[:3])} "
             f"of a {type(model).__name__}: its answers would be random. Train it for this task, "
             "or write another --task."
         )
     return model
 
 
-def _with_adapter(model: Any, folder: str) -> Any:
-    # An extra: most models have no adapter.
-    try:
-        import peft
-    except ImportError as error:
-        raise UserError(
-            "the model is an adapter of the library peft: pip install 'model-hub[peft]'."
-        ) from error
+def _add_adapter(model: Any, folder: str) -> Any:
+    peft = import_peft(f"the adapter in {folder!r}")
     adapted: Any = peft.PeftModel.from_pretrained(model, folder)
-    drawn = untrained.frozen_untrained(adapted)
-    if drawn:
+    missing = untrained.frozen_untrained(adapted)
+    if missing:
         raise UserError(
-            f"neither the adapter in {folder!r} nor the model that it was put on has trained "
-            f"weights for {', '.join(drawn[:3])}: its answers would be random. Export it without "
+            f"neither the adapter in {folder!r} nor its base model has trained weights for "
+            f"{', '.join(missing[:3])}: its answers would be random. Export it without "
             "--no-merge, or train it with their modules in peft.modules_to_save."
         )
-    # Added to the weights, where that is possible, it costs no time.
+    # A merged adapter takes no time.
     if hasattr(adapted.base_model, "merge_adapter"):
         return adapted.merge_and_unload()
     return adapted
 
 
 def parse_device(name: str | None) -> torch.device:
-    """The device of that name; None takes a GPU if there is one.
+    """Return the device of that name; None is a GPU if there is one, else the CPU.
 
     Raises:
         UserError: when there is no such device.

@@ -1,4 +1,4 @@
-"""Files of answers, written row by row: JSON Lines, csv, parquet."""
+"""Write rows of predictions into JSON Lines, csv or parquet."""
 
 import contextlib
 import csv
@@ -13,43 +13,41 @@ import pyarrow.parquet
 
 from model_hub.errors import UserError
 
-_SUFFIXES = (".jsonl", ".csv", ".parquet")
 Write = Callable[[Sequence[Mapping[str, Any]]], None]
 
 
 def check_output(output: pathlib.Path, input_file: str) -> None:
-    """Checks where answers are to go, before a model is loaded.
+    """Check the path of the output before a model is loaded.
 
     Raises:
-        UserError: for an unknown extension, a folder that is not there, or the input itself.
+        UserError: for an unknown extension, a missing folder, or the input file itself.
     """
-    if output.suffix.lower() not in _SUFFIXES:
-        raise UserError(
-            f"--output is {str(output)!r}; write a file of type {', '.join(_SUFFIXES)}."
-        )
+    if output.suffix.lower() not in _WRITERS:
+        raise UserError(f"--output is {str(output)!r}; write a file of type {', '.join(_WRITERS)}.")
     if output.is_dir():
         raise UserError(f"--output: {str(output)!r} is a folder; name a file.")
     if not output.absolute().parent.is_dir():
         raise UserError(f"--output: there is no folder {str(output.parent)!r}.")
     if output.exists() and os.path.realpath(output) == os.path.realpath(input_file):
-        raise UserError(f"--output is {str(output)!r}, the file that is read. Write another one.")
+        raise UserError(
+            f"--output is {str(output)!r}, which is the --input file. Write another one."
+        )
 
 
 @contextlib.contextmanager
 def open_writer(output: pathlib.Path, columns: Mapping[str, pa.DataType]) -> Iterator[Write]:
-    """A function that adds rows to the file; the file appears at the end of the ``with`` block.
+    """Give a function that adds rows; the file appears at the end of the ``with`` block.
 
     Args:
-        output: its extension tells the format. In csv, lists stand as JSON.
+        output: the file; its extension decides the format. In csv, lists are written as JSON.
         columns: names and types.
 
     Raises:
         UserError: when it cannot be written.
     """
     part = output.with_name(f".{output.name}.part")
-    kind = {".jsonl": _json_lines, ".csv": _csv, ".parquet": _parquet}[output.suffix.lower()]
     try:
-        with kind(part, columns) as write:
+        with _WRITERS[output.suffix.lower()](part, columns) as write:
             yield write
         os.replace(part, output)
     except OSError as error:
@@ -71,11 +69,11 @@ def _json_lines(path: pathlib.Path, columns: Mapping[str, pa.DataType]) -> Itera
 @contextlib.contextmanager
 def _csv(path: pathlib.Path, columns: Mapping[str, pa.DataType]) -> Iterator[Write]:
     with path.open("w", encoding="utf-8", newline="") as file:
-        lines = csv.writer(file)
-        lines.writerow(columns)
+        writer = csv.writer(file)
+        writer.writerow(columns)
 
         def write(rows: Sequence[Mapping[str, Any]]) -> None:
-            lines.writerows([_cell(row[name]) for name in columns] for row in rows)
+            writer.writerows([_cell(row[name]) for name in columns] for row in rows)
 
         yield write
 
@@ -89,3 +87,6 @@ def _parquet(path: pathlib.Path, columns: Mapping[str, pa.DataType]) -> Iterator
     schema = pa.schema(list(columns.items()))
     with pyarrow.parquet.ParquetWriter(path, schema) as file:
         yield lambda rows: file.write_table(pa.Table.from_pylist(list(rows), schema=schema))
+
+
+_WRITERS = {".jsonl": _json_lines, ".csv": _csv, ".parquet": _parquet}

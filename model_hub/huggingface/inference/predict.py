@@ -1,4 +1,4 @@
-"""A trained model answers the rows of a file, and the answers go to another file as they come."""
+"""Predict the rows of a file with a trained model."""
 
 import dataclasses
 import logging
@@ -43,21 +43,21 @@ _PREDICTORS: dict[str, type[Predictor]] = {
     "text-generation": TextGenerationPredictor,
     "fill-mask": FillMaskPredictor,
 }
-# Heads that search themselves; their outputs are not start and end logits.
+# Classes whose heads do the beam search; their outputs are not start and end logits.
 _BEAM_SEARCH = ("XLNetForQuestionAnswering",)
-# Rows in memory at a time, in batches: enough to put such of similar length together.
+# Batches in memory at a time: enough rows to group them by length.
 _BATCHES_AT_A_TIME = 64
 
 
 @dataclasses.dataclass(frozen=True)
 class PredictSettings:
-    """How to ask.
+    """Settings of the inference.
 
     Attributes:
-        batch_size: rows that go through the model together.
-        device: where the model computes; None takes a GPU if there is one.
+        batch_size: rows per batch.
+        device: device of the model; None is a GPU if there is one, else the CPU.
         max_new_tokens: most tokens to generate; None is the task's default.
-        num_beams: beams of the search for generated text; None is what the training said.
+        num_beams: beams of the search for generated text; None is the number of the training.
 
     Raises:
         UserError: when a number is below 1.
@@ -78,13 +78,13 @@ class PredictSettings:
 
 @dataclasses.dataclass(frozen=True)
 class PredictResult:
-    """What was done.
+    """What :func:`predict` has done.
 
     Attributes:
-        rows: how many rows were answered.
+        rows: number of rows.
         task: the task.
-        output: the file with the answers.
-        seconds: what answering took.
+        output: the file with the predictions.
+        seconds: duration, without loading the model.
     """
 
     rows: int
@@ -93,7 +93,7 @@ class PredictResult:
     seconds: float
 
     def summary(self) -> str:
-        """What to tell."""
+        """Return the line to print."""
         speed = self.rows / max(self.seconds, 1e-9)
         return (
             f"{self.output}: {self.rows} rows of {self.task} in {self.seconds:.1f} s, "
@@ -111,21 +111,21 @@ def predict(
     master: str | None = None,
     settings: PredictSettings | None = None,
 ) -> PredictResult:
-    """Answers the rows of a file, one row of output for each, in the same order.
+    """Predict the rows of a file; the output has one row for each, in the same order.
 
     Args:
         name: an exported model, a run's folder, a checkpoint's folder or the UUID of one on a
             cluster, or the name of a model on the Hugging Face Hub.
-        input_file: the rows; the columns are those of the training data, labels are not needed.
-        output: jsonl, csv or parquet by its extension; it appears when it is whole.
-        task: what the model is for, if its class does not tell.
+        input_file: the rows, with the columns of the training data; labels are not needed.
+        output: a file of type jsonl, csv or parquet; it appears when it is complete.
+        task: the task, for a model whose class belongs to none.
         which: of a run, the ``best`` or ``latest`` checkpoint; None takes its final model if there
             is one, or else the best.
         master: address of the cluster's master.
-        settings: how to ask.
+        settings: settings of the inference.
 
     Raises:
-        UserError: when model, rows or settings are not as they should be.
+        UserError: when the model cannot be loaded, or rows or settings are wrong.
     """
     settings = settings or PredictSettings()
     task = None if task is None else architectures.check_task(task)
@@ -133,26 +133,26 @@ def predict(
     device = load.parse_device(settings.device)
     source = f"--input {input_file!r}"
     rows = files.load_file("--input", input_file)
-    with load.is_exported(name, which, master) as folder:
+    with load.exported_model(name, which, master) as folder:
         model, tokenizer, task = load.load_model(folder, task, device)
-        known = metadata.read_task_metadata(pathlib.Path(folder))
-        asked = InferenceSetup(
+        training = metadata.read_task_metadata(pathlib.Path(folder))
+        setup = InferenceSetup(
             model,
             tokenizer,
-            data=known.get("data") or {},
-            finetuning_task=known.get("finetuning_task"),
+            data=training.get("data") or {},
+            finetuning_task=training.get("finetuning_task"),
             batch_size=settings.batch_size,
             max_new_tokens=settings.max_new_tokens,
             num_beams=settings.num_beams,
         )
-        predictor = _predictor(asked, task, rows)
+        predictor = _predictor(setup, task, rows)
         prepared = predictor.check(rows, source)
-        began = time.monotonic()
+        start = time.monotonic()
         _predict_rows(predictor, rows, prepared, output)
     message = predictor.finish()
     if message:
         logger.warning(message)
-    return PredictResult(len(rows), task, output, time.monotonic() - began)
+    return PredictResult(len(rows), task, output, time.monotonic() - start)
 
 
 def _predict_rows(
@@ -161,7 +161,7 @@ def _predict_rows(
     prepared: datasets.Dataset,
     output: pathlib.Path,
 ) -> None:
-    """Writes the answers part by part; memory does not grow with the rows."""
+    """Write the predictions part by part, so that memory does not grow with the rows."""
     columns = dict(predictor.columns)
     has_id = "id" in rows.column_names
     if has_id:
@@ -173,17 +173,17 @@ def _predict_rows(
     ):
         for first in range(0, len(prepared), size):
             last = min(first + size, len(prepared))
-            answers = predictor.predict(prepared[first:last])
+            predictions = predictor.predict(prepared[first:last])
             if has_id:
                 ids = rows.select_columns(["id"])[first:last]["id"]
-                answers = [{"id": i, **a} for i, a in zip(ids, answers, strict=True)]
-            write(answers)
+                predictions = [{"id": i, **p} for i, p in zip(ids, predictions, strict=True)]
+            write(predictions)
             bar.update(last - first)
 
 
-def _predictor(asked: InferenceSetup, task: str, rows: datasets.Dataset) -> Predictor:
+def _predictor(setup: InferenceSetup, task: str, rows: datasets.Dataset) -> Predictor:
     predictor = _PREDICTORS[task]
-    config = asked.model.config
+    config = setup.model.config
     if predictor is QuestionAnsweringPredictor and any(
         name in _BEAM_SEARCH for name in config.architectures or []
     ):
@@ -193,7 +193,7 @@ def _predictor(asked: InferenceSetup, task: str, rows: datasets.Dataset) -> Pred
     ):
         predictor = RegressionPredictor
     if predictor is TextGenerationPredictor:
-        messages = asked.data.get("messages_column") or "messages"
-        if messages in rows.column_names and asked.tokenizer.chat_template:
+        messages = setup.data.get("messages_column") or "messages"
+        if messages in rows.column_names and setup.tokenizer.chat_template:
             predictor = ChatPredictor
-    return predictor(asked)
+    return predictor(setup)

@@ -10,10 +10,9 @@ from transformers.models.auto import modeling_auto
 
 from model_hub.errors import UserError
 from model_hub.huggingface.config.peft_config import (
-    PEFT_NEEDED,
     build_peft_config,
+    import_peft,
     peft_config_class,
-    peft_is_installed,
     peft_type,
 )
 from model_hub.huggingface.model import untrained
@@ -49,11 +48,7 @@ def add_adapter(model: torch.nn.Module, settings: Mapping[str, Any]) -> torch.nn
         UserError: when peft is not installed or does not accept the settings, or when the adapter
             would be useless without weights that are not saved with it.
     """
-    if not peft_is_installed():
-        raise UserError(f"hyperparameters.peft {PEFT_NEEDED}")
-    # An extra: most runs have no adapter.
-    import peft
-
+    peft = import_peft("hyperparameters.peft")
     cls = peft_config_class(settings)
     kind = peft_type(settings)
     arguments = dict(settings)

@@ -1,4 +1,4 @@
-"""Config, tokenizer and model through Auto classes; optimizer."""
+"""Build configuration, tokenizer and model through the Auto classes of transformers."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -18,36 +18,36 @@ _T = TypeVar("_T")
 
 
 def _call_kwargs(kwargs: Mapping[str, Any] | FlexibleKwargs) -> dict[str, Any]:
-    """Arguments for ``from_pretrained``; a token goes by the one name it has in transformers."""
+    """Return arguments for ``from_pretrained``, with ``use_auth_token`` renamed to ``token``."""
     call = dict(kwargs.items())
-    token = call.pop("use_auth_token", None) or None
-    token = call.pop("token", None) or token
-    if token:
-        call["token"] = token
-    return call
+    old_name = call.pop("use_auth_token", None)
+    token = call.pop("token", None) or old_name
+    return {**call, "token": token} if token else call
 
 
-def _from_pretrained(what: str, load: Callable[..., _T], kwargs: dict[str, Any]) -> _T:
-    name = kwargs.pop("pretrained_model_name_or_path", None)
-    key = f"hyperparameters.pretrained_model_name_or_path (or {what}_name)"
+def _from_pretrained(part: str, load: Callable[..., _T], kwargs: Mapping[str, Any]) -> _T:
+    arguments = dict(kwargs)
+    name = arguments.pop("pretrained_model_name_or_path", None)
+    """Load a ``"config"``, ``"tokenizer"`` or ``"model"``; an error names its key in the YAML."""
+    key = f"hyperparameters.pretrained_model_name_or_path (or {part}_name)"
     if not name:
         raise UserError(
             f"{key} is missing: write the name of a model on the Hugging Face Hub, or a folder."
         )
     try:
-        return load(name, **kwargs)
+        return load(name, **arguments)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         if "Unrecognized configuration class" in str(error):
-            raise  # It is the mode that is wrong, not the name.
+            raise  # The mode is wrong, not the name.
         if "ignore_mismatched_sizes" in str(error):
             raise UserError(
-                f"{key}: the weights of {name!r} have other shapes than the configuration asks "
-                "for (the report above names them). Most often hyperparameters.num_labels is not "
-                "the number of labels that the weights were trained for: write that number, or "
-                "take weights without a trained head."
+                f"{key}: the weights of {name!r} have other shapes than the configuration says "
+                "(the report above names them). Most often hyperparameters.num_labels is not the "
+                "number of labels that the weights were trained for: write that number, or take "
+                "weights without a trained head."
             ) from error
         raise UserError(
-            f"{key}: cannot load the {what} of {name!r}: {_hub.explain_load_error(name, error)}. "
+            f"{key}: cannot load the {part} of {name!r}: {_hub.explain_load_error(name, error)}. "
             "Write a folder that holds it, or the name of a model on the Hugging Face Hub that "
             "this machine can reach or has in its cache."
         ) from error
@@ -58,8 +58,8 @@ def _load_tokenizer(kwargs: dict[str, Any]) -> transformers.PreTrainedTokenizerB
     tokenizer: transformers.PreTrainedTokenizerBase = _from_pretrained(
         "tokenizer", transformers.AutoTokenizer.from_pretrained, kwargs
     )
-    # From a folder that has a configuration but no tokenizer, transformers 5 makes one to which
-    # every word is unknown, without a complaint.
+    # From a folder with a configuration but no tokenizer, transformers 5 builds one without a
+    # vocabulary.
     if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
         raise UserError(
             "hyperparameters.pretrained_model_name_or_path (or tokenizer_name): there is no "
@@ -72,10 +72,10 @@ def _load_tokenizer(kwargs: dict[str, Any]) -> transformers.PreTrainedTokenizerB
 def _return_token_type_ids(
     tokenizer: transformers.PreTrainedTokenizerBase, config: transformers.PretrainedConfig
 ) -> None:
-    """Lets the tokenizer make ``token_type_ids`` for a model that was pretrained with them.
+    """Make the tokenizer return ``token_type_ids`` for a model that was pretrained with them.
 
-    In transformers 5 the tokenizers of ALBERT, XLNet, BigBird, RemBERT, Funnel and others leave
-    them out unless they are asked, and the model then takes two texts for one.
+    In transformers 5 the tokenizers of ALBERT, XLNet, BigBird, RemBERT, Funnel and others return
+    them only on request, and the model then takes a pair of texts for a single one.
     """
     has_segments = (getattr(config, "type_vocab_size", None) or 0) > 1
     if not has_segments and config.model_type != "xlnet":
@@ -96,34 +96,32 @@ def build_using_auto(
     # A string, because transformers imports the class of all models when it is first named.
     model_class: "type[transformers.PreTrainedModel] | None" = None,
 ) -> tuple[transformers.PretrainedConfig, transformers.PreTrainedTokenizerBase, Any]:
-    """Builds config, tokenizer and model through the Auto classes of transformers.
+    """Build configuration, tokenizer and model through the Auto classes of transformers.
 
-    A model with fewer embeddings than the tokenizer has tokens gets the missing ones.
+    If the tokenizer has more tokens than the model has embeddings, embeddings are added.
 
     Args:
         config_kwargs: arguments of ``AutoConfig.from_pretrained``.
         tokenizer_kwargs: arguments of ``AutoTokenizer.from_pretrained``.
-        model_mode: which Auto class; see :func:`auto_model_class` for the rule.
+        model_mode: selects the Auto class, see :func:`auto_model_class`.
         model_kwargs: arguments of the model's ``from_pretrained``.
-        use_pretrained_weights: False builds the model from the configuration alone, with fresh
-            weights from torch's global random generator.
-        model_class: a model class to build instead of the one that Auto classes take for the mode,
-            for instance ``transformers.XLNetForQuestionAnswering``.
+        use_pretrained_weights: False builds the model from the configuration, with random weights
+            from torch's global generator.
+        model_class: model class to build instead of the Auto class's, for instance
+            ``transformers.XLNetForQuestionAnswering``.
 
     Returns:
         ``(config, tokenizer, model)``; the model is on the CPU.
 
     Raises:
         UserError: for an unknown mode, a name or folder that cannot be loaded, or a configuration
-            that is not the model class's.
+            of another type than ``model_class`` has.
     """
     auto_class: Any = model_class or auto_model_class(model_mode)
     config_arguments = _call_kwargs(config_kwargs)
-    config = _from_pretrained(
-        "config", transformers.AutoConfig.from_pretrained, dict(config_arguments)
-    )
+    config = _from_pretrained("config", transformers.AutoConfig.from_pretrained, config_arguments)
     if "finetuning_task" in config_arguments:
-        # transformers 5 drops the names that no configuration class has.
+        # transformers 5 drops arguments that are no fields of the configuration.
         config.finetuning_task = config_arguments["finetuning_task"]
     config_class = None if model_class is None else model_class.config_class
     if model_class and config_class and not isinstance(config, config_class):
@@ -139,7 +137,7 @@ def build_using_auto(
             load = functools.partial(auto_class.from_pretrained, config=config)
             arguments = loading.from_pretrained_kwargs(_call_kwargs(model_kwargs), config)
             with loading.report_yaml_key(arguments):
-                model = _from_pretrained("model", load, dict(arguments))
+                model = _from_pretrained("model", load, arguments)
         else:
             make = auto_class.from_config if model_class is None else model_class._from_config
             arguments = loading.from_config_kwargs(_call_kwargs(model_kwargs), config)

@@ -1,4 +1,4 @@
-"""How a model's weights are loaded or made: their type, quantization, and which attention."""
+"""Arguments for loading or initializing a model: dtype, quantization, attention."""
 
 import contextlib
 import logging
@@ -13,58 +13,55 @@ from model_hub.huggingface.model import untrained
 
 logger = logging.getLogger("model_hub")
 
+_BITS = ("load_in_4bit", "load_in_8bit")
+
 
 def resize_embeddings(
     model: torch.nn.Module, tokenizer: transformers.PreTrainedTokenizerBase
 ) -> None:
-    """Adds embeddings, in place, where the tokenizer has more tokens than the model.
+    """Add embeddings, in place, if the tokenizer has more tokens than the model.
 
-    A tokenizer of another model, or one with tokens of one's own, would otherwise end in an index
-    out of range. A model with more embeddings than the tokenizer has tokens stays as it is: many
-    are padded to a multiple of 64 or 128, and their weights are not to be cut.
+    Otherwise a tokenizer of another model, or one with added tokens, would end in an index out of
+    range. Embeddings are never removed: many models are padded to a multiple of 64 or 128.
 
     Args:
-        model: not wrapped yet, and not known to an optimizer.
-        tokenizer: the tokenizer that it is used with.
+        model: not wrapped yet, and without an optimizer.
+        tokenizer: the tokenizer of its inputs.
     """
     if not isinstance(model, transformers.PreTrainedModel):
         return
     try:
         embeddings = model.get_input_embeddings()
-    except NotImplementedError:  # A model of something else than tokens.
+    except NotImplementedError:  # The input is not tokens.
         return
     if not isinstance(embeddings, torch.nn.Embedding):
         return
-    before, needed = embeddings.num_embeddings, len(tokenizer)
-    if needed > before:
-        model.resize_token_embeddings(needed)
-        for grown in (model.get_input_embeddings(), model.get_output_embeddings()):
-            if grown is not None:
-                untrained.mark_untrained(grown.parameters())
+    before, after = embeddings.num_embeddings, len(tokenizer)
+    if after > before:
+        model.resize_token_embeddings(after)
+        for resized in (model.get_input_embeddings(), model.get_output_embeddings()):
+            if resized is not None:
+                untrained.mark_untrained(resized.parameters())
         logger.info(
-            "The tokenizer has %d tokens, the model had embeddings for %d: %d new ones are added, "
-            "which nothing was learned about yet.",
-            needed,
+            "The tokenizer has %d tokens, the model had embeddings for %d: %d new, untrained ones "
+            "are added.",
+            after,
             before,
-            needed - before,
+            after - before,
         )
-
-
-_BITS = ("load_in_4bit", "load_in_8bit")
 
 
 def from_pretrained_kwargs(
     kwargs: Mapping[str, Any], config: transformers.PretrainedConfig
 ) -> dict[str, Any]:
-    """What ``from_pretrained`` is called with.
+    """Return the arguments of ``from_pretrained``.
 
-    transformers 5 would load weights in the type in which they are saved. Here those in half
-    precision become float32 unless something else is asked for, as in transformers 4: updates of
-    weights in half precision are lost in rounding, and the loss scaling of ``fp16`` does not work
-    with them.
+    transformers 5 loads weights in the dtype of the file. Here, as in transformers 4, half
+    precision becomes float32 unless ``dtype`` is given: updates of weights in half precision are
+    lost in rounding, and the loss scaling of ``fp16`` does not work with them.
 
     Args:
-        kwargs: arguments that the YAML has, ``load_in_4bit`` and ``load_in_8bit`` among them.
+        kwargs: arguments from the YAML, among them ``load_in_4bit`` and ``load_in_8bit``.
         config: the model's configuration.
     """
     call = dict(kwargs)
@@ -90,15 +87,15 @@ def from_pretrained_kwargs(
 def from_config_kwargs(
     kwargs: Mapping[str, Any], config: transformers.PretrainedConfig
 ) -> dict[str, Any]:
-    """What ``from_config`` is called with, where no weights are loaded; arguments as above.
+    """Return the arguments of ``from_config``; parameters as of :func:`from_pretrained_kwargs`.
 
     Raises:
-        UserError: when weights that are not there are to be quantized.
+        UserError: when quantization is asked for, which needs pretrained weights.
     """
-    given = [name for name in (*_BITS, "quantization_config") if kwargs.get(name)]
-    if given:
+    quantization = [name for name in (*_BITS, "quantization_config") if kwargs.get(name)]
+    if quantization:
         raise UserError(
-            f"hyperparameters.{given[0]} is for pretrained weights, but "
+            f"hyperparameters.{quantization[0]} is for pretrained weights, but "
             "hyperparameters.use_pretrained_weights is false. Remove one of them."
         )
     call = {"attn_implementation": kwargs.get("attn_implementation")}
@@ -113,15 +110,18 @@ def _is_half(config: transformers.PretrainedConfig) -> bool:
 
 @contextlib.contextmanager
 def report_yaml_key(arguments: Mapping[str, Any]) -> Iterator[None]:
-    """Names the key of the YAML by which a model cannot be built.
+    """Name the key of the YAML at fault if the model cannot be built in the ``with`` block.
 
     Args:
-        arguments: what the model is built with.
+        arguments: arguments of ``from_pretrained`` or ``from_config``.
+
+    Raises:
+        UserError: in place of an error that a key has caused.
     """
     try:
         yield
     except (ImportError, TypeError, ValueError) as error:
-        # What `_from_pretrained` says has the reason behind it.
+        # The errors of `build._from_pretrained` have the original error as their cause.
         cause = error.__cause__ if isinstance(error, UserError) else error
         key = _yaml_key_of_error(arguments, str(cause))
         if key is None or isinstance(cause, OSError):
@@ -139,6 +139,6 @@ def _yaml_key_of_error(arguments: Mapping[str, Any], reason: str) -> str | None:
     quantization = arguments.get("quantization_config")
     if not quantization or "Unrecognized configuration class" in reason or "shapes" in reason:
         return None
-    # Whichever of them the YAML has, its name is in the message.
-    short = [f"hyperparameters.{name}" for name in _BITS if quantization.get(name)]
-    return " or ".join(["quantization_config", *short])
+    # Name all keys that the YAML may have.
+    shortcuts = [f"hyperparameters.{name}" for name in _BITS if quantization.get(name)]
+    return " or ".join(["quantization_config", *shortcuts])

@@ -41,9 +41,14 @@ def merge_adapter(model: Any) -> Any:
     if not can_merge(model):
         return model
     try:
-        return copy.deepcopy(model).merge_and_unload()
+        merged = copy.deepcopy(model).merge_and_unload()
     except NotImplementedError:  # Some of peft's methods cannot.
         return model
+    # After LN_TUNING, peft leaves the wrappers of modules_to_save, whose names no model class has.
+    for name, module in list(merged.named_modules()):
+        if hasattr(module, "modules_to_save") and hasattr(module, "original_module"):
+            merged.set_submodule(name, module.modules_to_save[model.active_adapter])
+    return merged
 
 
 def exportable_model(trial: Any) -> Any:

@@ -14,7 +14,7 @@ from model_hub.errors import UserError
 from model_hub.huggingface.checkpoint import state_dict
 from model_hub.huggingface.config import validate
 from model_hub.huggingface.config.options import OptionKwargs
-from model_hub.huggingface.model import adapter, loading, wrap
+from model_hub.huggingface.model import adapter, loading, unwrap, wrap
 from model_hub.huggingface.tasks import language_modeling as lm
 
 IDS = torch.tensor([[2, 5, 6, 8, 3], [2, 7, 9, 3, 0]])
@@ -105,6 +105,19 @@ def test_trained_weights_are_kept_whatever_was_chosen(masked: str) -> None:
     (name,) = (n for n in model.state_dict() if n.endswith("word_embeddings.weight"))
     model.get_parameter(name).requires_grad = True
     assert name in kept(model) == trained(model)
+
+
+@pytest.mark.parametrize("kind", ["LORA", "LN_TUNING"])
+def test_a_merged_model_has_the_names_of_its_class(kind: str, masked: str) -> None:
+    """Else ``from_pretrained`` would not find the weights of the trained head."""
+    settings = {"peft_type": kind, "target_modules": [{"LORA": "query"}.get(kind, "LayerNorm")]}
+    model = adapter.add_adapter(classifier(masked), settings)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += weight.requires_grad
+    merged = unwrap.merge_adapter(model)
+    assert merged.state_dict().keys() == classifier(masked).state_dict().keys()
+    torch.testing.assert_close(merged.eval()(IDS).logits, model.eval()(IDS).logits)
 
 
 def test_an_adapter_that_the_trial_added_itself(masked: str) -> None:
