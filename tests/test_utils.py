@@ -1,4 +1,4 @@
-"""Arrays, downloads, lengths, and the dict whose items are attributes."""
+"""Arrays, downloads, training lengths, and ``AttrDict``."""
 
 import concurrent.futures
 import copy
@@ -31,7 +31,7 @@ from model_hub.utils import (
 
 NESTED = {"a": {"b": {"c": 1}}, "rows": [{"x": 1}, [{"y": 2}]], "pair": ({"z": 3}, 4), "n": None}
 
-# One dict in the three forms in which trials hand it over.
+# The three kinds of dicts that trials pass.
 MAPPINGS = {"dict": dict, "attrdict": attrdict.AttrDict, "ours": AttrDict}
 
 

@@ -100,7 +100,10 @@ def _length(
     try:
         if requested is not None:
             sequence_length(
-                requested, tokenizer, model_config, texts=_TEXTS.get(mode) if mode else None
+                requested,
+                tokenizer,
+                model_config,
+                texts=_TEXTS.get(mode) if isinstance(mode, str) else None,
             )
     except UserError as error:
         yield document.finding(str(error))

@@ -20,13 +20,8 @@ def add_command(
 ) -> argparse.ArgumentParser:
     """Add a command to the parser.
 
-    Args:
-        commands: the commands that there are so far.
-        name: the command's name.
-        run: executes the command; takes the parsed arguments and returns the exit code.
-        summary: its line in the list of commands.
-        description: the first paragraph of its help.
-        examples: command lines that the help ends with.
+    ``run`` gets the parsed arguments and returns the exit code. ``summary`` is the command's line
+    in the list of commands; its own help has ``description`` and ``examples``.
     """
     command = commands.add_parser(
         name,
@@ -51,11 +46,8 @@ def add_checkpoint(
 ) -> None:
     """Add the arguments that name a checkpoint, and ``--verbose``.
 
-    Args:
-        command: the command.
-        metavar: the positional argument's name in the help.
-        sources: what it may be, besides what every checkpoint may be.
-        which: the default of ``--which``; None is the run's final model.
+    ``sources`` is what the checkpoint may also be. ``which`` is the default of ``--which``; None
+    stands for the run's final model.
     """
     command.add_argument(
         "checkpoint",

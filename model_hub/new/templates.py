@@ -7,6 +7,14 @@ from model_hub.new.examples import read_example
 from model_hub.new.tasks import Task
 from model_hub.new.tiny_models import FAMILIES
 
+_YAML_HEADER = """\
+# {0.name}: a small {1} from scratch, on made-up data.
+# Expected: {0.expectation}, after about ten seconds without a GPU.
+#
+# Comments such as `# learning_rate: 5e-5` are settings for a pretrained model and a data
+# set of the Hugging Face Hub: write them in place of the settings below them.
+name: {0.short_name}"""
+
 
 def experiment_yaml(task: Task) -> str:
     """Return the example's YAML with the settings of the small model and the sample data.
@@ -19,7 +27,7 @@ def experiment_yaml(task: Task) -> str:
         section, _, name = key.rpartition(".")
         if value is not None and name not in (task.config[section] if section else task.config):
             added[section].append(f"  {name}: {value}" if section else f"{name}: {value}")
-    lines, comments, section = _yaml_header(task), [], ""
+    lines, comments, section = [_YAML_HEADER.format(task, FAMILIES[task.family].title)], [], ""
     body = read_example(task.example).decode("utf-8").partition("\nname: ")[2]
     for line in body.splitlines()[1:]:
         if line.lstrip().startswith("#"):
@@ -36,17 +44,6 @@ def experiment_yaml(task: Task) -> str:
             section = name.rstrip(":")
         comments = []
     return "\n".join([*lines, *added[""]]) + "\n"
-
-
-def _yaml_header(task: Task) -> list[str]:
-    return [
-        f"# {task.name}: a small {FAMILIES[task.family].title} from scratch, on made-up data.",
-        f"# Expected: {task.expectation}, after about ten seconds without a GPU.",
-        "#",
-        "# Comments such as `# learning_rate: 5e-5` are settings for a pretrained model and a data",
-        "# set of the Hugging Face Hub: write them in place of the settings below them.",
-        f"name: {task.short_name}",
-    ]
 
 
 def readme_text(task: Task, title: str, first_row: str, validation_rows: int) -> str:

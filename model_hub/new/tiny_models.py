@@ -6,24 +6,24 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-#: Longest sequence of the families that count positions, in tokens.
-POSITIONS = 128
+# The longest sequence of models with position embeddings, in tokens.
+_POSITIONS = 128
 _WIDTH = 64
 _VOCABULARY = 800
 
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """One kind of model.
+    """A kind of model.
 
     Attributes:
-        title: its name as people write it.
-        special: its special tokens, by the name that transformers gives them.
-        single: how a text is written, as ``TemplateProcessing`` of `tokenizers` has it.
-        pair: the same for two texts.
+        title: its usual name.
+        special: its special tokens: ``pad`` stands for ``pad_token`` of transformers, and so on.
+        single: the template of a text, for ``TemplateProcessing`` of `tokenizers`.
+        pair: the template of two texts.
         config: ``config.json`` without the vocabulary.
-        tokenizer: more of ``tokenizer_config.json``.
-        leading_blank: whether a text gets a blank in front.
+        tokenizer: further settings in ``tokenizer_config.json``.
+        leading_blank: whether a blank is put in front of a text.
     """
 
     title: str
@@ -38,13 +38,7 @@ class Family:
 FAMILIES = {
     "bert": Family(
         "BERT",
-        {
-            "pad_token": "[PAD]",
-            "unk_token": "[UNK]",
-            "cls_token": "[CLS]",
-            "sep_token": "[SEP]",
-            "mask_token": "[MASK]",
-        },
+        {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"},
         "[CLS]:0 $A:0 [SEP]:0",
         "[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
         {
@@ -55,14 +49,14 @@ FAMILIES = {
             "intermediate_size": 2 * _WIDTH,
             "hidden_dropout_prob": 0.0,
             "attention_probs_dropout_prob": 0.0,
-            "max_position_embeddings": POSITIONS,
+            "max_position_embeddings": _POSITIONS,
             "initializer_range": 0.1,
         },
-        {"model_max_length": POSITIONS},
+        {"model_max_length": _POSITIONS},
     ),
     "gpt2": Family(
         "GPT-2",
-        {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|pad|>"},
+        {"bos": "<|endoftext|>", "eos": "<|endoftext|>", "pad": "<|pad|>"},
         "$A",
         "$A $B",
         {
@@ -70,28 +64,18 @@ FAMILIES = {
             "n_embd": _WIDTH,
             "n_layer": 2,
             "n_head": 4,
-            "n_positions": POSITIONS,
+            "n_positions": _POSITIONS,
             "resid_pdrop": 0.0,
             "embd_pdrop": 0.0,
             "attn_pdrop": 0.0,
         },
-        {
-            "model_max_length": POSITIONS,
-            "model_input_names": ["input_ids", "attention_mask"],
-        },
+        {"model_max_length": _POSITIONS, "model_input_names": ["input_ids", "attention_mask"]},
         leading_blank=False,
     ),
     "xlnet": Family(
         "XLNet",
-        {
-            "pad_token": "<pad>",
-            "unk_token": "<unk>",
-            "bos_token": "<s>",
-            "eos_token": "</s>",
-            "cls_token": "<cls>",
-            "sep_token": "<sep>",
-            "mask_token": "<mask>",
-        },
+        {"pad": "<pad>", "unk": "<unk>", "bos": "<s>", "eos": "</s>"}
+        | {"cls": "<cls>", "sep": "<sep>", "mask": "<mask>"},
         "$A:0 <sep>:0 <cls>:2",
         "$A:0 <sep>:0 $B:1 <sep>:1 <cls>:2",
         {
@@ -108,7 +92,7 @@ FAMILIES = {
     ),
     "t5": Family(
         "T5",
-        {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"},
+        {"pad": "<pad>", "eos": "</s>", "unk": "<unk>"},
         "$A </s>",
         "$A </s> $B </s>",
         {
@@ -129,22 +113,22 @@ FAMILIES = {
 def write_tiny_model(
     folder: pathlib.Path, family: Family, texts: Iterable[str], chat_template: str | None = None
 ) -> None:
-    """Writes ``config.json``, ``tokenizer.json`` and ``tokenizer_config.json``.
+    """Write ``config.json``, ``tokenizer.json`` and ``tokenizer_config.json``.
 
     Args:
-        folder: it is made.
+        folder: the folder, which is created.
         family: the kind of model.
-        texts: what the tokenizer's pieces are taken from; others can be written in them too.
-        chat_template: how a conversation is written as text.
+        texts: the texts that the tokenizer is trained on; it can encode any other text too.
+        chat_template: the tokenizer's chat template.
     """
-    # Put off: `model-hub --help` need not wait for it. transformers, which takes seconds to import,
-    # is not needed to write its files.
+    # Imported here, so that `model-hub new` lists tasks without it. The files are written without
+    # transformers, which takes seconds to import.
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
     special = list(dict.fromkeys(family.special.values()))
     tokenizer = Tokenizer(models.BPE())
-    # As GPT-2's: pieces of bytes, so that any text can be written.
-    # A blank before the first word makes it the same piece there as within a text.
+    # Bytes as in GPT-2, so that any text can be encoded. A blank before the first word gives it the
+    # same token as within a text.
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=family.leading_blank)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
@@ -154,32 +138,33 @@ def write_tiny_model(
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    numbers = {token: tokenizer.token_to_id(token) for token in special}
+    token_ids = {token: tokenizer.token_to_id(token) for token in special}
     tokenizer.post_processor = processors.Sequence(
         [
             processors.ByteLevel(trim_offsets=True),
             processors.TemplateProcessing(
-                single=family.single, pair=family.pair, special_tokens=list(numbers.items())
+                single=family.single, pair=family.pair, special_tokens=list(token_ids.items())
             ),
         ]
     )
     folder.mkdir(parents=True)
     tokenizer.save(str(folder / "tokenizer.json"))
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", **family.special, **family.tokenizer}
+    names = {f"{name}_token": token for name, token in family.special.items()}
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", **names, **family.tokenizer}
     if chat_template is not None:
         settings["chat_template"] = chat_template
     _write_json(folder / "tokenizer_config.json", settings)
-    ids = {f"{name}_id": numbers[token] for name, token in family.special.items()}
-    ids = {name: number for name, number in ids.items() if name[:3] in ("pad", "bos", "eos")}
-    if family.config.get("is_encoder_decoder"):
-        ids["decoder_start_token_id"] = numbers[family.special["pad_token"]]
-    _write_json(
-        folder / "config.json", {**family.config, "vocab_size": tokenizer.get_vocab_size(), **ids}
-    )
+    config = {**family.config, "vocab_size": tokenizer.get_vocab_size()}
+    for name, token in family.special.items():
+        if name in ("pad", "bos", "eos"):
+            config[f"{name}_token_id"] = token_ids[token]
+    if config.get("is_encoder_decoder"):
+        config["decoder_start_token_id"] = token_ids[family.special["pad"]]
+    _write_json(folder / "config.json", config)
 
 
 def row_texts(value: Any) -> list[str]:
-    """All texts in a value of JSON."""
+    """Return all texts in a JSON value."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, Mapping):

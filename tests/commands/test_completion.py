@@ -1,4 +1,4 @@
-"""What a shell is told when TAB is pressed."""
+"""Completion in a shell, and the help texts."""
 
 import os
 import pathlib
@@ -28,7 +28,7 @@ PROGRAM = pathlib.Path(sys.executable).with_name("model-hub")
     ],
 )
 def test_completion(line: str, completions: set[str], tmp_path: pathlib.Path) -> None:
-    """As the function calls it that `register-python-argcomplete` prints."""
+    """The call is that of the function which `register-python-argcomplete` prints."""
     answer = tmp_path / "answer"
     subprocess.run(
         [str(PROGRAM)],
@@ -41,7 +41,6 @@ def test_completion(line: str, completions: set[str], tmp_path: pathlib.Path) ->
             "COMP_POINT": str(len(line)),
         },
         check=True,
-        timeout=900,
     )
     assert {word.strip() for word in answer.read_text().split("\013") if word} == completions
 

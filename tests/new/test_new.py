@@ -63,17 +63,17 @@ def test_every_trial_of_the_examples_can_be_started_from() -> None:
     assert {trial_file(task) for task in TASKS.values()} == set(EXAMPLES.glob("*/*_trial.py"))
 
 
-@pytest.mark.parametrize(("packages", "told"), [("pytest", False), ("no-such-package", True)])
-def test_a_package_is_asked_for_only_where_it_is_missing(
+@pytest.mark.parametrize(("packages", "named"), [("pytest", False), ("no-such-package", True)])
+def test_a_package_is_named_only_if_it_is_missing(
     packages: str,
-    told: bool,
+    named: bool,
     tmp_path: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     task = dataclasses.replace(TASKS["translation"], packages=packages)
     monkeypatch.setitem(TASKS, "translation", task)
-    assert (f"pip install {packages}\n" in new(capsys, "translation", tmp_path / "x")) is told
+    assert (f"pip install {packages}\n" in new(capsys, "translation", tmp_path / "x")) is named
 
 
 @pytest.mark.parametrize(
@@ -85,17 +85,17 @@ def test_a_package_is_asked_for_only_where_it_is_missing(
         ("swagg", "swag"),
     ],
 )
-def test_the_nearest_name_is_told(
+def test_the_nearest_name_is_suggested(
     written: str, meant: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = new(capsys, written, tmp_path / "x", code=2)
-    assert f"no task {written!r}; did you mean {meant}?" in said
+    error = new(capsys, written, tmp_path / "x", code=2)
+    assert f"no task {written!r}; did you mean {meant}?" in error
     assert not (tmp_path / "x").exists()
 
 
-def test_what_is_like_no_task(capsys: pytest.CaptureFixture[str]) -> None:
-    said = new(capsys, "zzz", "x", code=2)
-    assert "did you mean" not in said and "`model-hub new` lists" in said
+def test_name_that_resembles_no_task(capsys: pytest.CaptureFixture[str]) -> None:
+    error = new(capsys, "zzz", "x", code=2)
+    assert "did you mean" not in error and "`model-hub new` lists" in error
 
 
 def test_a_folder_has_to_be_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,8 +108,8 @@ def test_only_new_or_empty_folders_are_written(
     folder = tmp_path / "deep" / "er"
     assert f"cd {folder} && model-hub train ner.yaml" in new(capsys, "ner", folder)
     before = files_of(folder)
-    said = new(capsys, "question-answering", folder, code=2)
-    assert repr(str(folder)) in said and "not empty" in said
+    error = new(capsys, "question-answering", folder, code=2)
+    assert repr(str(folder)) in error and "not empty" in error
     assert files_of(folder) == before
 
     (tmp_path / "empty").mkdir()

@@ -1,6 +1,5 @@
 """Finds out why a data file cannot be loaded: encoding, delimiter, a broken line, or the cache."""
 
-import codecs
 import csv
 import errno
 import io
@@ -59,22 +58,15 @@ def check_encoding(file: DataFile) -> None:
     Raises:
         UserError: if it is not; the message names the first wrong line.
     """
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        with file.path.open("rb") as content:
-            while block := content.read(1 << 20):
-                decoder.decode(block)
-            decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        with file.path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    line.decode("utf-8")
-                except UnicodeDecodeError as error:
-                    raise file.error(
-                        f", line {number}: not UTF-8 ({error.reason} at byte {error.start}); save "
-                        "the file as UTF-8."
-                    ) from error
+    with file.path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise file.error(
+                    f", line {number}: not UTF-8 ({error.reason} at byte {error.start}); save the "
+                    "file as UTF-8."
+                ) from error
 
 
 def first_broken_line(file: DataFile) -> tuple[int, str] | None:

@@ -2,23 +2,17 @@
 
 import json
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
 import datasets
 
 from model_hub.huggingface.data.data_file import DataFile
 
+_STRING, _INT = datasets.Value("string"), datasets.Value("int32")
 SQUAD_FEATURES = datasets.Features(
     {
-        "id": datasets.Value("string"),
-        "title": datasets.Value("string"),
-        "context": datasets.Value("string"),
-        "question": datasets.Value("string"),
-        "answers": {
-            "text": datasets.List(datasets.Value("string")),
-            "answer_start": datasets.List(datasets.Value("int32")),
-        },
+        **dict.fromkeys(("id", "title", "context", "question"), _STRING),
+        "answers": {"text": datasets.List(_STRING), "answer_start": datasets.List(_INT)},
     }
 )
 
@@ -67,15 +61,32 @@ def document_rows(
     if not rows:
         raise file.error(" has no rows.")
     if "paragraphs" in rows[0]:
-        return _flatten_articles(file, rows), SQUAD_FEATURES
+        return _squad_rows(file, rows), SQUAD_FEATURES
     return rows, None
 
 
-def _flatten_articles(file: DataFile, articles: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
+def _squad_rows(file: DataFile, articles: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Flatten the nested layout in which SQuAD v1.1 and v2.0 are published.
+
+    An unanswerable question gets empty lists of answers.
+    """
+    rows = []
     for number, article in enumerate(articles, 1):
         try:
-            rows.extend(flatten_squad([article]))
+            for paragraph in article["paragraphs"]:
+                for question in paragraph["qas"]:
+                    answers = [] if question.get("is_impossible") else question.get("answers", [])
+                    row = {
+                        "id": str(question["id"]),
+                        "title": article.get("title", ""),
+                        "context": paragraph["context"],
+                        "question": question["question"],
+                        "answers": {
+                            "text": [answer["text"] for answer in answers],
+                            "answer_start": [answer["answer_start"] for answer in answers],
+                        },
+                    }
+                    rows.append(row)
         except (AttributeError, KeyError, TypeError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise file.error(
@@ -83,29 +94,3 @@ def _flatten_articles(file: DataFile, articles: list[dict[str, Any]]) -> list[di
                 "paragraphs > {context, qas > {id, question, answers > {text, answer_start}}}."
             ) from error
     return rows
-
-
-def flatten_squad(articles: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Flatten the nested layout in which SQuAD v1.1 and v2.0 are published.
-
-    Args:
-        articles: the list under ``data``.
-
-    Yields:
-        Rows with id, title, context, question and answers ``{text: [...], answer_start: [...]}``;
-        an unanswerable question has empty lists.
-    """
-    for article in articles:
-        for paragraph in article["paragraphs"]:
-            for question in paragraph["qas"]:
-                answers = [] if question.get("is_impossible") else question.get("answers", [])
-                yield {
-                    "id": str(question["id"]),
-                    "title": article.get("title", ""),
-                    "context": paragraph["context"],
-                    "question": question["question"],
-                    "answers": {
-                        "text": [answer["text"] for answer in answers],
-                        "answer_start": [answer["answer_start"] for answer in answers],
-                    },
-                }

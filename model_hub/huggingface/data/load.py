@@ -19,6 +19,10 @@ logger = logging.getLogger("model_hub")
 # Names of data sets in old YAMLs -> names under which the same data can be loaded today.
 # conll2003 was a script; the others have moved to their owners.
 _MOVED = {"conll2003": "tomaarsen/conll2003", "glue": "nyu-mll/glue", "xnli": "facebook/xnli"}
+_VALIDATION_KEYS = (
+    "data.validation_file, or data.validation_split_percentage (per cent of the training data to "
+    "take for it)"
+)
 
 
 def hub_dataset_name(name: str) -> str:
@@ -27,13 +31,7 @@ def hub_dataset_name(name: str) -> str:
 
 
 def load_from_hub(kwargs: DatasetKwargs) -> datasets.DatasetDict:
-    """Load ``data.dataset_name``, a name on the Hub or a folder.
-
-    Args:
-        kwargs: section ``data``.
-
-    Returns:
-        All its splits, ``train`` among them.
+    """Load all splits of ``data.dataset_name``, a name on the Hub or a folder.
 
     Raises:
         UserError: if it cannot be loaded, or has no split ``train``.
@@ -74,10 +72,7 @@ def load_from_hub(kwargs: DatasetKwargs) -> datasets.DatasetDict:
 def limit_rows(splits: datasets.DatasetDict, kwargs: DatasetKwargs) -> datasets.DatasetDict:
     """Keep the first ``max_train_samples`` and ``max_eval_samples`` rows of the splits.
 
-    Args:
-        splits: raw rows. Every validation split is limited by itself; splits that are for neither
-            training nor validation are not.
-        kwargs: section ``data``.
+    Every validation split is limited by itself; splits for neither training nor validation are not.
     """
     limited = datasets.DatasetDict()
     for name, rows in splits.items():
@@ -130,13 +125,10 @@ def default_load_dataset(data_config: Mapping[str, Any]) -> datasets.DatasetDict
 
 
 def check_sources(kwargs: DatasetKwargs) -> None:
-    """Check that the settings name training data, and validation data if it is in a file.
-
-    Args:
-        kwargs: section ``data``.
+    """Check that the settings name training data once, and validation data if it is in a file.
 
     Raises:
-        UserError: if they do not, or name the training data twice.
+        UserError: if they do not.
     """
     if kwargs.dataset_name and kwargs.train_file:
         raise UserError(
@@ -162,19 +154,13 @@ def check_splits(raw_datasets: Mapping[str, datasets.Dataset]) -> None:
         UserError: if there is none, as in a data set with several validation splits.
     """
     if "validation" not in raw_datasets:
-        raise UserError(
-            f"data.dataset_name: there is no split 'validation', only {sorted(raw_datasets)}. "
-            "Write data.validation_file, or data.validation_split_percentage (per cent of the "
-            "training data to take for it)."
-        )
+        found = f"there is no split 'validation', only {sorted(raw_datasets)}"
+        raise UserError(f"data.dataset_name: {found}. Write {_VALIDATION_KEYS}.")
 
 
 def _check_percentage(percentage: float | None) -> float:
     if percentage is None:
-        raise UserError(
-            "there is no validation data: write data.validation_file, or "
-            "data.validation_split_percentage (per cent of the training data to take for it)."
-        )
+        raise UserError(f"there is no validation data: write {_VALIDATION_KEYS}.")
     if not 0 < percentage < 100:
         raise UserError(
             f"data.validation_split_percentage is {percentage}, but should be between 0 and 100."
