@@ -1,4 +1,4 @@
-"""Adapters from the training to the answers: stopped and continued, exported, asked."""
+"""Runs with adapters: stopped and resumed, exported, and used for inference."""
 
 import json
 import os
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("probes_run_through")
 
 @pytest.fixture(scope="module")
 def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Project]:
-    """Two projects with pretrained weights beside them; those of a classifier lack its pooler."""
+    """Two projects with pretrained weights; those for the classifier lack its pooler."""
     root = tmp_path_factory.mktemp("projects")
     made = {}
     for task, cls in (
@@ -87,7 +87,7 @@ def train_with_a_stop(batch: int, project: Project, run: str, **settings: Any) -
 def test_the_exported_model_is_the_trained_one(
     peft: dict[str, Any], projects: dict[str, Project], tmp_path: pathlib.Path
 ) -> None:
-    """Also where weights within the model were not pretrained: a pooler, drawn at random."""
+    """Also if weights inside the model, here a pooler, were not pretrained."""
     project = projects[CLASSES]
     run = f"masked-{len(peft)}"
     project.job(run, **pretrained(project, peft=peft)).run()
@@ -108,7 +108,7 @@ def test_the_exported_model_is_the_trained_one(
     assert answers[0] == pytest.approx(answers[1], abs=1e-5)
 
 
-def test_on_weights_that_came_from_nowhere(
+def test_base_model_without_pretrained_weights(
     projects: dict[str, Project], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = projects[CLM]
@@ -117,13 +117,13 @@ def test_on_weights_that_came_from_nowhere(
     assert same(weights(tmp_path / "out"), weights(project.folder / "nowhere" / "model"))
     export(project, "nowhere", tmp_path / "alone", "--no-merge", code=2)
     assert "Leave --no-merge out" in capsys.readouterr().err
-    # Of a prompt there would be nothing else to save.
+    # Only the prompt would be saved.
     job = project.job("prompt-nowhere", peft=PROMPT, use_pretrained_weights=False)
     assert cli.main(job.words) == 2
     assert "are new and would be lost" in capsys.readouterr().err
 
 
-def test_a_start_that_is_drawn_is_exported(
+def test_a_random_initialization_of_lora_is_exported(
     projects: dict[str, Project], tmp_path: pathlib.Path
 ) -> None:
     project = projects[CLASSES]
@@ -138,7 +138,7 @@ def test_a_start_that_is_drawn_is_exported(
     ("task", "peft", "stop"),
     [(CLASSES, LORA, 5), (CLM, PROMPT, 4)],
 )
-def test_stopped_in_the_middle_it_ends_the_same(
+def test_a_stopped_run_ends_with_the_same_weights(
     task: str, peft: dict[str, Any], stop: int, projects: dict[str, Project], tmp_path: pathlib.Path
 ) -> None:
     project = projects[task]

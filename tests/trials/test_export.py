@@ -1,4 +1,4 @@
-"""`model-hub export`: the trial's own model, without its data, its code and its base model."""
+"""`model-hub export`: the trained model, without the trial's data, code and base model."""
 
 import json
 import os
@@ -29,7 +29,7 @@ LABELS = {0: "even", 1: "odd"}
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Get]:
-    """Trains a model for a task, once."""
+    """Return a function that trains a model for a task, once."""
     known: dict[str, Trained] = {}
 
     def get(name: str) -> Trained:
@@ -56,9 +56,9 @@ def checkpoint_of(run: pathlib.Path) -> pathlib.Path:
 
 
 def same_outputs(one: Any, other: Any) -> bool:
-    """The same weights to the last bit, and what is computed with them.
+    """Return whether weights are equal to the last bit, and outputs nearly.
 
-    Where weights lie in memory decides how torch adds up, so the last bit of the results is free.
+    The order in which torch adds up depends on where the weights are in memory.
     """
     weights, others = one.state_dict(), other.state_dict()
     assert weights.keys() == others.keys()
@@ -74,16 +74,18 @@ def front_matter(folder: pathlib.Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_the_model_is_the_trials(name: str, trained: Get, tmp_path: pathlib.Path) -> None:
-    """To the last bit; with its tokenizer, its settings, and a card without secrets."""
-    it = trained(name)
-    export(it.run, tmp_path / "out")
-    assert same_outputs(model_in(tmp_path / "out"), it.trial.model)
+def test_the_exported_model_is_the_trained_one(
+    name: str, trained: Get, tmp_path: pathlib.Path
+) -> None:
+    """To the last bit; with tokenizer, metadata, and a model card without secrets."""
+    result = trained(name)
+    export(result.run, tmp_path / "out")
+    assert same_outputs(model_in(tmp_path / "out"), result.trial.model)
     assert (tmp_path / "out" / "model.safetensors").exists()
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
     pair = ("the cat sat", "where")
-    assert tokenizer(*pair).data == it.trial.tokenizer(*pair).data
-    assert tokenizer.chat_template == it.trial.tokenizer.chat_template
+    assert tokenizer(*pair).data == result.trial.tokenizer(*pair).data
+    assert tokenizer.chat_template == result.trial.tokenizer.chat_template
     settings = json.loads((tmp_path / "out" / "model_hub.json").read_text())
     assert TASKS[name].data.items() <= settings["data"].items()
     front = front_matter(tmp_path / "out")
@@ -93,7 +95,7 @@ def test_the_model_is_the_trials(name: str, trained: Get, tmp_path: pathlib.Path
     assert TASKS[name].metric in reported
     content = "".join(
         path.read_text("utf-8")
-        for folder in (tmp_path / "out", checkpoint_of(it.run) / "model_hub")
+        for folder in (tmp_path / "out", checkpoint_of(result.run) / "model_hub")
         for path in folder.iterdir()
         if path.suffix in (".json", ".md")
     )
@@ -115,8 +117,8 @@ def test_names_of_labels_and_pipeline_tags(trained: Get, tmp_path: pathlib.Path)
 
 
 def test_the_best_and_the_latest(tmp_path: pathlib.Path) -> None:
-    it = trained_models.train("glue", tmp_path, max_steps=3)
-    run = it.run
+    result = trained_models.train("glue", tmp_path, max_steps=3)
+    run = result.run
     latest = checkpoint_of(run)
     index = json.loads((run / "checkpoints" / "index.json").read_text())
     # As if an earlier checkpoint were the better one.
@@ -135,27 +137,27 @@ def test_the_best_and_the_latest(tmp_path: pathlib.Path) -> None:
         file.write(json.dumps({**record, "steps_completed": 1, "accuracy": 2.0}) + "\n")
     export(run, tmp_path / "best")
     export(run, tmp_path / "latest", "--which", "latest")
-    bias = it.trial.model.state_dict()["classifier.bias"]
+    bias = result.trial.model.state_dict()["classifier.bias"]
     assert torch.equal(model_in(tmp_path / "latest").classifier.bias, bias)
     assert torch.equal(model_in(tmp_path / "best").classifier.bias, bias + 1)
     assert "| accuracy | 2 |" in (tmp_path / "best" / "README.md").read_text()
 
 
 def test_adapters(tmp_path: pathlib.Path, capsys: Capture) -> None:
-    """Merged into the model, or alone; the base model is where it was, or is named."""
+    """Merged or alone; with the base model of the training, or one given by --base-model."""
     base = tiny.save(
         tmp_path / "base", "bert", transformers.AutoModelForSequenceClassification, num_labels=2
     )
-    it = trained_models.train(
+    result = trained_models.train(
         "glue",
         tmp_path,
         peft={**LORA, "task_type": "SEQ_CLS"},
         use_pretrained_weights=True,
         pretrained_model_name_or_path=str(base),
     )
-    export(it.run, tmp_path / "merged")
-    export(it.run, tmp_path / "adapter", "--no-merge")
-    expected = trained_models.outputs(it.trial.model)
+    export(result.run, tmp_path / "merged")
+    export(result.run, tmp_path / "adapter", "--no-merge")
+    expected = trained_models.outputs(result.trial.model)
     for found in (
         model_in(tmp_path / "merged"),
         transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "adapter"),
@@ -164,7 +166,7 @@ def test_adapters(tmp_path: pathlib.Path, capsys: Capture) -> None:
     assert front_matter(tmp_path / "adapter")["library_name"] == "peft"
     assert not (tmp_path / "adapter" / "model.safetensors").exists()
     # Asked, both say the same.
-    file = write_rows(tmp_path / "rows.jsonl", it.rows)
+    file = write_rows(tmp_path / "rows.jsonl", result.rows)
     answers = []
     for name in ("merged", "adapter"):
         output = tmp_path / f"{name}.jsonl"
@@ -173,19 +175,19 @@ def test_adapters(tmp_path: pathlib.Path, capsys: Capture) -> None:
         answers.append([json.loads(line) for line in output.read_text().splitlines()])
     assert [row["label"] for row in answers[0]] == [row["label"] for row in answers[1]]
     base.rename(tmp_path / "moved")
-    export(it.run, tmp_path / "lost", code=2)
+    export(result.run, tmp_path / "lost", code=2)
     assert "--base-model" in capsys.readouterr().err and not (tmp_path / "lost").exists()
-    export(it.run, tmp_path / "found", "--base-model", str(tmp_path / "moved"))
+    export(result.run, tmp_path / "found", "--base-model", str(tmp_path / "moved"))
     assert same_outputs(model_in(tmp_path / "found"), model_in(tmp_path / "merged"))
 
 
-def test_a_checkpoint_without_description(
+def test_a_checkpoint_without_configuration(
     trained: Get, tmp_path: pathlib.Path, capsys: Capture
 ) -> None:
-    """As the old library wrote them, also with the names that the wrapper for slots gives."""
-    it = trained("ner")
+    """As the old library wrote them, also with the prefix of DistributedDataParallel."""
+    result = trained("ner")
     old = tmp_path / "old"
-    shutil.copytree(checkpoint_of(it.run), old)
+    shutil.copytree(checkpoint_of(result.run), old)
     shutil.rmtree(old / "model_hub")
     content = torch.load(old / "state_dict.pth")
     content["models_state_dict"] = [
@@ -200,7 +202,7 @@ def test_a_checkpoint_without_description(
     saved["hparams"]["pretrained_model_name_or_path"] = str(tiny.save(tmp_path / "base", "bert"))
     (old / "load_data.json").write_text(json.dumps(saved))
     export(old, tmp_path / "out")
-    assert same_outputs(model_in(tmp_path / "out"), it.trial.model)
+    assert same_outputs(model_in(tmp_path / "out"), result.trial.model)
 
 
 OWN_MODEL = '''
@@ -223,9 +225,7 @@ class OwnTrial(GLUETrial):
 '''
 
 
-def test_a_class_of_ones_own_is_built_by_its_code_only(
-    tmp_path: pathlib.Path, capsys: Capture
-) -> None:
+def test_a_custom_class_needs_run_trial_code(tmp_path: pathlib.Path, capsys: Capture) -> None:
     context = tmp_path / "context"
     file = trained_models.write(TASKS["glue"], context, tmp_path / "answers")
     (context / "own_trial.py").write_text(OWN_MODEL)
@@ -256,7 +256,7 @@ def test_two_slots(tmp_path: pathlib.Path, command: RunCommand) -> None:
 
 
 class Planted:
-    """What a malicious checkpoint holds."""
+    """An object in a malicious checkpoint; unpickling it would run a command."""
 
     def __init__(self, marker: pathlib.Path) -> None:
         self.marker = marker
@@ -311,7 +311,7 @@ def test_the_folder_of_several_runs(trained: Get, tmp_path: pathlib.Path, capsys
         assert f"It holds runs; write one of them, for instance {os.path.relpath(run)}." in error
 
 
-def test_what_is_no_checkpoint_is_said(
+def test_messages_for_what_is_no_checkpoint(
     trained: Get, tmp_path: pathlib.Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -360,7 +360,7 @@ def test_upload(
     assert {"README.md", "model.safetensors", "tokenizer.json"} <= set(seen[1][1])
 
 
-def test_what_a_card_does_not_show() -> None:
+def test_the_card_hides_tokens_and_local_paths() -> None:
     shown = model_card.strip_local_paths(
         {
             "token": "hf_aSecretThatNobodyMaySee",

@@ -1,4 +1,4 @@
-"""`model-hub predict`: for every task what one row at a time gives, in any batch and any format."""
+"""`model-hub predict`: every task, as one row at a time, in any batch size and file format."""
 
 import csv
 import json
@@ -24,7 +24,7 @@ NEW_TOKENS = 5
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Trained]]:
-    """Trains a model for a task, once."""
+    """Return a function that trains a model for a task, once."""
     known: dict[str, Trained] = {}
 
     def get(name: str) -> Trained:
@@ -121,7 +121,7 @@ DIRECT: dict[str, Direct] = {
 
 
 def close(one: Any, other: Any) -> bool:
-    """Equal but for rounding."""
+    """Return whether two values are equal but for rounding."""
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(close(one[k], other[k]) for k in one)
     if isinstance(one, list):
@@ -135,14 +135,14 @@ def close(one: Any, other: Any) -> bool:
 def test_answers_are_those_of_one_row_at_a_time(
     name: str, trained: Callable[[str], Trained], tmp_path: pathlib.Path
 ) -> None:
-    it = trained(name)
-    model, tokenizer = it.trial.model.eval(), it.trial.tokenizer
+    result = trained(name)
+    model, tokenizer = result.trial.model.eval(), result.trial.tokenizer
     with torch.no_grad():
-        expected = [DIRECT[name](model, tokenizer, row) for row in it.rows]
+        expected = [DIRECT[name](model, tokenizer, row) for row in result.rows]
     assert any(row != expected[0] for row in expected)
     for size in ("1", "8"):
         options = ("--batch-size", size, "--max-new-tokens", str(NEW_TOKENS))
-        found = predict(it.run, it.rows, tmp_path, *options)
+        found = predict(result.run, result.rows, tmp_path, *options)
         assert close(found, expected), size
 
 
@@ -150,12 +150,12 @@ def test_answers_are_those_of_one_row_at_a_time(
 def test_answers_are_those_of_the_validation(
     name: str, trained: Callable[[str], Trained], tmp_path: pathlib.Path
 ) -> None:
-    it = trained(name)
-    expected = [a if isinstance(a, str) else a["prediction"] for a in it.answers.values()]
+    result = trained(name)
+    expected = [a if isinstance(a, str) else a["prediction"] for a in result.answers.values()]
     without = ("answers", "summary")
-    rows = [{k: v for k, v in row.items() if k not in without} for row in it.rows]
+    rows = [{k: v for k, v in row.items() if k not in without} for row in result.rows]
     for size in ("1", "8"):
-        found = predict(it.run, rows, tmp_path, "--batch-size", size)
+        found = predict(result.run, rows, tmp_path, "--batch-size", size)
         column = "answer" if "answer" in found[0] else "generated_text"
         assert [row[column] for row in found] == expected
         assert [row.get("id") for row in found] == [row.get("id") for row in rows]
@@ -164,28 +164,28 @@ def test_answers_are_those_of_the_validation(
 def test_beam_search_answers_where_there_must_be_one(
     trained: Callable[[str], Trained], tmp_path: pathlib.Path
 ) -> None:
-    it = trained("beam")
+    result = trained("beam")
     model = tmp_path / "model"
     model.mkdir()
-    for file in (it.run / "model").iterdir():
+    for file in (result.run / "model").iterdir():
         (model / file.name).write_bytes(file.read_bytes())
     settings = json.loads((model / "model_hub.json").read_text())
     settings["data"]["version_2_with_negative"] = False
     (model / "model_hub.json").write_text(json.dumps(settings))
-    found = predict(model, it.rows, tmp_path)
-    for row, answer in zip(it.rows, found, strict=True):
+    found = predict(model, result.rows, tmp_path)
+    for row, answer in zip(result.rows, found, strict=True):
         assert row["context"][answer["start"] : answer["end"]] == answer["answer"] != ""
         assert 0 < answer["score"] <= 1
 
 
 def test_questions_one_by_one(trained: Callable[[str], Trained], tmp_path: pathlib.Path) -> None:
-    it = trained("qa")
+    result = trained("qa")
     kwargs = qa.QuestionAnsweringDataKwargs(max_seq_length=14, doc_stride=4)
     # Of a checkpoint, which is exported for it.
-    (checkpoint,) = (it.run / "checkpoints").glob("*-*")
-    for row, found in zip(it.rows, predict(checkpoint, it.rows, tmp_path), strict=True):
+    (checkpoint,) = (result.run / "checkpoints").glob("*-*")
+    for row, found in zip(result.rows, predict(checkpoint, result.rows, tmp_path), strict=True):
         (answer,) = qa.answer_questions(
-            it.trial.model, it.trial.tokenizer, [row["question"]], [row["context"]],
+            result.trial.model, result.trial.tokenizer, [row["question"]], [row["context"]],
             data_kwargs=kwargs,
         )  # fmt: skip
         expected = (answer.text, answer.start, answer.end)
@@ -194,15 +194,15 @@ def test_questions_one_by_one(trained: Callable[[str], Trained], tmp_path: pathl
 
 
 def test_formats(trained: Callable[[str], Trained], tmp_path: pathlib.Path) -> None:
-    """From csv to csv and parquet; a further column of text in front is not taken for the text."""
-    it = trained("glue")
+    """From csv to csv and parquet; an extra text column before the text is ignored."""
+    result = trained("glue")
     with (tmp_path / "rows.csv").open("w", newline="") as file:
         lines = csv.writer(file)
-        lines.writerows([("title", "body"), *(("cat", row["body"]) for row in it.rows)])
-    model = it.run / "model"
+        lines.writerows([("title", "body"), *(("cat", row["body"]) for row in result.rows)])
+    model = result.run / "model"
     expected = predict(model, str(tmp_path / "rows.csv"), tmp_path)
     assert [row["label"] for row in expected] == [
-        row["label"] for row in predict(model, it.rows, tmp_path)
+        row["label"] for row in predict(model, result.rows, tmp_path)
     ]
     for suffix in ("csv", "parquet"):
         output = tmp_path / f"out.{suffix}"
@@ -218,16 +218,16 @@ def test_formats(trained: Callable[[str], Trained], tmp_path: pathlib.Path) -> N
 def test_lists_in_csv_and_parquet(
     trained: Callable[[str], Trained], tmp_path: pathlib.Path
 ) -> None:
-    """Also words that the model does not see, and rows without words."""
-    it = trained("ner")
+    """Also words that were truncated, and rows without words."""
+    result = trained("ner")
     rows = [{"tokens": words} for words in (["the"] * 40, [], ["cat", "sat"])]
-    expected = predict(it.run, rows, tmp_path)
+    expected = predict(result.run, rows, tmp_path)
     assert [row["labels"].count(None) for row in expected] == [18, 0, 0]
     assert expected[1] == {"tokens": [], "labels": [], "entities": []}
     for suffix in ("csv", "parquet"):
         output = tmp_path / f"out.{suffix}"
         words = ["--input", str(tmp_path / "rows.jsonl"), "--output", str(output)]
-        assert cli.main(["predict", str(it.run), *words]) == 0
+        assert cli.main(["predict", str(result.run), *words]) == 0
     with (tmp_path / "out.csv").open(newline="") as file:
         found = [{k: json.loads(v) for k, v in row.items()} for row in csv.DictReader(file)]
     assert found == expected
@@ -237,7 +237,7 @@ def test_lists_in_csv_and_parquet(
 def test_many_rows_are_answered_part_by_part(
     trained: Callable[[str], Trained], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    it = trained("glue")
+    result = trained("glue")
     seen = []
     from model_hub.huggingface.tasks.text_classification.predict import (
         TextClassificationPredictor as Asked,
@@ -247,15 +247,15 @@ def test_many_rows_are_answered_part_by_part(
     monkeypatch.setattr(
         Asked, "predict", lambda self, rows: seen.append(len(rows["body"])) or original(self, rows)
     )
-    rows = [{**it.rows[n % 17], "id": n} for n in range(150)]
-    found = predict(it.run, rows, tmp_path, "--batch-size", "1")
+    rows = [{**result.rows[n % 17], "id": n} for n in range(150)]
+    found = predict(result.run, rows, tmp_path, "--batch-size", "1")
     assert seen == [64, 64, 22]
     assert [row["id"] for row in found] == list(range(150))
     assert close(found[17:34], [{**row, "id": n + 17} for n, row in enumerate(found[:17])])
 
 
 def test_a_model_that_was_trained_elsewhere(tmp_path: pathlib.Path) -> None:
-    """Without settings, the defaults hold; for another task than its own it has no weights."""
+    """It is used with default settings; for another task it has no weights."""
     import tiny
 
     model = tiny.save(tmp_path / "bert", "bert", transformers.AutoModelForMaskedLM)
@@ -281,29 +281,29 @@ WRONG: dict[str, tuple[str, list[Row], list[str], str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_wrong_is_said(
+def test_messages_for_wrong_input(
     name: str, trained: Callable[[str], Trained], tmp_path: pathlib.Path, capsys: Capture
 ) -> None:
     task, rows, options, message = WRONG[name]
-    it = trained(task)
-    file = write_rows(tmp_path / "rows.jsonl", rows or it.rows)
-    words = ["predict", str(it.run), "--input", file, "--output", str(tmp_path / "o.jsonl")]
+    result = trained(task)
+    file = write_rows(tmp_path / "rows.jsonl", rows or result.rows)
+    words = ["predict", str(result.run), "--input", file, "--output", str(tmp_path / "o.jsonl")]
     assert cli.main([*words, "--max-new-tokens", "4", *options]) == 2
     errors = capsys.readouterr().err
     assert message in errors and "Traceback" not in errors
     assert not (tmp_path / "o.jsonl").exists()
 
 
-def test_files_that_cannot_be(
+def test_messages_for_wrong_files(
     trained: Callable[[str], Trained], tmp_path: pathlib.Path, capsys: Capture
 ) -> None:
-    it = trained("glue")
-    file = write_rows(tmp_path / "rows.jsonl", it.rows)
+    result = trained("glue")
+    file = write_rows(tmp_path / "rows.jsonl", result.rows)
     for model, given, output, message in (
-        (it.run, file, "o.txt", "write a file of type"),
-        (it.run, file, "none/o.jsonl", "there is no folder"),
-        (it.run, file, "rows.jsonl", "which is the --input file"),
-        (it.run, "none.jsonl", "o.jsonl", "there is no file 'none.jsonl'"),
+        (result.run, file, "o.txt", "write a file of type"),
+        (result.run, file, "none/o.jsonl", "there is no folder"),
+        (result.run, file, "rows.jsonl", "which is the --input file"),
+        (result.run, "none.jsonl", "o.jsonl", "there is no file 'none.jsonl'"),
         (tmp_path / "none", file, "o.jsonl", "cannot load configuration"),
         (tmp_path, file, "o.jsonl", "is no checkpoint"),
     ):

@@ -117,16 +117,9 @@ def _choose(run: RunFolder, which: str) -> pathlib.Path:
     best = max(checkpoints, key=lambda checkpoint: checkpoint.steps_completed)
     searcher = yaml_io.read_config(run.config_file).get("searcher") or {}
     validations = _validations(run)
-    scores = {
-        checkpoint: score
-        for checkpoint in checkpoints
-        if isinstance(
-            score := validations.get(checkpoint.steps_completed, {}).get(
-                str(searcher.get("metric"))
-            ),
-            (int, float),
-        )
-    }
+    metric = str(searcher.get("metric"))
+    values = {c: validations.get(c.steps_completed, {}).get(metric) for c in checkpoints}
+    scores = {c: value for c, value in values.items() if isinstance(value, (int, float))}
     if which != "latest" and scores:
         choose = max if searcher.get("smaller_is_better") is False else min
         best = choose(scores, key=lambda checkpoint: scores[checkpoint])

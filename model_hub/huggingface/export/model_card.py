@@ -34,6 +34,17 @@ _SECTIONS = (
 _TOKEN = re.compile(r"\b(hf|api)_[A-Za-z0-9]{16,}\b")
 _HUB_NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 
+_SHELL_USAGE = """\
+```shell
+model-hub predict FOLDER --input rows.jsonl --output answers.jsonl
+```"""
+_PYTHON_USAGE = """\
+```python
+from transformers import AutoTokenizer, {architecture}
+
+model = {architecture}.from_pretrained("FOLDER")
+tokenizer = AutoTokenizer.from_pretrained("FOLDER")
+```"""
 _UNKNOWN = "Not known from the checkpoint."
 _TEXT = """\
 
@@ -195,19 +206,7 @@ def _experiment_text(checkpoint: FoundCheckpoint, hparams: Mapping[str, Any]) ->
 
 
 def _usage(model: Any, architecture: str, task: str | None) -> str:
-    lines = [
-        "```shell",
-        "model-hub predict FOLDER --input rows.jsonl --output answers.jsonl",
-        "```",
-    ]
+    examples = [_SHELL_USAGE] if task else []
     if isinstance(model, transformers.PreTrainedModel):
-        lines += [
-            "",
-            "```python",
-            f"from transformers import AutoTokenizer, {architecture}",
-            "",
-            f'model = {architecture}.from_pretrained("FOLDER")',
-            'tokenizer = AutoTokenizer.from_pretrained("FOLDER")',
-            "```",
-        ]
-    return "\n".join(lines if task else lines[4:])
+        examples.append(_PYTHON_USAGE.format(architecture=architecture))
+    return "\n\n".join(examples)

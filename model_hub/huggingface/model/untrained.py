@@ -87,7 +87,7 @@ def choose_left_out(model: torch.nn.Module, base_parameters: Iterable[torch.nn.P
 
 def left_out(model: torch.nn.Module) -> set[str]:
     """Return the names of the weights that the checkpoints of a model with an adapter leave out."""
-    # An adapter that the trial's own code has added is not known to `choose_left_out`.
-    default = frozen_parameters(model).keys() - set(frozen_untrained(model))
-    names: set[str] = getattr(model, _LEFT_OUT, default)
-    return names & frozen_parameters(model).keys()
+    frozen = frozen_parameters(model).keys()
+    # The default is for an adapter that the trial's own code has added.
+    names: set[str] = getattr(model, _LEFT_OUT, frozen - set(frozen_untrained(model)))
+    return names & frozen

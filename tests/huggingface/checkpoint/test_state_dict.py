@@ -1,4 +1,4 @@
-"""What `torch.load` reads after our import, and how weights get the names that a model wants."""
+"""What `torch.load` accepts after our import; names of weights in checkpoints; tokens."""
 
 import collections
 import datetime
@@ -59,7 +59,7 @@ def weights(*names: str) -> "collections.OrderedDict[str, int]":
 
 
 @pytest.mark.parametrize(
-    ("saved", "wanted"),
+    ("saved", "expected"),
     [
         (("a", "b.c"), ("module.a", "module.b.c")),
         (("module.a", "module.b.c"), ("a", "b.c")),
@@ -68,20 +68,20 @@ def weights(*names: str) -> "collections.OrderedDict[str, int]":
         (("module.module.a",), ("module.a",)),
     ],
 )
-def test_names_are_fitted(saved: tuple[str, ...], wanted: tuple[str, ...]) -> None:
-    fitted = state_dict.match_prefix(weights(*saved), wanted)
-    assert tuple(fitted) == wanted and list(fitted.values()) == list(range(len(wanted)))
-    metadata = fitted._metadata  # type: ignore[attr-defined]
-    assert metadata[wanted[0]] == {"version": 2}
+def test_prefix_is_matched(saved: tuple[str, ...], expected: tuple[str, ...]) -> None:
+    matched = state_dict.match_prefix(weights(*saved), expected)
+    assert tuple(matched) == expected and list(matched.values()) == list(range(len(expected)))
+    metadata = matched._metadata  # type: ignore[attr-defined]
+    assert metadata[expected[0]] == {"version": 2}
 
 
 @pytest.mark.parametrize("saved", [("a", "b"), ("a", "other"), ("module.a", "x")])
-def test_names_that_fit_or_never_will_stay(saved: tuple[str, ...]) -> None:
+def test_other_names_are_not_changed(saved: tuple[str, ...]) -> None:
     state = weights(*saved)
     assert state_dict.match_prefix(state, ("a", "b")) is state
 
 
-def test_tokens_are_forgotten_and_nothing_else(tmp_path: pathlib.Path) -> None:
+def test_only_tokens_are_removed(tmp_path: pathlib.Path) -> None:
     content = {
         "hparams": {"token": "hf_secret", "use_auth_token": False, "learning_rate": 1},
         "experiment_config": {

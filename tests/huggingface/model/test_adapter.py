@@ -1,4 +1,4 @@
-"""What an adapter trains and what a checkpoint keeps of it, for the methods of the library peft."""
+"""Which weights an adapter trains, and which of them a checkpoint holds."""
 
 import pathlib
 from typing import Any
@@ -47,7 +47,7 @@ def kept(model: torch.nn.Module) -> set[str]:
 def test_modules_without_pretrained_weights_are_trained(
     task_type: dict[str, str], masked: str
 ) -> None:
-    """Frozen, they would stay as they were drawn: other ones when the checkpoint is opened."""
+    """Frozen, they would stay random, and differ whenever the model is built again."""
     model = adapter.add_adapter(classifier(masked), {**LORA, **task_type})
     for module in ("pooler.dense", "classifier"):
         assert any(f"{module}.modules_to_save" in name for name in trained(model)), module
@@ -82,8 +82,8 @@ def test_all_weights_are_kept_if_embeddings_were_added(
     assert kept(adapted) == (trained(adapted) if modules else set(adapted.state_dict()))
 
 
-def test_an_adapters_weights_are_kept_when_they_are_frozen(masked: str) -> None:
-    """Nothing but the checkpoint has them, trained or not."""
+def test_frozen_weights_of_the_adapter_are_kept(masked: str) -> None:
+    """Only the checkpoint has them, trained or not."""
     model = adapter.add_adapter(classifier(masked), LORA)
     adapters = trained(model)
     wrap.freeze(model, ["*lora_A*", "*classifier*"])
@@ -127,7 +127,7 @@ def test_an_adapter_that_the_trial_added_itself(masked: str) -> None:
     assert kept(model) - trained(model) == {n for n in model.state_dict() if "pooler" in n}
 
 
-def test_a_prompt_is_learned_for_the_task(tmp_path: pathlib.Path) -> None:
+def test_a_prompt_is_trained_without_task_type(tmp_path: pathlib.Path) -> None:
     folder = tiny.save(tmp_path, "gpt2", transformers.AutoModelForCausalLM)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder)
     adapted = adapter.add_adapter(model, PROMPT)
@@ -154,7 +154,7 @@ def test_a_prompt_is_learned_for_the_task(tmp_path: pathlib.Path) -> None:
         ),
         (transformers.BertForTokenClassification, PROMPT, "cannot be trained for a Bert"),
         (transformers.BertForMultipleChoice, PROMPT, "cannot be trained for a Bert"),
-        # What it is put on would be lost.
+        # The random weights of the base model would be lost.
         (transformers.BertForSequenceClassification, PROMPT, "are new and would be lost"),
         (
             transformers.BertForSequenceClassification,
@@ -168,7 +168,9 @@ def test_a_prompt_is_learned_for_the_task(tmp_path: pathlib.Path) -> None:
         ),
     ],
 )
-def test_what_cannot_be_put_on_a_model(model: Any, settings: dict[str, Any], message: str) -> None:
+def test_adapters_that_a_model_cannot_have(
+    model: Any, settings: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UserError, match=f"hyperparameters.peft: .*{message}"):
         config = tiny.CONFIGS[model.config_class.model_type]()
         adapter.add_adapter(model(config), settings)
@@ -187,12 +189,12 @@ def test_what_cannot_be_put_on_a_model(model: Any, settings: dict[str, Any], mes
         (LAYERS, "LORA does not accept this: .*layers_to_transform"),
     ],
 )
-def test_settings_are_looked_at_without_a_model(settings: dict[str, Any], message: str) -> None:
+def test_settings_are_checked_without_a_model(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=f"hyperparameters.peft.*{message}"):
         OptionKwargs(peft=settings)
 
 
-def test_a_range_is_no_mistake() -> None:
+def test_a_search_range_is_valid() -> None:
     layer = {"type": "int", "minval": 0, "maxval": 11}
     assert OptionKwargs(peft={**LAYERS, "layers_to_transform": layer}).peft
 
@@ -211,17 +213,17 @@ def test_a_range_is_no_mistake() -> None:
         ({"fp16": {"type": "categorical", "vals": [True]}, "dtype": "float16"}, None),
     ],
 )
-def test_what_does_not_go_together(hparams: dict[str, Any], message: str | None) -> None:
+def test_conflicting_hparams(hparams: dict[str, Any], message: str | None) -> None:
     found = validate.conflicting_hparams(hparams)
     assert len(found) == (message is not None) and all(str(message) in each for each in found)
 
 
-def test_keys_of_a_trial_that_is_not_ours() -> None:
+def test_keys_of_another_trial_class_are_not_checked() -> None:
     hparams = {"global_batch_size": 1, "load_in_8bit": True, "torch_compile": "never"}
     validate.check_settings(pytorch.PyTorchTrial, hparams, {}, slots=1)
 
 
-def test_packages_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     there = validate.importlib.util.find_spec
 
     def find_spec(name: str) -> Any:

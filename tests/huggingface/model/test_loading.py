@@ -1,4 +1,4 @@
-"""In which type weights are loaded, and which rows ``max_*_samples`` leave."""
+"""The dtype of loaded weights, quantization, and the rows that ``max_*_samples`` keep."""
 
 import pathlib
 from typing import Any
@@ -26,7 +26,7 @@ from model_hub.huggingface.model import loading
         (torch.float32, "bfloat16", torch.bfloat16),
     ],
 )
-def test_type_of_loaded_weights(
+def test_dtype_of_loaded_weights(
     saved: torch.dtype, given: str | None, loaded: torch.dtype, tmp_path: pathlib.Path
 ) -> None:
     folder = tiny.save(tmp_path / "bert", "bert")
@@ -47,14 +47,14 @@ def test_type_of_loaded_weights(
 
 
 @pytest.mark.parametrize("key", ["load_in_4bit", "load_in_8bit", "quantization_config"])
-def test_weights_that_are_not_there_are_not_quantized(key: str) -> None:
+def test_quantization_needs_pretrained_weights(key: str) -> None:
     with pytest.raises(UserError, match=rf"hyperparameters\.{key}.*use_pretrained_weights"):
         loading.from_config_kwargs({key: True}, tiny.bert_config())
 
 
 def test_quantization_reaches_transformers() -> None:
     made = loading.from_pretrained_kwargs({"load_in_8bit": True}, tiny.bert_config())
-    # Nor is a type forced on weights that are not to be of one.
+    # No dtype is set for quantized weights.
     assert made == {"quantization_config": {"load_in_8bit": True}}
 
 
@@ -71,7 +71,7 @@ def rows(count: int) -> datasets.Dataset:
         ({"max_train_samples": 6, "max_eval_samples": 99}, [6, 4, 5, 3]),
     ],
 )
-def test_first_rows(limits: dict[str, Any], sizes: list[int]) -> None:
+def test_sample_limits(limits: dict[str, Any], sizes: list[int]) -> None:
     names = ("train", "validation_matched", "validation_mismatched", "test")
     splits = datasets.DatasetDict(dict(zip(names, map(rows, (6, 4, 5, 3)), strict=True)))
     cut = load.limit_rows(splits, hf.DatasetKwargs(**limits))
