@@ -25,10 +25,10 @@ from model_hub.huggingface.runner import cluster
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Trains the trial that the command line names; returns the exit code."""
+    """Train the trial that the command line names; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python3 -m model_hub.huggingface.train",
-        description="Train a trial on a Determined cluster, as its experiment's YAML says.",
+        description="Train a trial on a Determined cluster by its experiment's YAML.",
     )
     parser.add_argument(
         "trial", metavar="MODULE:CLASS", help="the trial class, for instance qa_trial:QATrial"

@@ -94,7 +94,7 @@ def test_model_mode_of_a_trial_that_does_not_say_what_it_is_made_for(
         "from qa_trial import QATrial\n\n\nclass AnyModeTrial(QATrial):\n    model_modes = ()\n"
     )
     text = complaint(hyperparameters__model_mode=mode, entrypoint="any_mode_trial:AnyModeTrial")
-    assert f"hyperparameters.model_mode is '{mode}'" in text and "gives no loss" in text
+    assert f"hyperparameters.model_mode is '{mode}'" in text and "returns no loss" in text
 
 
 def test_all_that_is_missing_at_once(complaint: Complaint) -> None:

@@ -160,7 +160,7 @@ def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "3")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    told = r"3 processes on this machine, .* torch sees 2\. Write --nproc_per_node=2;"
+    told = r"3 processes on this machine, .* torch sees 2\. Write --nproc_per_node=2,"
     with pytest.raises(UserError, match=told), processes.distributed_processes():
         pass
 

@@ -1,4 +1,4 @@
-"""A run on a Determined cluster."""
+"""Training on a Determined cluster."""
 
 import contextlib
 import re
@@ -17,10 +17,10 @@ from model_hub.huggingface.runner.run import build_trial
 
 @contextlib.contextmanager
 def _report_invalid_hparams(config: Mapping[str, Any]) -> Iterator[None]:
-    """Tells a search that values which it has chosen cannot work, so that it tries others.
+    """Raise ``InvalidHP`` for an error that depends on values which a search has chosen.
 
-    So does a GPU whose memory is too small, if the search has chosen what the size depends on.
-    Other errors, such as a file that is not there, end every trial, and the search with them.
+    The search then tries other values. So it does when the GPU's memory is too small for a value
+    that it has chosen. Other errors, such as a missing file, end every trial and the search.
     """
     searched = [
         name for name, space in (config.get("hyperparameters") or {}).items() if _is_searched(space)
@@ -28,7 +28,7 @@ def _report_invalid_hparams(config: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        # Its message names the keys, of which one may be the head of others: peft, peft.r.
+        # Its message names the keys. A key may be the prefix of others: peft, peft.r.
         if any(re.search(rf"\bhyperparameters\.{re.escape(n)}\b", str(error)) for n in searched):
             raise det.InvalidHP(str(error)) from error
         raise
@@ -40,7 +40,7 @@ def _report_invalid_hparams(config: Mapping[str, Any]) -> Iterator[None]:
         raise
 
 
-# Hyperparameters by which a training may need more memory than there is.
+# Hyperparameters that change how much memory a training needs.
 _MEMORY_HPARAMS = frozenset(
     {"global_batch_size", "pretrained_model_name_or_path", "model_name", "gradient_checkpointing",
      "peft", "freeze", "bf16", "fp16", "dtype", "attn_implementation", "optim"}
@@ -48,32 +48,31 @@ _MEMORY_HPARAMS = frozenset(
 
 
 def _is_searched(space: Any) -> bool:
-    """Whether a hyperparameter, or one of those below it, is a range and not one value."""
+    """Return whether a hyperparameter, or one nested in it, is a range and not one value."""
     if not isinstance(space, Mapping):
         return False
     kind = space.get("type")
     if isinstance(kind, str):
         return kind != "const"
-    return any(_is_searched(below) for below in space.values())
+    return any(_is_searched(nested) for nested in space.values())
 
 
 def run_on_cluster(trial_class: type[pytorch.PyTorchTrial], info: det.ClusterInfo) -> None:
-    """Trains as the experiment's configuration says, on the slots that Determined has given.
+    """Train a trial by the experiment's configuration, on the slots of its allocation.
 
     Args:
-        trial_class: the trial.
+        trial_class: the trial's class.
         info: ``determined.get_cluster_info()``.
 
     Raises:
         UserError: when something in the configuration is wrong.
     """
     config, hparams = info.trial._config, info.trial.hparams
-    optimizations = config["optimizations"]
     with (
         pytorch.init(
             hparams=hparams,
             exp_conf=config,
-            aggregation_frequency=int(optimizations["aggregation_frequency"]),
+            aggregation_frequency=int(config["optimizations"]["aggregation_frequency"]),
         ) as context,
         _report_invalid_hparams(config),
     ):
@@ -83,10 +82,6 @@ def run_on_cluster(trial_class: type[pytorch.PyTorchTrial], info: det.ClusterInf
             config.get("data") or {},
             slots=slots_of_this_run(),
             searcher=config.get("searcher"),
-        )
-        context._set_default_gradient_compression(bool(optimizations["gradient_compression"]))
-        context._set_default_average_aggregated_gradients(
-            bool(optimizations["average_aggregated_gradients"])
         )
         trial, periods = build_trial(trial_class, context)
         pytorch.Trainer(trial, context).fit(

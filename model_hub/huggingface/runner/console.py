@@ -1,4 +1,4 @@
-"""What a run on this machine shows: a progress bar on a terminal, and a table per validation."""
+"""Console output of a training on this machine: a progress bar, and a table per validation."""
 
 import logging
 import os
@@ -18,12 +18,12 @@ logger = logging.getLogger("model_hub")
 
 
 class Console:
-    """Shows one run. On ranks other than 0 it shows nothing.
+    """Shows the progress of one run.
 
     Args:
-        enabled: whether to show anything.
-        searcher_metric: marked in the tables.
-        smaller_is_better: which direction of that metric is better.
+        enabled: whether to show anything; False on ranks other than 0.
+        searcher_metric: the metric whose best value is marked in the tables.
+        smaller_is_better: whether smaller values of that metric are better.
     """
 
     def __init__(
@@ -35,18 +35,21 @@ class Console:
         self._bar: Any = None
 
     def say(self, text: str) -> None:
-        """One message, on standard output."""
+        """Print a message to standard output."""
         if self._enabled:
             tqdm.write(text, file=sys.stdout)
             sys.stdout.flush()
 
     def warn(self, text: str) -> None:
-        """One warning, on standard error."""
+        """Log a warning to standard error."""
         if self._enabled:
             logger.warning("%s", text)
 
     def start(self, total: int, done: int) -> None:
-        """Begins the progress bar of ``total`` batches; quiet when there is no terminal."""
+        """Start a progress bar of ``total`` batches, of which ``done`` are trained.
+
+        Without a terminal there is none.
+        """
         if self._enabled and sys.stderr.isatty():
             # A terminal in a container may not know its width.
             known = os.get_terminal_size(sys.stderr.fileno()).columns > 0
@@ -70,18 +73,18 @@ class Console:
     def advance(
         self, *, batches: int, epoch: float, loss: float, learning_rate: float, speed: float
     ) -> None:
-        """Some batches more.
+        """Advance the progress bar.
 
         Args:
-            batches: how many.
-            epoch: epochs trained, with a fraction.
+            batches: number of batches trained since the last call.
+            epoch: number of epochs trained, with a fraction.
             loss: smoothed loss.
-            learning_rate: of the first parameter group.
-            speed: samples a second, over all slots.
+            learning_rate: learning rate of the first parameter group.
+            speed: samples per second, over all slots.
         """
         if self._bar is not None:
             self._bar.set_postfix_str(
-                self._fitting(
+                self._fit_to_width(
                     f"loss {loss:.4f}",
                     f"{speed:.1f} samples/s",
                     f"epoch {epoch:.2f}",
@@ -91,8 +94,8 @@ class Console:
             )
             self._bar.update(batches)
 
-    def _fitting(self, *pieces: str) -> str:
-        """As many of the pieces as the terminal is wide enough for, beside a bar of ten columns."""
+    def _fit_to_width(self, *pieces: str) -> str:
+        """Join as many of the pieces as fit beside a bar of ten columns."""
         width = os.get_terminal_size(sys.stderr.fileno()).columns or self._bar.ncols
         total = str(self._bar.total)
         room = width - len(f"training: 100%|{'#' * 10}| {total}/{total} [00:00<00:00]")
@@ -102,21 +105,28 @@ class Console:
         return ", ".join(fitting)
 
     def status(self, status: str) -> None:
-        """What the run is doing: ``training``, ``validating``, ``checkpointing``."""
+        """Show what the run is doing: ``training``, ``validating``, ``checkpointing``."""
         if self._bar is not None:
             self._bar.set_description_str(f"{status}:")
 
     def validation(
         self, steps: int, epochs: float, metrics: Mapping[str, Any], best_before: float | None
     ) -> None:
-        """A validation's results as a small table."""
+        """Print the metrics of a validation as a table.
+
+        Args:
+            steps: number of batches trained.
+            epochs: number of epochs trained, with a fraction.
+            metrics: the metrics.
+            best_before: best value of the searcher's metric so far; None if there is none.
+        """
         rows = []
         for name, value in metrics.items():
             remark = ""
             if name == self._searcher_metric and isinstance(value, float):
-                better = best_before is None or self._is_better(value, best_before)
-                good = colored("best so far", "green", sys.stdout)
-                remark = f"  {good}" if better else f"  (best: {_format_number(best_before)})"
+                is_best = best_before is None or self._is_better(value, best_before)
+                best = colored("best so far", "green", sys.stdout)
+                remark = f"  {best}" if is_best else f"  (best: {_format_number(best_before)})"
             rows.append((name, _format_number(value), remark))
         unit = "epoch" if epochs == 1 else "epochs"
         self.say(format_table(f"validation after {steps} batches, {epochs:.3g} {unit}", rows))
@@ -125,7 +135,7 @@ class Console:
         return value < before if self._smaller_is_better else value > before
 
     def close(self) -> None:
-        """Ends the progress bar, leaving its last state on the screen."""
+        """Close the progress bar, leaving its last state on the screen."""
         if self._bar is not None:
             self._bar.set_description_str("training:", refresh=False)
             self._bar.close()
@@ -133,7 +143,7 @@ class Console:
 
 
 def format_table(title: str, rows: Sequence[tuple[str, str, str]]) -> str:
-    """Lines of name, value and remark below a title, in aligned columns."""
+    """Return lines of name, value and remark below a title, in aligned columns."""
     names = max((len(name) for name, _, _ in rows), default=0)
     values = max((len(value) for _, value, _ in rows), default=0)
     lines = [f"  {name:<{names}}  {value:>{values}}{remark}" for name, value, remark in rows]
@@ -149,7 +159,16 @@ def run_introduction(
     *,
     trained: int = 0,
 ) -> str:
-    """What is said before the training; ``trained`` are the batches of the run that goes on."""
+    """Return the message before the training.
+
+    Args:
+        trial: ``module:Class``.
+        slots: number of processes that train together.
+        seed: the trial's seed.
+        picked: hyperparameters that were picked from their ranges.
+        folder: the run's folder.
+        trained: batches of the run that is resumed.
+    """
     kind = "GPU" if torch.cuda.is_available() else "CPU"
     lines = [f"{trial} on {slots} {kind}{'s' if slots > 1 else ''}, seed {seed}"]
     if picked:
@@ -162,7 +181,7 @@ def run_introduction(
 
 
 def run_summary(result: RunResult, folder: RunFolder, seconds: float, *, trained: int = 0) -> str:
-    """What is said after the training; ``trained`` are the batches of an earlier part of it."""
+    """Return the message after the training; ``trained`` are the batches before it was resumed."""
     path = os.path.relpath(folder.path)
     minutes, rest = divmod(round(seconds), 60)
     took = f"{minutes} min {rest} s" if minutes else f"{rest} s"
@@ -188,7 +207,7 @@ def run_summary(result: RunResult, folder: RunFolder, seconds: float, *, trained
 
 
 def run_interrupted(folder: RunFolder) -> str:
-    """What is said after a second Ctrl-C, or one before the training."""
+    """Return the message after a second Ctrl-C, or after one before the training."""
     if not folder.path.exists():
         return "\nmodel-hub: stopped before anything was trained"
     steps = folder.steps_completed()
@@ -198,7 +217,7 @@ def run_interrupted(folder: RunFolder) -> str:
 
 
 def warn_write_failed(folder: RunFolder, reason: str) -> str:
-    """What is said when the run's folder cannot be written to, for instance on a full disk."""
+    """Return the message when the run's folder is not writable, for instance on a full disk."""
     text = f"cannot write to the run's folder {str(folder.path)!r} ({reason}). "
     steps = folder.steps_completed() if folder.path.exists() else 0
     if not steps:

@@ -1,4 +1,4 @@
-"""The run on this machine: Determined's own loop, with a folder in the place of a master."""
+"""Training on this machine: Determined's training loop, with a folder instead of a master."""
 
 import contextlib
 import dataclasses
@@ -24,19 +24,19 @@ from model_hub.huggingface.runner.run_folder import RunFolder
 from model_hub.huggingface.runner.signals import PreemptOnSignal, ReportingBatches, stop_on_signals
 from model_hub.huggingface.training.controller import ResumableController
 
-# Batches between two reports where the YAML has no scheduling_unit. A master takes 100, which would
-# leave two points in the picture of a short run.
+# Batches between two reports if the YAML has no scheduling_unit. A master takes 100, with which the
+# plot of a short run would have two points.
 _REPORTING_PERIOD = 10
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """What is trained.
+    """The trial to train and its settings.
 
     Attributes:
-        trial_class: the trial.
+        trial_class: the trial's class.
         config: the completed configuration, with a value for every hyperparameter.
-        seed: seed of the trial.
+        seed: the trial's seed.
     """
 
     trial_class: type[pytorch.PyTorchTrial]
@@ -50,13 +50,16 @@ def train_experiment(
     distributed: core.DistributedContext,
     console: Console,
 ) -> run.RunResult:
-    """Trains on this machine, from the folder's newest checkpoint if it has one.
+    """Train on this machine, from the folder's newest checkpoint if there is one.
 
     Args:
-        experiment: what to train.
-        folder: the run's folder; rank 0 writes there.
+        experiment: the trial and its settings.
+        folder: the run's folder; rank 0 writes to it.
         distributed: the processes that train together.
         console: shows the progress.
+
+    Returns:
+        How the run ended.
 
     Raises:
         UserError: when something in the configuration is wrong.
@@ -93,7 +96,7 @@ def train_experiment(
             local_training=True,
             test_mode=False,
             searcher_metric_name=searcher.get("metric"),
-            # Without a metric there is no best.
+            # Without a metric no checkpoint is the best.
             checkpoint_policy=periods.checkpoint_policy if searcher.get("metric") else "all",
             step_zero_validation=periods.validate_first,
             max_length=periods.max_length,
@@ -105,14 +108,14 @@ def train_experiment(
         controller.stop = stop
         with _invalid_hp_as_user_error():
             controller.run()
-        # A request to stop at the last batch comes before the last validation.
+        # A run that is stopped at its last batch has not done its last validation.
         complete = (
             controller._steps_until_complete(periods.max_length) <= 0
             and controller._validation_is_current()
         )
-        # Nobody but the trial itself has asked for it: early stopping is an end.
-        stopped_by_itself = context.get_stop_requested() and stop.received is None
-        finished = complete or stopped_by_itself
+        # Without a signal the trial itself has requested the stop, as early stopping does.
+        stopped_by_trial = context.get_stop_requested() and stop.received is None
+        finished = complete or stopped_by_trial
         if finished and recorder.writes and saving.export_trial(trial, folder.model):
             complete_export(trial, folder.model)
         trained = controller.state.batches_trained if controller.state else steps
@@ -120,7 +123,7 @@ def train_experiment(
 
 
 class _LocalController(ResumableController):
-    """Determined's training loop, which tells the recorder of every batch."""
+    """Determined's training loop, with a recorder of every batch."""
 
     recorder: RunRecorder
     periods: run.Periods
@@ -163,14 +166,14 @@ class _LocalController(ResumableController):
         return super()._check_searcher_metric(val_metrics)
 
     def _save(self, path: pathlib.Path) -> None:
-        # Determined copies the working directory into a checkpoint; with data and runs in it, that
-        # can be any size. The run has a copy of the code alone.
+        # Determined copies the working directory into a checkpoint. With data and runs in it, that
+        # can have any size; the run's folder has a copy of the code only.
         with working_directory(self.recorder.folder.code):
             super()._save(path)
 
 
 class _LocalTrainContext(core.DummyTrainContext):
-    """Where Determined's loop reports to a master, the recorder."""
+    """Passes the reports of Determined's loop to the recorder instead of a master."""
 
     def __init__(self, recorder: RunRecorder) -> None:
         super().__init__(recorder.folder.tensorboard)
@@ -198,7 +201,7 @@ class _LocalTrainContext(core.DummyTrainContext):
 
 
 class _LocalCheckpointContext(core.DummyCheckpointContext):
-    """Checkpoints in the run's folder."""
+    """Stores checkpoints in the run's folder."""
 
     def __init__(self, distributed: core.DistributedContext, recorder: RunRecorder) -> None:
         manager = storage.SharedFSStorageManager(str(recorder.folder.checkpoints))
@@ -207,7 +210,7 @@ class _LocalCheckpointContext(core.DummyCheckpointContext):
 
     @contextlib.contextmanager
     def restore_path(self, storage_id: str, *_: Any, **__: Any) -> Iterator[pathlib.Path]:
-        # The files are there; Determined's own way warns that it has nothing to download.
+        # The files are local; Determined's method warns that there is nothing to download.
         yield self._recorder.folder.checkpoints / storage_id
 
     def _report_checkpoint(
@@ -218,11 +221,11 @@ class _LocalCheckpointContext(core.DummyCheckpointContext):
 
 @contextlib.contextmanager
 def _invalid_hp_as_user_error() -> Iterator[None]:
-    """What a search takes for "go on with another trial" is an error where there is no search."""
+    """Raise a ``UserError`` for ``InvalidHP``, since there is no search that could go on."""
     try:
         yield
     except det.InvalidHP as error:
-        raise UserError(f"the trial says that its hyperparameters cannot work: {error}") from error
+        raise UserError(f"the trial rejects its hyperparameters (InvalidHP): {error}") from error
 
 
 def _core_context(
@@ -245,7 +248,6 @@ def _trial_context(
     recorder: RunRecorder,
 ) -> pytorch.PyTorchTrialContext:
     config = experiment.config
-    optimizations = config["optimizations"]
     context = pytorch.PyTorchTrialContext(
         core_context=core_context,
         trial_seed=experiment.seed,
@@ -253,16 +255,12 @@ def _trial_context(
         slots_per_trial=core_context.distributed.size,
         num_gpus=torch.cuda.device_count(),
         exp_conf=dict(config),
-        aggregation_frequency=int(optimizations["aggregation_frequency"]),
+        aggregation_frequency=int(config["optimizations"]["aggregation_frequency"]),
         steps_completed=steps_completed,
         managed_training=True,
         debug_enabled=False,
-        # The recorder writes one file a run; Determined's own way closes and opens one a second.
+        # The recorder writes one file per run; Determined would start a new file every second.
         enable_tensorboard_logging=False,
-    )
-    context._set_default_gradient_compression(bool(optimizations["gradient_compression"]))
-    context._set_default_average_aggregated_gradients(
-        bool(optimizations["average_aggregated_gradients"])
     )
     if recorder.writes:
         context._tbd_writer = recorder.writer
@@ -270,7 +268,7 @@ def _trial_context(
 
 
 def _seed_everything(seed: int) -> None:
-    """As Determined seeds a trial: the same on all slots."""
+    """Seed all generators as Determined seeds a trial, the same on all slots."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)

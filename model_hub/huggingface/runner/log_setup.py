@@ -1,4 +1,4 @@
-"""Logging of a run on this machine."""
+"""Logging of a training on this machine."""
 
 import logging
 import re
@@ -14,22 +14,22 @@ from model_hub._terminal import colored
 
 
 class _BarHandler(logging.Handler):
-    """Writes log lines to stderr above a progress bar, without breaking it."""
+    """Writes log records to stderr above the progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         tqdm.write(self.format(record), file=sys.stderr)
 
 
-# Libraries that print their own messages, and hand them on to be printed a second time.
+# Libraries that print their messages and also propagate them, to be printed a second time.
 _LIBRARIES = ("transformers", "datasets", "huggingface_hub")
 
 
 def set_up_logging(*, verbose: bool, rank: int) -> None:
-    """Lets our own messages through, and those of other packages from warnings on.
+    """Show messages of model_hub from level INFO on, and of other packages from WARNING on.
 
     Args:
-        verbose: everything from level INFO on from all packages, and from DEBUG on from ours.
-        rank: only rank 0 says what all ranks have to say.
+        verbose: show DEBUG messages of model_hub and INFO messages of other packages as well.
+        rank: number of this process. Ranks other than 0 show errors only.
     """
     handler = _BarHandler()
     handler.setFormatter(
@@ -48,27 +48,27 @@ def set_up_logging(*, verbose: bool, rank: int) -> None:
             library.setLevel(logging.INFO)
     if not verbose:
         handler.addFilter(_LogOnce())
-        # They are meant for those who write the code, which here is that of libraries.
+        # They address the authors of the code, here those of libraries.
         for category in (DeprecationWarning, FutureWarning):
             warnings.filterwarnings("ignore", category=category)
     logging.captureWarnings(True)
     if rank > 0:
-        # The handler too: messages of the libraries' loggers pass by the level of the root.
+        # The handler too: the root's level does not apply to records of the libraries' loggers.
         for silent in (root, ours, handler):
             silent.setLevel(logging.ERROR)
     if rank > 0 or not sys.stderr.isatty():
         datasets.disable_progress_bars()
     if rank > 0 or not verbose or not sys.stderr.isatty():
-        # Bars for reading and writing weights, which stay on the screen when they are full.
+        # These bars for loading and saving weights stay on the screen when they are full.
         transformers.utils.logging.disable_progress_bar()
 
 
 class _LogOnce(logging.Filter):
-    """Lets a warning through once, and of a Hub that cannot be reached the first attempt alone."""
+    """Passes each warning once; of an unreachable Hub only the first failed attempt."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno != logging.WARNING:
@@ -84,9 +84,9 @@ class _LogOnce(logging.Filter):
                     "minute. Without a network, set the environment variable HF_HUB_OFFLINE=1."
                 )
                 record.msg, record.args = message, ()
-        if message in self._said:
+        if message in self._logged:
             return False
-        self._said.add(message)
+        self._logged.add(message)
         return True
 
 
@@ -97,9 +97,9 @@ class _ShortFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         message = record.getMessage()
         if record.name == "py.warnings":
-            # Without the file, line and code of the library that warns.
+            # Leave out the file, line and code of the library that warns.
             message = message.partition("Warning: ")[2].partition("\n")[0] or message
         if record.levelno <= logging.INFO:
             return message
-        colour: Literal["red", "yellow"] = "yellow" if record.levelno < logging.ERROR else "red"
-        return f"{colored(f'{record.levelname.lower()}:', colour, sys.stderr)} {message}"
+        color: Literal["red", "yellow"] = "yellow" if record.levelno < logging.ERROR else "red"
+        return f"{colored(f'{record.levelname.lower()}:', color, sys.stderr)} {message}"

@@ -1,31 +1,31 @@
-"""A picture of a run: loss, learning rate and validation metrics over the training."""
+"""The plot of a run: loss, learning rate and validation metrics over the training."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Columns of a record that are no result.
+# Keys of a record that are not metrics.
 _NO_METRICS = ("group", "steps_completed", "epochs", "batches", "time")
 
 
 def plot_metrics(
     records: Sequence[Mapping[str, Any]], file: pathlib.Path, searcher_metric: str | None = None
 ) -> bool:
-    """Draws ``metrics.jsonl`` as a PNG.
+    """Plot ``metrics.jsonl`` as a PNG.
 
     Args:
         records: lines of ``metrics.jsonl``.
-        file: where to write the picture.
-        searcher_metric: this metric is drawn thicker, its best value marked.
+        file: the file to write.
+        searcher_metric: the metric that gets a thicker line.
 
     Returns:
-        False if there is nothing to draw.
+        False if there is nothing to plot.
     """
     training = [record for record in records if record["group"] == "training"]
     validation = [record for record in records if record["group"] == "validation"]
     if not training and not validation:
         return False
-    # Put off: it takes a second to import, and only rank 0 draws.
+    # Put off: it takes a second to import, and only rank 0 plots.
     import matplotlib
 
     matplotlib.use("Agg")
@@ -33,7 +33,7 @@ def plot_metrics(
 
     figure, (loss_axes, metric_axes) = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
     steps = [record["steps_completed"] for record in training]
-    # A single report has no line to draw.
+    # A single point has no line.
     marker = "o" if len(training) == 1 else None
     losses = [record.get("loss") for record in training]
     loss_axes.plot(steps, losses, color="tab:blue", marker=marker)
@@ -50,13 +50,13 @@ def plot_metrics(
     names = _metric_names(validation, searcher_metric)
     for name in names:
         points = [(r["steps_completed"], r[name]) for r in validation if r.get(name) is not None]
-        chosen = name == searcher_metric
+        is_searcher_metric = name == searcher_metric
         metric_axes.plot(
             [step for step, _ in points],
             [value for _, value in points],
             marker="o",
-            markersize=6 if chosen else 4,
-            linewidth=2.5 if chosen else 1.2,
+            markersize=6 if is_searcher_metric else 4,
+            linewidth=2.5 if is_searcher_metric else 1.2,
             label=name,
         )
         for step, value in points[-1:]:
@@ -72,24 +72,24 @@ def plot_metrics(
     metric_axes.grid(alpha=0.3)
     if names:
         metric_axes.legend(fontsize="small")
-    part = file.with_name(f".{file.stem}.part.png")
-    figure.savefig(part, dpi=120)
+    temporary = file.with_name(f".{file.stem}.part.png")
+    figure.savefig(temporary, dpi=120)
     pyplot.close(figure)
-    part.replace(file)
+    temporary.replace(file)
     return True
 
 
 def _metric_names(
     validation: Sequence[Mapping[str, Any]], searcher_metric: str | None
 ) -> list[str]:
-    """The searcher's metric first, then others of its size, so that one axis suits them all."""
-    seen = dict.fromkeys(
+    """Return at most six metrics for one axis: the searcher's first, no counts or thresholds."""
+    reported = dict.fromkeys(
         name
         for record in validation
         for name, value in record.items()
         if name not in _NO_METRICS and isinstance(value, (int, float))
     )
-    names = [name for name in seen if name == searcher_metric]
-    # Counts and thresholds would flatten everything else.
-    names += [n for n in seen if n not in names and not n.endswith(("total", "_thresh"))]
+    names = [name for name in reported if name == searcher_metric]
+    # Counts and thresholds would flatten the other lines.
+    names += [n for n in reported if n not in names and not n.endswith(("total", "_thresh"))]
     return names[:6]

@@ -12,26 +12,30 @@ from model_hub.errors import UserError
 
 
 def slots_of_this_run() -> int:
-    """How many processes train together, as torch's launcher says."""
+    """Return how many processes torch's launcher has started to train together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @contextlib.contextmanager
 def distributed_processes() -> Iterator[core.DistributedContext]:
-    """The processes that ``torchrun`` has started, or this one alone."""
+    """Join the processes that ``torchrun`` has started; yield Determined's context of them.
+
+    Raises:
+        UserError: when there are more processes on this machine than GPUs.
+    """
     size = slots_of_this_run()
     if size == 1:
         yield core.DummyDistributedContext()
         return
     cuda = torch.cuda.is_available()
-    here, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
-    if cuda and here > gpus:
+    local_size, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+    if cuda and local_size > gpus:
         raise UserError(
-            f"torchrun has started {here} processes on this machine, each of which needs a GPU; "
-            f"torch sees {gpus}. Write --nproc_per_node={gpus}; or CUDA_VISIBLE_DEVICES= before "
-            "the command, to train on CPUs."
+            f"torchrun has started {local_size} processes on this machine, each of which needs a "
+            f"GPU; torch sees {gpus}. Write --nproc_per_node={gpus}, or CUDA_VISIBLE_DEVICES= "
+            "before the command to train on CPUs."
         )
-    # Determined asks this variable which way of distributing is in use.
+    # Determined reads this variable to find the distributed backend.
     os.environ["USE_TORCH_DISTRIBUTED"] = "True"
     if cuda:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
@@ -43,9 +47,12 @@ def distributed_processes() -> Iterator[core.DistributedContext]:
 
 
 def context_of_group() -> core.DistributedContext:
-    """Determined's context of the processes of torch's group; a training closes it at its end."""
+    """Return Determined's context of the processes of torch's default group.
+
+    A training closes it at its end.
+    """
     rank = int(os.environ["RANK"])
-    # Free ports, where Determined's fixed ones would let only one run at a time on a machine.
+    # Free ports: with Determined's fixed ones a machine could train only one run at a time.
     ports = [[_free_port(), _free_port()] if rank == 0 else None]
     torch.distributed.broadcast_object_list(ports)
     assert ports[0] is not None

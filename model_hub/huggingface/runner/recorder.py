@@ -1,4 +1,4 @@
-"""Where a run on this machine reports to: its folder, TensorBoard, and the console."""
+"""Records the reports of a training: in the run's folder, TensorBoard and the console."""
 
 import logging
 import time
@@ -13,20 +13,27 @@ from model_hub.huggingface.runner import plot
 from model_hub.huggingface.runner.console import Console
 from model_hub.huggingface.runner.run_folder import Checkpoint, RunFolder
 
-# Time between two looks of the progress bar at the training.
+# Time between two updates of the progress bar.
 _REFRESH_SECONDS = 0.2
 
 logger = logging.getLogger("model_hub")
 
 
 class RunRecorder:
-    """Writes what the run reports into its folder, and tells the console.
+    """Writes the reports of a run into its folder and shows them on the console.
 
     Args:
         folder: the run's folder.
         config: the completed configuration.
         console: shows the progress.
-        writes: whether this is the process that writes.
+        writes: whether this process writes to the folder.
+
+    Attributes:
+        optimizers: the trial's optimizers, whose learning rate is reported.
+        last_validation: metrics of the last validation.
+        last_validation_steps: batches trained before it; None if there was none.
+        best: best value of the searcher's metric; None if there is none.
+        epochs: number of epochs trained, with a fraction.
     """
 
     def __init__(
@@ -47,22 +54,22 @@ class RunRecorder:
         self._keep_latest = max(1, int(settings.get("save_trial_latest", 1)))
         self._keep_best = int(settings.get("save_trial_best", 1))
         self._checkpoints: list[Checkpoint] = []
-        # Searcher's metric by steps completed.
+        # The searcher's metric by the number of batches trained.
         self._values: dict[int, float] = {}
         self._writer: tensorboard.SummaryWriter | None = None
         self._loss: float | None = None
-        # Losses of the batches that the progress bar does not show yet.
+        # Losses of batches that the progress bar does not show yet.
         self._losses: list[Any] = []
         self._shown = 0.0
         self._samples = 0
         self._since = time.monotonic()
 
     def continue_from(self, checkpoints: list[Checkpoint], steps: int | None) -> None:
-        """Takes up the folder where its newest checkpoint was written.
+        """Set the folder back to its newest checkpoint.
 
         Args:
-            checkpoints: those that are whole.
-            steps: batches of the newest; None if there is none.
+            checkpoints: the complete checkpoints.
+            steps: batches trained when the newest was written; None if there is none.
         """
         self._checkpoints = checkpoints
         self.folder.keep_checkpoints(checkpoints)
@@ -73,20 +80,26 @@ class RunRecorder:
 
     @property
     def writer(self) -> tensorboard.SummaryWriter:
-        """The TensorBoard files of this run."""
+        """The writer of the run's TensorBoard files."""
         if self._writer is None:
             self._writer = tensorboard.SummaryWriter(str(self.folder.tensorboard))
         return self._writer
 
     def learning_rate(self) -> float:
-        """Learning rate of the first parameter group."""
+        """Return the learning rate of the first parameter group."""
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 return float(group["lr"] or 0.0)
         return 0.0
 
     def batch(self, epoch: float, loss: Any, samples: int) -> None:
-        """Counts a batch that was trained; ``samples`` over all slots."""
+        """Record a trained batch.
+
+        Args:
+            epoch: number of epochs trained, with a fraction.
+            loss: the loss of the batch, or None.
+            samples: number of samples, over all slots.
+        """
         self.epochs = epoch
         self._samples += samples
         if not self.console.shows_progress:
@@ -96,10 +109,10 @@ class RunRecorder:
             self._show_progress()
 
     def _show_progress(self) -> None:
-        """Reads the losses, for which a GPU has to catch up, and so not those of every batch."""
+        """Update the progress bar. Reading losses waits for the GPU, so this is not done often."""
         for loss in self._losses:
             value = float(np.mean(loss)) if loss is not None else float("nan")
-            # As smooth as an average over the last twenty batches.
+            # An exponential moving average over about twenty batches.
             self._loss = value if self._loss is None else self._loss + (value - self._loss) / 20
         self._shown = time.monotonic()
         if self._losses and self._loss is not None:
@@ -113,7 +126,7 @@ class RunRecorder:
         self._losses.clear()
 
     def training_report(self, steps: int, metrics: Mapping[str, Any]) -> None:
-        """Averages over the batches since the last report."""
+        """Record training metrics, averaged over the batches since the last report."""
         self._show_progress()
         now = time.monotonic()
         record = {
@@ -128,12 +141,12 @@ class RunRecorder:
         self._write(record)
 
     def start_clock(self) -> None:
-        """Measures speed anew: between two reports, and without what comes between them."""
+        """Restart the measurement of speed, after a report or a validation."""
         self._samples = 0
         self._since = time.monotonic()
 
     def validation_report(self, steps: int, metrics: Mapping[str, Any]) -> None:
-        """Results of a validation."""
+        """Record the metrics of a validation."""
         values = {k: _scalar(v) for k, v in metrics.items() if k not in ("batches", "epochs")}
         record = {
             "group": "validation",
@@ -151,8 +164,8 @@ class RunRecorder:
         value = values.get(self._metric)
         if isinstance(value, (int, float)) and value == value:
             self._values[steps] = float(value)
-            better = min if self._smaller_is_better else max
-            self.best = float(value) if self.best is None else better(self.best, float(value))
+            pick = min if self._smaller_is_better else max
+            self.best = float(value) if self.best is None else pick(self.best, float(value))
 
     def _write(self, record: dict[str, Any]) -> None:
         if not self.writes:
@@ -166,7 +179,7 @@ class RunRecorder:
         self.writer.flush()
 
     def checkpoint(self, uuid: str, steps: int) -> None:
-        """Notes a checkpoint that is whole, and deletes those that nobody needs any more."""
+        """Record a complete checkpoint and delete those beyond ``checkpoint_storage``'s numbers."""
         self._checkpoints.append(Checkpoint(uuid, steps))
         kept = self._checkpoints[-self._keep_latest :]
         scored = [entry for entry in self._checkpoints if entry.steps_completed in self._values]
@@ -179,7 +192,7 @@ class RunRecorder:
         self.folder.keep_checkpoints(kept)
 
     def close(self) -> None:
-        """Ends the progress bar and draws the picture, however the run ended."""
+        """Close the progress bar and plot the metrics, however the run ended."""
         self.console.close()
         if self._writer is not None:
             self._writer.close()
@@ -188,9 +201,8 @@ class RunRecorder:
         try:
             plot.plot_metrics(self.folder.read_metrics(), self.folder.plot_file, self._metric)
         except OSError as error:
-            # A run that has failed because the disk is full says so; one that is through lacks no
-            # more than the picture.
-            logger.debug("no picture of the run: %s", error)
+            # If the disk is full, the run has failed with an error already, or lacks only the plot.
+            logger.debug("no plot of the run: %s", error)
 
 
 def _scalar(value: Any) -> Any:

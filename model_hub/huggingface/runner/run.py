@@ -1,4 +1,4 @@
-"""What a run is made of, on a cluster and on this machine alike; and the run on a cluster."""
+"""The trial, periods and result of a training, on a cluster and on this machine."""
 
 import dataclasses
 import logging
@@ -16,14 +16,15 @@ logger = logging.getLogger("model_hub")
 
 @dataclasses.dataclass(frozen=True)
 class Periods:
-    """How long a trial trains, and when it validates, saves and reports.
+    """How long a trial trains, and when it validates and saves.
 
     Attributes:
-        length: how long the training is, in units of ``unit``.
+        length: length of the training, in units of ``unit``.
         unit: ``epochs`` or ``batches``.
-        validation: time between two validations.
-        checkpoint: time between two checkpoints.
-        checkpoint_policy: ``best``, ``all`` or ``none``: which validations are followed by one.
+        validation: period between two validations.
+        checkpoint: period between two checkpoints.
+        checkpoint_policy: which validations are followed by a checkpoint: ``best``, ``all``, or
+            ``none``.
         validate_first: whether to validate before the first batch.
     """
 
@@ -36,11 +37,11 @@ class Periods:
 
     @property
     def max_length(self) -> pytorch.Batch | pytorch.Epoch:
-        """The length as Determined takes it."""
+        """The length as Determined's type."""
         return (pytorch.Epoch if self.unit == "epochs" else pytorch.Batch)(self.length)
 
     def total_batches(self, batches_per_epoch: int) -> int:
-        """The length in batches."""
+        """Return the length in batches."""
         return self.length * (batches_per_epoch if self.unit == "epochs" else 1)
 
 
@@ -49,10 +50,10 @@ class RunResult:
     """How a run ended.
 
     Attributes:
-        steps_completed: batches trained.
+        steps_completed: number of batches trained.
         finished: False if it was stopped before its end.
-        stop_signal: the signal that stopped it, or None.
-        metrics: results of the last validation.
+        stop_signal: number of the signal that stopped it, or None.
+        metrics: metrics of the last validation.
     """
 
     steps_completed: int
@@ -62,15 +63,15 @@ class RunResult:
 
 
 def read_periods(config: Mapping[str, Any], hparams: Mapping[str, Any]) -> Periods:
-    """The periods that a completed experiment configuration asks for.
+    """Return the periods of a completed experiment configuration.
 
     Raises:
-        UserError: when the length of the training or the checkpoint policy is not as it should be.
+        UserError: when the length of the training is missing, or the checkpoint policy is unknown.
     """
     length = training_length(hparams, config)
     if length is None:
         raise UserError(
-            "the length of the training is not said: write hyperparameters.num_train_epochs or "
+            "the length of the training is missing: write hyperparameters.num_train_epochs or "
             "hyperparameters.max_steps (old style: searcher.max_length)."
         )
     unit, count = length
@@ -88,7 +89,7 @@ def read_periods(config: Mapping[str, Any], hparams: Mapping[str, Any]) -> Perio
 
 
 def _period(config: Mapping[str, Any], key: str, hparams: Mapping[str, Any]) -> pytorch.TrainUnit:
-    # That it is a period, the master has checked, or here `check_top_level`.
+    # The master, or `check_top_level` on this machine, has checked that it is a period.
     return pytorch.TrainUnit._from_values(
         **config[key], global_batch_size=hparams.get("global_batch_size")
     )
@@ -97,59 +98,65 @@ def _period(config: Mapping[str, Any], key: str, hparams: Mapping[str, Any]) -> 
 def build_trial(
     trial_class: type[pytorch.PyTorchTrial], context: pytorch.PyTorchTrialContext
 ) -> tuple[pytorch.PyTorchTrial, Periods]:
-    """Makes the trial, and gives its learning-rate schedule its length if that is still open.
+    """Build the trial, and set the length of its learning-rate schedules if it was not known.
 
     Args:
-        trial_class: the trial.
+        trial_class: the trial's class.
         context: with hyperparameters and a completed experiment configuration.
 
     Returns:
         The trial and the periods of its training.
     """
-    # The trial comes first: it complains of all that is missing, not of the length alone.
+    config = context.get_experiment_config()
+    optimizations = config["optimizations"]
+    context._set_default_gradient_compression(bool(optimizations["gradient_compression"]))
+    context._set_default_average_aggregated_gradients(
+        bool(optimizations["average_aggregated_gradients"])
+    )
+    # Before the periods: the trial's error names everything that is missing, not only the length.
     trial = trial_class(context)
-    periods = read_periods(context.get_experiment_config(), context.get_hparams())
-    waiting = [
+    periods = read_periods(config, context.get_hparams())
+    unresolved = [
         wrapped._scheduler
         for wrapped in context.lr_schedulers
         if isinstance(wrapped._scheduler, optim.DeferredLRScheduler)
         and not wrapped._scheduler.resolved
     ]
-    if waiting or context._aggregation_frequency > 1:
+    if unresolved or context._aggregation_frequency > 1:
         in_epochs = periods.unit == "epochs"
         total = periods.total_batches(_batches_per_epoch(trial, context) if in_epochs else 0)
-        # Before Determined loads a checkpoint: the schedule's state has to find the schedule.
-        for scheduler in waiting:
+        # Before Determined loads a checkpoint, whose state the schedules have to accept.
+        for scheduler in unresolved:
             scheduler.resolve(total)
         _check_accumulation(total, context)
     return trial, periods
 
 
 def _check_accumulation(total: int, context: pytorch.PyTorchTrialContext) -> None:
-    """Says which batches at the end change no weights, as their group is not full.
+    """Warn of batches at the end that are too few for an update of the weights.
 
     Raises:
-        UserError: when these are all.
+        UserError: when all batches together are too few.
     """
-    group = context._aggregation_frequency
-    if total < group > 1:
+    frequency = context._aggregation_frequency
+    if total < frequency > 1:
         raise UserError(
             f"hyperparameters.gradient_accumulation_steps (or optimizations.aggregation_frequency) "
-            f"is {group}, but the whole training has {total} batches: it would not change a "
-            "weight. Write a smaller number, or train longer."
+            f"is {frequency}, but the whole training has {total} batches: no weight would be "
+            "updated. Write a smaller number, or train longer."
         )
-    if total % group and context.distributed.rank == 0:
+    if total % frequency and context.distributed.rank == 0:
         logger.warning(
-            "the last %d of %d batches change nothing, as it takes %d for an update of the weights "
+            "the last %d of %d batches change nothing, because an update of the weights takes %d "
             "(hyperparameters.gradient_accumulation_steps).",
-            total % group,
+            total % frequency,
             total,
-            group,
+            frequency,
         )
 
 
 def _batches_per_epoch(trial: pytorch.PyTorchTrial, context: pytorch.PyTorchTrialContext) -> int:
-    """As Determined counts them: the chief's share, the last one of an epoch included."""
+    """Return the batches of slot 0 in an epoch, including a last one that is not full."""
     loader = trial.build_training_data_loader()
     if isinstance(loader, pytorch.DataLoader):
         loader = loader.get_data_loader(

@@ -1,4 +1,4 @@
-"""The folder that a run on this machine leaves behind: what stands in it, and where."""
+"""The folder of a run on this machine: its paths and files."""
 
 import contextlib
 import json
@@ -43,17 +43,17 @@ An access token of the Hugging Face Hub is not kept here; where one is needed, l
 """
 
 
-# What marks a folder as another run, a virtual environment, a conda environment.
+# Files that only another run, a virtual environment or a conda environment has.
 _FOREIGN = ("run.json", "pyvenv.cfg", "conda-meta")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint that was written completely.
+    """A complete checkpoint.
 
     Attributes:
         uuid: name of its folder.
-        steps_completed: batches trained when it was written.
+        steps_completed: number of batches trained when it was written.
     """
 
     uuid: str
@@ -65,7 +65,7 @@ class RunFolder:
 
     Args:
         path: the folder.
-        slots: processes that train together.
+        slots: number of processes that train together.
     """
 
     def __init__(self, path: pathlib.Path, slots: int = 1) -> None:
@@ -84,37 +84,36 @@ class RunFolder:
 
     @property
     def resume_command(self) -> str:
-        """What to type to continue the run."""
+        """The shell command that resumes the run."""
         path = os.path.relpath(self.path)
         command = ["model-hub", "train"]
         if self.slots > 1:
-            # The same numbers come from the same number of processes only.
+            # Only the same number of processes ends with the same weights.
             command = ["torchrun", f"--nproc_per_node={self.slots}", "-m", "model_hub", "train"]
-        where = path if not path.startswith("..") else str(self.path)
-        return shlex.join([*command, "--resume", where])
+        return shlex.join([*command, "--resume", str(self.path) if path.startswith("..") else path])
 
     def create(self, config: Mapping[str, Any], *, trial: str, context_dir: pathlib.Path) -> None:
-        """Makes the folder, or takes one that has nothing of the names used here.
+        """Create the folder, or use one that has no files of the same names.
 
         Args:
-            config: the configuration as it is run.
+            config: the configuration of the run.
             trial: ``module:Class``.
             context_dir: the folder of the trial's code; its Python files are copied.
 
         Raises:
-            UserError: when there is a run in it already, something is in the way, or it cannot be
-                written to.
+            UserError: when the folder holds a run or files of the same names already, or is not
+                writable.
         """
         if self._run_file.exists():
             raise UserError(
                 f"--output-dir: {str(self.path)!r} holds a run already. Continue it with "
                 f"'{self.resume_command}', or write another folder."
             )
-        in_the_way = [path.name for path in self._own_entries() if path.exists()]
-        if in_the_way:
+        existing = [path.name for path in self._own_entries() if path.exists()]
+        if existing:
             raise UserError(
-                f"--output-dir: {str(self.path)!r} has {', '.join(in_the_way)} of something else, "
-                "which a run would overwrite. Write a new folder."
+                f"--output-dir: {str(self.path)!r} holds {', '.join(existing)}, but no run. A run "
+                "would overwrite them. Write a new folder."
             )
         try:
             for folder in (self.tensorboard, self.checkpoints):
@@ -124,7 +123,7 @@ class RunFolder:
             write_text(self._readme_file, readme)
             self._copy_code(context_dir.resolve())
             run = {"trial": trial, "context_dir": str(context_dir.resolve()), "slots": self.slots}
-            # Last: with it, the folder is a run.
+            # Last, because it marks the folder as a run.
             write_text(self._run_file, json.dumps(run, indent=2) + "\n")
         except OSError as error:
             self._remove()
@@ -134,7 +133,7 @@ class RunFolder:
             ) from error
 
     def read_run(self) -> tuple[dict[str, Any], str, pathlib.Path]:
-        """What :meth:`create` wrote: configuration, ``module:Class``, folder of the code.
+        """Return what :meth:`create` wrote: configuration, ``module:Class``, folder of the code.
 
         Raises:
             UserError: when the folder holds no run.
@@ -148,19 +147,19 @@ class RunFolder:
             ) from error
         if run["slots"] != self.slots:
             logger.warning(
-                "The run was begun with %d processes and continues with %d: it will not end with "
-                "the same numbers.",
+                "The run was started with %d processes and continues with %d: it will not end with "
+                "the same weights.",
                 run["slots"],
                 self.slots,
             )
         context_dir = pathlib.Path(run["context_dir"])
         if not context_dir.is_dir():
-            # The copy has no data files, but all that is needed to import the trial.
+            # The copy has no data files, but everything that importing the trial needs.
             context_dir = self.code
         return yaml_io.read_config(self.config_file), run["trial"], context_dir
 
     def discard_if_empty(self) -> None:
-        """Deletes the run if nothing was trained or measured, so that it can be begun again."""
+        """Delete the run if it has neither checkpoints nor metrics, so that it can start again."""
         if not self.all_checkpoints() and not self.read_metrics():
             self._remove()
 
@@ -178,7 +177,7 @@ class RunFolder:
         ]
 
     def _remove(self) -> None:
-        """Deletes what a run has made, and the folder if nothing else is in it."""
+        """Delete the files of the run, and the folder if nothing else is in it."""
         for entry in self._own_entries():
             if entry.is_dir():
                 shutil.rmtree(entry, ignore_errors=True)
@@ -189,13 +188,13 @@ class RunFolder:
             self.path.rmdir()
 
     def write_config(self, config: Mapping[str, Any]) -> None:
-        """Writes the configuration, without access tokens."""
+        """Write the configuration, without access tokens."""
         hparams = redact_secrets(config.get("hyperparameters"))
         text = yaml_io.dump_config({**config, "hyperparameters": hparams})
         write_text(self.config_file, text)
 
     def _copy_code(self, source: pathlib.Path) -> None:
-        """Copies the trial's code, which goes into every checkpoint, and nothing large."""
+        """Copy the trial's code, and no data; every checkpoint holds it."""
         for file in _code_files(source, self.path):
             target = self.code / file.relative_to(source)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -203,7 +202,7 @@ class RunFolder:
         self.code.mkdir(exist_ok=True)
 
     def all_checkpoints(self) -> list[Checkpoint]:
-        """The checkpoints that are whole, oldest first."""
+        """Return the complete checkpoints, oldest first."""
         try:
             entries = json.loads(self._index_file.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -212,11 +211,11 @@ class RunFolder:
         return [entry for entry in found if (self.checkpoints / entry.uuid).is_dir()]
 
     def steps_completed(self) -> int:
-        """Batches trained up to the newest checkpoint; 0 if there is none."""
+        """Return the number of batches trained at the newest checkpoint; 0 if there is none."""
         return max((entry.steps_completed for entry in self.all_checkpoints()), default=0)
 
     def keep_checkpoints(self, kept: list[Checkpoint]) -> None:
-        """Makes ``kept`` the list of checkpoints, and deletes all others, unfinished ones too."""
+        """Make ``kept`` the list of checkpoints and delete all others, also incomplete ones."""
         write_text(
             self._index_file, json.dumps([entry._asdict() for entry in kept], indent=2) + "\n"
         )
@@ -226,7 +225,7 @@ class RunFolder:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
-        """Adds one line to ``metrics.jsonl``; what is no number in JSON (NaN) becomes null."""
+        """Append a line to ``metrics.jsonl``; NaN and infinity, which JSON lacks, become null."""
         clean = {
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in record.items()
@@ -235,22 +234,21 @@ class RunFolder:
             file.write(json.dumps(clean) + "\n")
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The lines of ``metrics.jsonl``."""
+        """Return the records of ``metrics.jsonl``."""
         if not self.metrics_file.exists():
             return []
         records = []
         for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
-            # Whoever is killed while writing leaves a part of a line behind.
+            # A process that was killed while writing leaves an incomplete line.
             with contextlib.suppress(json.JSONDecodeError):
                 records.append(json.loads(line))
         return records
 
     def forget_metrics_after(self, steps_completed: int | None) -> None:
-        """Drops the reports of what a continued run does again, and a line that is not whole.
+        """Remove the records of batches that a resumed run trains again, and incomplete lines.
 
         Args:
-            steps_completed: batches of the checkpoint that it continues from; None if there is
-                none and everything is done again.
+            steps_completed: batches of the checkpoint that it resumes from; None removes all.
         """
         if not self.metrics_file.exists():
             return
@@ -263,7 +261,7 @@ class RunFolder:
 
 
 def _code_files(source: pathlib.Path, run_folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """The Python files below a folder, without those that ``.detignore`` names or others' own."""
+    """Yield the Python files below a folder, without environments and files in ``.detignore``."""
     ignored_by_det = detignore.make_shutil_ignore(source)
     for folder, folders, files in os.walk(source):
         here = pathlib.Path(folder)
@@ -275,7 +273,7 @@ def _code_files(source: pathlib.Path, run_folder: pathlib.Path) -> Iterator[path
             and not name.startswith((".", "__pycache__"))
             and name not in ("node_modules", "site-packages")
             and here / name != run_folder
-            # Other runs and environments hold code that is not the trial's.
+            # Other runs and environments hold code of their own.
             and not any((here / name / mark).exists() for mark in _FOREIGN)
         ]
         for name in files:
@@ -285,8 +283,8 @@ def _code_files(source: pathlib.Path, run_folder: pathlib.Path) -> Iterator[path
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-    """Writes a file in one step: a reader sees the old text or the whole new one."""
+    """Write a file atomically: a reader sees the old text or all of the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

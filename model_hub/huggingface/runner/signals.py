@@ -1,4 +1,4 @@
-"""How a run on this machine is stopped: at a batch, with a checkpoint, on all slots together."""
+"""Stopping a run on this machine by a signal, on all slots at the same batch."""
 
 import collections.abc
 import contextlib
@@ -12,7 +12,7 @@ from determined import core
 
 
 class StoppedImmediately(KeyboardInterrupt):
-    """The run was stopped by a signal, without a checkpoint.
+    """Raised when a signal stops the run without a checkpoint.
 
     Args:
         signum: number of the signal.
@@ -24,11 +24,12 @@ class StoppedImmediately(KeyboardInterrupt):
 
 
 class PreemptOnSignal(core.DummyPreemptContext):
-    """Asks the loop to stop on SIGINT or SIGTERM, on all slots at the same batch.
+    """Requests a stop of the training loop on SIGINT or SIGTERM, on all slots at the same batch.
 
     Attributes:
-        received: number of the signal.
-        training: whether the loop runs; before, while data is prepared, there is nothing to save.
+        received: number of the signal; None if there was none.
+        training: whether the loop runs. Before that there is nothing to save, and a signal stops
+            the run at once.
     """
 
     received: int | None = None
@@ -42,20 +43,25 @@ class PreemptOnSignal(core.DummyPreemptContext):
         return any(self._dist.allgather(self.received is not None))
 
     def handle(self, signum: int, _frame: Any) -> None:
-        """Signal handler: the first time a request, the second time the end."""
+        """Handle a signal: request a stop the first time, stop at once the second time."""
         now = time.monotonic()
         if self._dist.size > 1 and self.received is not None and now - self._received_at < 1:
-            return  # Of Ctrl-C every process hears twice: from the terminal and from torchrun.
+            return  # Ctrl-C reaches every process twice: from the terminal and from torchrun.
         if self.received is not None or not self.training:
             raise StoppedImmediately(signum)
         self._received_at = now
         self.received = signum
         if self._dist.rank == 0:
-            print("\nstopping after this batch; once more stops at once", file=sys.stderr)
+            print("\nstopping after this batch; a second signal stops at once", file=sys.stderr)
 
 
 class ReportingBatches(collections.abc.Container):  # type: ignore[type-arg]
-    """The batches after which the loop reports, and looks whether it should stop."""
+    """The batches after which the loop reports and checks for a request to stop.
+
+    Args:
+        period: number of batches between two reports.
+        stop: the signals received.
+    """
 
     def __init__(self, period: int, stop: PreemptOnSignal) -> None:
         self._period = period
@@ -64,17 +70,17 @@ class ReportingBatches(collections.abc.Container):  # type: ignore[type-arg]
     def __contains__(self, batch: object) -> bool:
         if isinstance(batch, int) and batch % self._period == 0:
             return True
-        # Alone it can stop at any batch; several processes have to agree on one.
+        # A single process can stop at any batch; several have to stop at the same one.
         return self._stop._dist.size == 1 and self._stop.received is not None
 
 
 @contextlib.contextmanager
 def stop_on_signals(distributed: core.DistributedContext) -> Iterator[PreemptOnSignal]:
-    """Lets SIGINT and SIGTERM ask the loop to stop, for what stands below."""
+    """Let SIGINT and SIGTERM request a stop of the loop within this block."""
     stop = PreemptOnSignal(distributed)
     handled = (signal.SIGINT, signal.SIGTERM)
     before: dict[int, Any] = {}
-    with contextlib.suppress(ValueError):  # Only the main thread may; a notebook can be another.
+    with contextlib.suppress(ValueError):  # Not in the main thread, as in some notebooks.
         before = {number: signal.signal(number, stop.handle) for number in handled}
     try:
         yield stop

@@ -17,19 +17,19 @@ def training_loss(
     model_mode: str | None = None,
     label_smoothing_factor: float = 0.0,
 ) -> torch.Tensor:
-    """The model's loss on a batch, or with label smoothing ``Trainer``'s in its place.
+    """Return the model's loss on a batch, or ``Trainer``'s loss with label smoothing.
 
     Args:
-        model: wrapped or not.
-        batch: arguments of the model, the labels among them.
-        model_mode: for messages.
+        model: the model, wrapped or not.
+        batch: arguments of the model, including the labels.
+        model_mode: ``hyperparameters.model_mode``, for messages.
         label_smoothing_factor: share of the target that is spread over all classes.
 
     Returns:
         A scalar with its graph.
 
     Raises:
-        UserError: when the model gives no loss, or there are no labels to smooth.
+        UserError: when the model returns no loss, or there are no labels to smooth.
     """
     outputs = model(**batch)
     if label_smoothing_factor:
@@ -37,12 +37,12 @@ def training_loss(
         if labels is None or labels.is_floating_point():
             raise UserError(
                 f"hyperparameters.label_smoothing_factor is {label_smoothing_factor}, but the "
-                "batches of this trial have no labels that name a class. Remove the key."
+                "batches of this trial have no class labels. Remove the key."
             )
         # Imported here because transformers.trainer_pt_utils imports peft, which takes seconds.
         from transformers.trainer_pt_utils import LabelSmoother
 
-        # A causal model predicts the next token; its own loss shifts the labels, too.
+        # A causal model predicts the next token; its own loss shifts the labels as well.
         shifts = type(unwrap.unwrap(model)).__name__ in _CAUSAL_MODELS
         smoother = LabelSmoother(epsilon=label_smoothing_factor)
         smoothed: torch.Tensor = smoother(outputs, labels, shift_labels=shifts)
@@ -50,9 +50,9 @@ def training_loss(
     loss: torch.Tensor | None = outputs.get("loss") if isinstance(outputs, dict) else outputs[0]
     if loss is None:
         raise UserError(
-            f"hyperparameters.model_mode is {model_mode!r}, whose model gives no loss for a batch "
-            f"of {', '.join(sorted(batch))}. Write the model_mode that this trial is made for, or "
-            "see that its batches have the labels which the model takes."
+            f"hyperparameters.model_mode is {model_mode!r}, but its model returns no loss for a "
+            f"batch of {', '.join(sorted(batch))}. Write a model_mode that this trial supports, or "
+            "add the labels that the model takes to the batches."
         )
     return loss
 

@@ -1,4 +1,4 @@
-"""The learning-rate schedule, as transformers' ``Trainer`` builds and steps it."""
+"""Optimizer and learning-rate schedule, as transformers' ``Trainer`` builds them."""
 
 import math
 import types
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 def build_default_optimizer(
     model: torch.nn.Module, optimizer_kwargs: OptimizerKwargs
 ) -> torch.optim.Optimizer:
-    """The optimizer that transformers' ``Trainer`` builds for the same settings.
+    """Return the optimizer that transformers' ``Trainer`` builds for the same settings.
 
-    Parameter groups (no weight decay on biases and normalisation layers), classes and their
-    arguments come from ``Trainer`` itself, for every ``optim`` that it knows.
+    ``Trainer`` itself chooses the parameter groups (no weight decay on biases and normalisation
+    layers), the class and its arguments, for every ``optim`` that it knows.
 
     Raises:
         UserError: for an unknown ``optim``, or one whose package is not installed.
@@ -47,7 +47,7 @@ def build_default_optimizer(
     )
 
     class OptimizerOfTrainer(Trainer):
-        """Only what ``Trainer.create_optimizer`` reads; the rest of a Trainer is not wanted."""
+        """A ``Trainer`` with only the attributes that ``create_optimizer`` reads."""
 
         def __init__(self) -> None:
             self.args = arguments  # type: ignore[assignment]
@@ -58,7 +58,7 @@ def build_default_optimizer(
     try:
         return OptimizerOfTrainer().create_optimizer(model)
     except (ImportError, TypeError, ValueError) as error:
-        # Of a package that is missing, of a setting that it does not take, or of its value.
+        # A missing package, an unknown argument or a wrong value.
         raise UserError(
             f"hyperparameters.optim: {optim.value} cannot be built from these settings: {error}"
         ) from error
@@ -67,7 +67,7 @@ def build_default_optimizer(
 def _default_adafactor(
     optim: "OptimizerNames", optimizer_kwargs: OptimizerKwargs
 ) -> tuple[Any, dict[str, Any]] | None:
-    """Adafactor with the two options of the old library for which Trainer has no names."""
+    """Return Adafactor with two options of the old library that ``Trainer`` does not have."""
     relative, scale = optimizer_kwargs.relative_step, optimizer_kwargs.scale_parameter
     if optim.value != "adafactor" or not (relative or scale):
         return None
@@ -81,23 +81,23 @@ def _default_adafactor(
 
 
 class DeferredLRScheduler(LRScheduler):
-    """A schedule whose length is known only once the training data is there.
+    """A schedule whose length is known only when the training data is loaded.
 
-    :meth:`resolve` builds the real one, before anything else is asked of it. Until then the
-    optimizer keeps its learning rate.
+    :meth:`resolve` builds the real schedule and has to be called before any other method. Until
+    then the optimizer keeps its learning rate.
     """
 
     def __init__(
         self, optimizer: torch.optim.Optimizer, build: Callable[[int], LRScheduler]
     ) -> None:
-        # LRScheduler.__init__ is left out on purpose: it would change the optimizer's groups,
-        # which the real schedule has to find untouched.
+        # LRScheduler.__init__ is not called: it would change the optimizer's parameter groups,
+        # which the real schedule initializes.
         self.optimizer = optimizer
         self._build = build
         self._scheduler: LRScheduler | None = None
 
     def resolve(self, num_training_steps: int) -> LRScheduler:
-        """Builds the schedule for this many steps, once; returns it."""
+        """Build the schedule for this many steps, if it is not built yet, and return it."""
         if self._scheduler is None:
             self._scheduler = self._build(num_training_steps)
         return self._scheduler
@@ -118,24 +118,28 @@ class DeferredLRScheduler(LRScheduler):
         return self._scheduler
 
     def step(self, *args: Any, **kwargs: Any) -> None:
-        """One step of the real schedule."""
+        """Step the real schedule."""
         self._real().step(*args, **kwargs)
 
     def get_last_lr(self) -> list[float | torch.Tensor]:
-        """Learning rates of the parameter groups."""
+        """Return the learning rates of the parameter groups."""
         return self._real().get_last_lr()
 
     def state_dict(self) -> dict[str, Any]:
-        """State of the real schedule."""
+        """Return the state of the real schedule."""
         return self._real().state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Loads the state of the real schedule."""
+        """Load the state of the real schedule."""
         self._real().load_state_dict(state_dict)
 
 
 def num_warmup_steps(scheduler_kwargs: LRSchedulerKwargs, num_training_steps: int) -> int:
-    """Warm-up in batches, as ``TrainingArguments.get_warmup_steps`` computes it from a share."""
+    """Return the warm-up in batches, as ``TrainingArguments.get_warmup_steps`` computes it.
+
+    Raises:
+        UserError: when the settings are out of range.
+    """
     steps = scheduler_kwargs.num_warmup_steps or scheduler_kwargs.warmup_ratio
     if steps < 0 or not 0 <= scheduler_kwargs.warmup_ratio <= 1:
         raise UserError(
@@ -151,12 +155,12 @@ def num_warmup_steps(scheduler_kwargs: LRSchedulerKwargs, num_training_steps: in
 def build_default_lr_scheduler(
     optimizer: torch.optim.Optimizer, scheduler_kwargs: LRSchedulerKwargs
 ) -> LRScheduler:
-    """The learning-rate schedule that transformers' ``Trainer`` builds for the same settings.
+    """Return the learning-rate schedule that ``Trainer`` builds for the same settings.
 
     Args:
         optimizer: the optimizer, before its first step.
-        scheduler_kwargs: the settings; with ``num_training_steps=None`` the result waits for
-            :meth:`DeferredLRScheduler.resolve`.
+        scheduler_kwargs: the settings; with ``num_training_steps=None`` the result is a
+            :class:`DeferredLRScheduler`, unless the schedule depends on a metric.
 
     Raises:
         UserError: for an unknown ``lr_scheduler_type`` or arguments that it does not take.
@@ -170,14 +174,14 @@ def build_default_lr_scheduler(
 
     def build(num_training_steps: int) -> LRScheduler:
         warmup = num_warmup_steps(scheduler_kwargs, num_training_steps)
-        further = scheduler_kwargs.lr_scheduler_kwargs
+        kwargs = scheduler_kwargs.lr_scheduler_kwargs
         try:
             scheduler: LRScheduler = get_scheduler(
-                kind, optimizer, warmup, num_training_steps, further
+                kind, optimizer, warmup, num_training_steps, kwargs
             )
         except (TypeError, ValueError) as error:
             raise UserError(
-                f"hyperparameters.lr_scheduler_kwargs: {further} does not suit "
+                f"hyperparameters.lr_scheduler_kwargs: {kwargs} does not suit "
                 f"hyperparameters.lr_scheduler_type {kind.value!r}: {error}"
             ) from error
         return scheduler
@@ -185,12 +189,12 @@ def build_default_lr_scheduler(
     if scheduler_kwargs.num_training_steps is not None:
         return build(scheduler_kwargs.num_training_steps)
     if kind.value in ("reduce_lr_on_plateau", "greedy"):
-        return build(0)  # They look at a metric and have no length.
+        return build(0)  # They depend on a metric and have no length.
     return DeferredLRScheduler(optimizer, build)
 
 
 def steps_on_metric(scheduler: LRScheduler) -> bool:
-    """Whether the schedule takes its step after a validation, from a metric."""
+    """Return whether the schedule is stepped after a validation, by a metric."""
     # Imported here because transformers.optimization imports peft, which takes seconds.
     from transformers.optimization import GreedyLR
 
@@ -198,11 +202,11 @@ def steps_on_metric(scheduler: LRScheduler) -> bool:
 
 
 def step_mode(scheduler: LRScheduler) -> pytorch.LRScheduler.StepMode:
-    """How ``context.wrap_lr_scheduler`` is to step a schedule, for trials that wrap their own.
+    """Return the step mode of a schedule for ``context.wrap_lr_scheduler``.
 
-    Most take a step after every batch. Those that look at a metric
-    (``lr_scheduler_type: reduce_lr_on_plateau`` or ``greedy``) take theirs after a validation, from
-    the callback in :meth:`BaseTransformerTrial.build_callbacks`.
+    Most are stepped after every batch. Those that depend on a metric
+    (``lr_scheduler_type: reduce_lr_on_plateau`` or ``greedy``) are stepped after a validation, by a
+    callback of :meth:`BaseTransformerTrial.standard_callbacks`.
     """
     modes = pytorch.LRScheduler.StepMode
     return modes.MANUAL_STEP if steps_on_metric(scheduler) else modes.STEP_EVERY_BATCH
