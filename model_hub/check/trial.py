@@ -11,13 +11,14 @@ from typing import Any
 
 from determined import pytorch
 
-from model_hub.check.deprecated import get_path, is_legacy
+from model_hub.check.deprecated import is_legacy
 from model_hub.check.document import Document
 from model_hub.errors import UserError
 from model_hub.experiment.entrypoint import LAUNCHER, SCRIPT, split_entrypoint, trial_spec
 from model_hub.experiment.findings import WARNING, Finding
 from model_hub.experiment.messages import did_you_mean
 from model_hub.experiment.trial_class import import_trial
+from model_hub.experiment.yaml_io import get_path
 from model_hub.huggingface.trial import BaseTransformerTrial
 
 TrialClass = type[pytorch.PyTorchTrial]
