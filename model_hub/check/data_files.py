@@ -11,10 +11,9 @@ from model_hub.check import labels, local_models
 from model_hub.check.document import Document
 from model_hub.check.trial import TrialClass, is_ours
 from model_hub.errors import UserError
-from model_hub.experiment.config import get_path
 from model_hub.experiment.findings import ERROR, WARNING, Finding, dotted
 from model_hub.experiment.schema.ranges import possible_values
-from model_hub.experiment.yaml_io import is_whole
+from model_hub.experiment.yaml_io import get_path, is_whole
 from model_hub.huggingface.config import fields, parsing
 from model_hub.huggingface.data import load, preview
 from model_hub.huggingface.trial import BaseTransformerTrial

@@ -5,15 +5,16 @@ rewrite, for instance a range where a number is expected, it only reports.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from model_hub.check.yaml_editor import Editor
 from model_hub.errors import UserError
-from model_hub.experiment.config import get_path, length_of
+from model_hub.experiment.config import length_of
 from model_hub.experiment.entrypoint import LAUNCHER, SCRIPT, is_trial_spec, split_entrypoint
 from model_hub.experiment.findings import WARNING, Finding, Path, dotted
-from model_hub.experiment.yaml_io import in_yaml, is_whole
+from model_hub.experiment.yaml_io import get_path, in_yaml, is_whole
 
 Config = Mapping[str, Any]
 
@@ -185,24 +186,17 @@ def _auth_token(hparams: Config) -> DeprecatedKey:
     if value in (False, None) or hparams.get("token"):
         return DeprecatedKey(path, f"{message}; remove it", _remover(path))
     fixable = "token" not in hparams and isinstance(value, (bool, str))
-    return DeprecatedKey(
-        path,
-        f"{message}; write hyperparameters.token",
-        (lambda editor: editor.rename(path, "token")) if fixable else None,
-    )
+    fix = functools.partial(Editor.rename, path=path, new="token") if fixable else None
+    return DeprecatedKey(path, f"{message}; write hyperparameters.token", fix)
 
 
 def _remover(path: Path) -> Callable[[Editor], None]:
-    return lambda editor: editor.remove(path)
+    return functools.partial(Editor.remove, path=path)
 
 
 def _ignored(config: Config) -> Iterator[DeprecatedKey]:
-    for path in (
-        ("data_layer",),
-        ("security",),
-        ("tensorboard_storage",),
-        ("resources", "agent_label"),
-    ):
+    ignored = ("data_layer", "security", "tensorboard_storage", "resources.agent_label")
+    for path in (tuple(name.split(".")) for name in ignored):
         if get_path(config, *path) is not None:
             message = f"{dotted(path)} is ignored by Determined; remove it"
             yield DeprecatedKey(path, message, _remover(path))
@@ -223,16 +217,12 @@ def _images(config: Config) -> Iterator[DeprecatedKey]:
         values = get_path(config, "environment", section)
         if isinstance(values, Mapping) and "gpu" in values:
             path = ("environment", section, "gpu")
-            instead = "remove it" if "cuda" in values else "write cuda"
-
-            def fix(editor: Editor, path: Path = path) -> None:
-                editor.rename(path, "cuda")
-
-            yield DeprecatedKey(
-                path,
-                f"{dotted(path)} is the old name of cuda; {instead}",
-                None if "cuda" in values else fix,
-            )
+            message = f"{dotted(path)} is the old name of cuda; "
+            if "cuda" in values:
+                yield DeprecatedKey(path, f"{message}remove it")
+            else:
+                fix = functools.partial(Editor.rename, path=path, new="cuda")
+                yield DeprecatedKey(path, f"{message}write cuda", fix)
 
 
 def _log_actions(config: Config) -> Iterator[DeprecatedKey]:
@@ -243,9 +233,7 @@ def _log_actions(config: Config) -> Iterator[DeprecatedKey]:
         if isinstance(kind, str) and len(action) == 1:
             path: Path = ("log_policies", number, "action")
 
-            def fix(editor: Editor, path: Path = path, kind: str = kind) -> None:
-                editor.replace(path, kind, kind)
-
+            fix = functools.partial(Editor.replace, path=path, written=kind, value=kind)
             yield DeprecatedKey(
                 path,
                 f"{dotted(path)} is {in_yaml(action)}, the old style; write action: {kind}",

@@ -9,12 +9,11 @@ from model_hub._hub import is_secret
 from model_hub.check.document import Document
 from model_hub.check.trial import TrialClass, is_ours
 from model_hub.errors import UserError
-from model_hub.experiment.config import get_path
 from model_hub.experiment.findings import ERROR, WARNING, Finding, Path, dotted
 from model_hub.experiment.messages import advise_unquoting
 from model_hub.experiment.schema.ranges import is_range, possible_values
 from model_hub.experiment.search_space import pick_hyperparameters
-from model_hub.experiment.yaml_io import in_yaml, is_whole
+from model_hub.experiment.yaml_io import get_path, in_yaml, is_whole
 from model_hub.huggingface.config import names, validate
 from model_hub.huggingface.config.fields import HYPERPARAMETER_TYPES, DatasetKwargs, OptimizerKwargs
 from model_hub.huggingface.config.hparams import conflicting_accumulation, missing_hparams

@@ -19,6 +19,7 @@ from model_hub.experiment.entrypoint import LAUNCHER, SCRIPT, split_entrypoint, 
 from model_hub.experiment.findings import WARNING, Finding
 from model_hub.experiment.messages import did_you_mean
 from model_hub.experiment.trial_class import import_trial
+from model_hub.experiment.yaml_io import get_path
 from model_hub.huggingface.trial import BaseTransformerTrial
 
 TrialClass = type[pytorch.PyTorchTrial]

@@ -126,13 +126,12 @@ class Editor:
     def _remove_from_flow(self, mapping: MappingNode, number: int) -> None:
         pairs = mapping.value
         key, node = pairs[number]
+        start, end = key.start_mark.index, self._content_end(node)
         if number + 1 < len(pairs):
-            self._splice(key.start_mark.index, pairs[number + 1][0].start_mark.index, "")
+            end = pairs[number + 1][0].start_mark.index
         elif number:
-            before = self._content_end(pairs[number - 1][1])
-            self._splice(before, self._content_end(node), "")
-        else:
-            self._splice(key.start_mark.index, self._content_end(node), "")
+            start = self._content_end(pairs[number - 1][1])
+        self._splice(start, end, "")
 
     def _splice(self, start: int, end: int, new: str) -> None:
         self.text = self.text[:start] + new + self.text[end:]

@@ -7,14 +7,7 @@ from typing import Any
 from model_hub.errors import UserError
 from model_hub.experiment import yaml_io
 from model_hub.experiment.schema.fields import UNITS, training_findings
-from model_hub.experiment.yaml_io import in_yaml, is_whole
-
-
-def get_path(config: Any, *path: str) -> Any:
-    """Return the value at a path; None where a key is missing, or not in a mapping."""
-    for name in path:
-        config = config.get(name) if isinstance(config, Mapping) else None
-    return config
+from model_hub.experiment.yaml_io import get_path, in_yaml, is_whole
 
 
 def records_per_epoch(experiment_config: Mapping[str, Any]) -> float | None:

@@ -19,9 +19,9 @@ def advise_unquoting(value: Any) -> str:
     return f"; remove the quotes: {value.strip()}" if math.isfinite(number) else ""
 
 
-def did_you_mean(name: Any, known: Iterable[str]) -> str:
-    """Return advice for a misspelt name; an empty text where no known name is similar."""
-    near = difflib.get_close_matches(str(name).lower(), list(known), 1, 0.6)
+def did_you_mean(name: Any, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return advice for a misspelt name; an empty text where no known name is similar enough."""
+    near = difflib.get_close_matches(str(name).lower(), list(known), 1, cutoff)
     return f"; did you mean {near[0]}?" if near else ""
 
 

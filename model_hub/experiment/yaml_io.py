@@ -102,6 +102,13 @@ def to_plain(value: Any) -> Any:
     return value
 
 
+def get_path(config: Any, *path: str) -> Any:
+    """Return the value at a path; None where a key is missing, or not in a mapping."""
+    for name in path:
+        config = config.get(name) if isinstance(config, Mapping) else None
+    return config
+
+
 def in_yaml(value: Any) -> str:
     """Return the value as YAML spells it in one line, for messages; texts are in quotes."""
     if value is None:

@@ -23,6 +23,7 @@ from model_hub.experiment.schema.types import (
     OneOf,
     Text,
 )
+from model_hub.experiment.yaml_io import get_path
 
 UNITS = ("batches", "records", "epochs")
 _MAPPING = Keys({}, open=True)
@@ -313,7 +314,7 @@ def experiment_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 # Keys outside of `hyperparameters` and `data` that training reads.
-_READ_BY_TRAINING: dict[Path, Anything] = {
+_READ_BY_TRAINING: dict[tuple[str, ...], Anything] = {
     ("optimizations", "aggregation_frequency"): _OPTIMIZATIONS.fields["aggregation_frequency"],
     ("scheduling_unit",): FIELDS["scheduling_unit"],
     ("checkpoint_storage", "save_trial_latest"): _KEPT_CHECKPOINTS["save_trial_latest"],
@@ -342,8 +343,6 @@ def training_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
         if not isinstance(config.get(name), Mapping):
             yield from _MAPPING.findings(config.get(name), (name,))
     for path, expected in _READ_BY_TRAINING.items():
-        *section, key = path
-        values = config.get(str(section[0])) if section else config
-        value = values.get(str(key)) if isinstance(values, Mapping) else None
+        value = get_path(config, *path)
         if value is not None:
             yield from expected.findings(value, path)

@@ -32,11 +32,7 @@ class FlexibleKwargs:
         self.__post_init__()
 
     def __post_init__(self) -> None:
-        """Check the numbers against their limits.
-
-        Raises:
-            UserError: naming the keys.
-        """
+        """Check the numbers against their limits."""
         check_limits(self)
 
     def as_dict(self) -> utils.AttrDict:
@@ -185,11 +181,7 @@ class OptimizerKwargs:
     optim_target_modules: str | list[str] | None = None
 
     def __post_init__(self) -> None:
-        """Check the numbers against their limits.
-
-        Raises:
-            UserError: naming the keys.
-        """
+        """Check the numbers against their limits."""
         check_limits(self)
 
 

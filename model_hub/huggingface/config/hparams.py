@@ -9,7 +9,7 @@ from determined import pytorch
 from model_hub import utils
 from model_hub.errors import UserError
 from model_hub.experiment import yaml_io
-from model_hub.experiment.config import get_path, records_per_epoch, searcher_max_length
+from model_hub.experiment.config import records_per_epoch, searcher_max_length
 from model_hub.huggingface.config.fields import LRSchedulerKwargs, TrialKwargs
 from model_hub.huggingface.config.options import OptionKwargs
 from model_hub.huggingface.config.parsing import parse_dict_to_dataclasses, typed_values
@@ -42,7 +42,7 @@ def conflicting_accumulation(steps: Any, experiment_config: Mapping[str, Any]) -
         steps: ``hyperparameters.gradient_accumulation_steps``.
         experiment_config: the experiment's configuration.
     """
-    frequency = get_path(experiment_config, "optimizations", "aggregation_frequency")
+    frequency = yaml_io.get_path(experiment_config, "optimizations", "aggregation_frequency")
     if steps is None or frequency in (None, 1, steps):
         return []
     return [
@@ -168,7 +168,7 @@ def check_hparams(hparams: MutableMapping[str, Any], experiment_config: Mapping[
             records = records_per_epoch(experiment_config)
             steps = 0
             # records_per_epoch counts all rows, the loader only those within max_train_samples.
-            limited = get_path(experiment_config, "data", "max_train_samples")
+            limited = yaml_io.get_path(experiment_config, "data", "max_train_samples")
             if records and hparams.get("num_train_epochs") is None and not limited:
                 steps = count * int(records / int(hparams.get("global_batch_size") or 1))
             # A batch larger than an epoch gives 0, and with it a learning rate of 0.

@@ -137,30 +137,29 @@ def parse_dict_to_dataclasses(
     """
     parsed: list[Any] = []
     for cls in dataclass_types:
-        fields = [field for field in dataclasses.fields(cls) if field.init]
-        given = {field.name: args[field.name] for field in fields if field.name in args}
+        names_of_fields = [field.name for field in dataclasses.fields(cls) if field.init]
+        given = {name: args[name] for name in names_of_fields if name in args}
         if hasattr(cls, "yaml_section"):
             given = typed_values(cls, given)
         flexible = issubclass(cls, FlexibleKwargs)
-        missing = [
-            field.name
-            for field in fields
-            if field.name not in given
-            and field.default is dataclasses.MISSING
-            and field.default_factory is dataclasses.MISSING
-        ]
-        if missing and not flexible:
+        missing = [n for n in required_fields(cls) if n not in given and not flexible]
+        if missing:
             section = getattr(cls, "yaml_section", None)
             raise UserError(f"missing: {', '.join(key_in(section, name) for name in missing)}.")
         value = cls(**given)
-        if as_dict:
-            value = (
-                value.as_dict()
-                if flexible
-                else utils.AttrDict({f.name: getattr(value, f.name) for f in fields})
-            )
+        if as_dict and flexible:
+            value = value.as_dict()
+        elif as_dict:
+            value = utils.AttrDict({name: getattr(value, name) for name in names_of_fields})
         parsed.append(value)
     return parsed
+
+
+def required_fields(cls: type) -> list[str]:
+    """Return the names of the dataclass's fields that have no default."""
+    no_default = (dataclasses.MISSING, dataclasses.MISSING)
+    fields = (field for field in dataclasses.fields(cls) if field.init)
+    return [f.name for f in fields if (f.default, f.default_factory) == no_default]
 
 
 def default_parse_config_tokenizer_model_kwargs(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from model_hub.errors import UserError
+from model_hub.experiment.messages import did_you_mean
 
 #: End of the message where the library is missing.
 PEFT_NEEDED = "needs the library peft: pip install 'model-hub[peft]'."
@@ -53,11 +54,9 @@ def check_peft_settings(settings: Mapping[str, Any]) -> None:
     fields = [field.name for field in dataclasses.fields(cls) if field.init]
     for name in settings:
         if name not in (*fields, "peft_type"):
-            near = difflib.get_close_matches(str(name), [*fields, "peft_type"], 1, 0.5)
-            raise UserError(
-                f"hyperparameters.peft.{name} is not known to {peft_type(settings)}"
-                + (f"; did you mean {near[0]}?" if near else ".")
-            )
+            near = did_you_mean(name, [*fields, "peft_type"], 0.5)
+            kind = peft_type(settings)
+            raise UserError(f"hyperparameters.peft.{name} is not known to {kind}{near or '.'}")
     if not any(isinstance(value, Mapping) and "type" in value for value in settings.values()):
         build_peft_config(cls, settings)
 

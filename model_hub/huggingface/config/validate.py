@@ -89,13 +89,11 @@ def check_keys(
         f"{key} is not known" + (f"; did you mean {near}?" if near else "") for key, near in found
     ]
     if strict and messages:
-        raise UserError(
-            "\n".join(messages)
-            + "\nRename or remove "
-            + ("it" if len(messages) == 1 else "them")
-            + ", declare the trial's own keys in its hyperparameter_types or data_types, or run"
-            " without --strict."
+        advice = (
+            "Rename or remove what is not known, declare the trial's own keys in its "
+            "hyperparameter_types or data_types, or run without --strict."
         )
+        raise UserError("\n".join([*messages, advice]))
     for message, (_, near) in zip(messages, found, strict=True):
         logger.log(logging.WARNING if near else logging.DEBUG, message)
 
@@ -180,8 +178,7 @@ def invalid_values(dataclass_types: Iterable[type], values: Mapping[str, Any]) -
                 except UserError as error:
                     problems[str(error)] = None
         # First key by key, for one message each; then together, to find contradictions.
-        one_by_one = [{name: value} for name, value in typed.items()]
-        found = [message for given in one_by_one for message in _rejected_by_dataclass(cls, given)]
+        found = [m for item in typed.items() for m in _rejected_by_dataclass(cls, dict([item]))]
         problems.update(dict.fromkeys(found or _rejected_by_dataclass(cls, typed)))
     return list(problems)
 
@@ -189,10 +186,8 @@ def invalid_values(dataclass_types: Iterable[type], values: Mapping[str, Any]) -
 def _rejected_by_dataclass(cls: type, given: Mapping[str, Any]) -> list[str]:
     if not hasattr(cls, "__post_init__"):
         return []
-    missing = (dataclasses.MISSING, dataclasses.MISSING)
-    fields = [field for field in dataclasses.fields(cls) if field.init]
-    required = [f.name for f in fields if (f.default, f.default_factory) == missing]
-    if not issubclass(cls, FlexibleKwargs) and not set(required) <= set(given):
+    """Return the error of the dataclass's ``__post_init__``, if its required fields are given."""
+    if not issubclass(cls, FlexibleKwargs) and not set(parsing.required_fields(cls)) <= set(given):
         return []
     try:
         cls(**given)
@@ -208,9 +203,9 @@ def unreported_metric(
     names: Sequence[str] = getattr(trial_class, "metric_names", ())
     if names and hasattr(trial_class, "metrics_of"):
         names = trial_class.metrics_of(hparams)
-    if not isinstance(metric, str) or any(fnmatch.fnmatchcase(metric, name) for name in names):
+    if not names or not isinstance(metric, str):
         return []
-    if not names:
+    if any(fnmatch.fnmatchcase(metric, name) for name in names):
         return []
     near = difflib.get_close_matches(metric.lower(), [n for n in names if "*" not in n], 1, 0.6)
     return [
