@@ -13,18 +13,13 @@ from model_hub.check.findings import Path, Problem, dotted
 from model_hub.check.trial import TrialClass
 from model_hub.errors import UserError
 from model_hub.huggingface.config import parsing
+from model_hub.huggingface.tasks import TASKS
 from model_hub.huggingface.tasks._common.tokenization import sequence_length
 from model_hub.huggingface.tasks.instruction_tuning import features, settings
 
 Config = Mapping[str, Any]
 
-# Of how many texts a sequence is made, with special tokens around them.
-_TEXTS = {
-    "question-answering": 2,
-    "multiple-choice": 2,
-    "token-classification": 1,
-    "sequence-classification": 1,
-}
+_TEXTS_PER_SEQUENCE = {task.model_mode: task.texts_per_sequence for task in TASKS}
 
 
 def local_model_problems(
@@ -96,9 +91,8 @@ def _length(
     mode = config["hyperparameters"].get("model_mode")
     try:
         if requested is not None:
-            sequence_length(
-                requested, tokenizer, model_config, texts=_TEXTS.get(mode) if mode else None
-            )
+            texts = _TEXTS_PER_SEQUENCE.get(str(mode))
+            sequence_length(requested, tokenizer, model_config, texts=texts)
     except UserError as error:
         yield problem_of(document, str(error))
 

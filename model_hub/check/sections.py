@@ -26,6 +26,7 @@ from model_hub.huggingface.config.hparams import (
     missing_hparams,
 )
 from model_hub.huggingface.config.options import OptionKwargs
+from model_hub.huggingface.tasks import UNSMOOTHED_MODES
 from model_hub.huggingface.trial import BaseTransformerTrial
 
 # Least, most, whether the most itself may be, and the words for it.
@@ -154,7 +155,7 @@ def consistency_problems(
     yield from _batch(config)
     yield from _lengths(document, config)
     messages = conflicting_sample_limits(config["hyperparameters"], config["data"])
-    messages += validate.conflicting_hparams(config["hyperparameters"])
+    messages += validate.conflicting_hparams(config["hyperparameters"], UNSMOOTHED_MODES)
     for message in messages:
         yield problem_of(document, message)
     if trial_class is not None:

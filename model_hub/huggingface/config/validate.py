@@ -107,6 +107,7 @@ def check_settings(
     data_config: Mapping[str, Any],
     *,
     slots: int,
+    unsmoothed_modes: Mapping[str, str],
     strict: bool = False,
     searcher: Mapping[str, Any] | None = None,
 ) -> None:
@@ -118,6 +119,7 @@ def check_settings(
         hparams: the hyperparameters.
         data_config: section ``data``.
         slots: processes that share a batch.
+        unsmoothed_modes: as for :func:`conflicting_hparams`.
         strict: keys that nobody reads are errors.
         searcher: section ``searcher``, whose metric is held against those that the trial reports,
             if it says which; None leaves that to the first validation.
@@ -139,7 +141,7 @@ def check_settings(
         problems += conflicting_sample_limits(hparams, data_config)
         # Of another trial these keys may mean anything.
         if OptionKwargs in hyperparameter_types:
-            problems += conflicting_hparams(hparams)
+            problems += conflicting_hparams(hparams, unsmoothed_modes)
             problems += missing_packages(hparams)
         problems += wrong_model_mode(trial_class, hparams.get("model_mode"))
     if searcher is not None:
@@ -239,18 +241,22 @@ def wrong_model_mode(trial_class: type[pytorch.PyTorchTrial], mode: Any) -> list
     ]
 
 
-def conflicting_hparams(hparams: Mapping[str, Any]) -> list[str]:
+def conflicting_hparams(
+    hparams: Mapping[str, Any], unsmoothed_modes: Mapping[str, str]
+) -> list[str]:
     """Hyperparameters that cannot work together, or not for the task: one message each.
 
     Args:
         hparams: the hyperparameters; what is a range is held against nothing.
+        unsmoothed_modes: ``model_hub.huggingface.tasks.UNSMOOTHED_MODES``, which this package may
+            not import.
     """
     found = []
     factor = hparams.get("label_smoothing_factor")
-    if hparams.get("model_mode") == "question-answering" and isinstance(factor, float) and factor:
+    reason = unsmoothed_modes.get(str(hparams.get("model_mode")))
+    if reason is not None and isinstance(factor, float) and factor:
         found.append(
-            f"hyperparameters.label_smoothing_factor is {factor}, but the labels of question "
-            "answering are places in a text, and no classes. Remove the key."
+            f"hyperparameters.label_smoothing_factor is {factor}, but {reason}. Remove the key."
         )
     quantized = [name for name in ("load_in_4bit", "load_in_8bit") if hparams.get(name) is True]
     if len(quantized) == 2:

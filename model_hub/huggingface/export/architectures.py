@@ -6,33 +6,18 @@ from typing import Any
 import transformers
 
 from model_hub.errors import UserError
+from model_hub.huggingface import tasks
 
-#: Names of tasks as the Hugging Face Hub has them, each with the Auto class that builds its models.
-TASKS = {
-    "question-answering": "AutoModelForQuestionAnswering",
-    "text-classification": "AutoModelForSequenceClassification",
-    "token-classification": "AutoModelForTokenClassification",
-    "multiple-choice": "AutoModelForMultipleChoice",
-    "text2text-generation": "AutoModelForSeq2SeqLM",
-    "text-generation": "AutoModelForCausalLM",
-    "fill-mask": "AutoModelForMaskedLM",
-}
-
-# Classes that the tables of transformers do not have under these tasks, since another class of the
-# same family stands there.
-_FURTHER = {
-    "XLNetForQuestionAnswering": "question-answering",
-    "FlaubertForQuestionAnswering": "question-answering",
-    "XLMForQuestionAnswering": "question-answering",
-}
+#: The Auto class for each task, by the task's name on the Hugging Face Hub.
+AUTO_CLASSES = {task.pipeline_tag: task.auto_class for task in tasks.TASKS}
 
 
 def task_of(architecture: str) -> str | None:
-    """The task of a model class; None for one that none of the tasks above is for."""
-    for task, auto_class in TASKS.items():
-        if architecture in _classes(auto_class):
-            return task
-    return _FURTHER.get(architecture)
+    """Return the name of the task that a model class is for, or None."""
+    for task in tasks.TASKS:
+        if architecture in task.architectures or architecture in _classes(task.auto_class):
+            return task.pipeline_tag
+    return None
 
 
 def check_task(task: str) -> str:
@@ -41,13 +26,13 @@ def check_task(task: str) -> str:
     Raises:
         UserError: when there is no such task.
     """
-    if task in TASKS:
+    if task in AUTO_CLASSES:
         return task
-    near = difflib.get_close_matches(task, TASKS, 1, 0.6)
+    near = difflib.get_close_matches(task, AUTO_CLASSES, 1, 0.6)
     raise UserError(
         f"--task is {task!r}"
         + (f"; did you mean {near[0]}?" if near else ".")
-        + f" Write one of {', '.join(TASKS)}."
+        + f" Write one of {', '.join(AUTO_CLASSES)}."
     )
 
 

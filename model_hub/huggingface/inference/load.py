@@ -85,10 +85,10 @@ def load_model(
     if task is None:
         raise UserError(
             f"the model's class is {architecture!r}, which does not tell what the model is for. "
-            f"Write --task, one of {', '.join(architectures.TASKS)}."
+            f"Write --task, one of {', '.join(architectures.AUTO_CLASSES)}."
         )
     model_class = architectures.model_class(architecture) if task == own_task else None
-    model_class = model_class or getattr(transformers, architectures.TASKS[task])
+    model_class = model_class or getattr(transformers, architectures.AUTO_CLASSES[task])
     model = _load(base or folder, model_class, config, folder if base else None)
     try:
         model.to(device)

@@ -14,37 +14,11 @@ from model_hub.huggingface.data import files
 from model_hub.huggingface.export import architectures
 from model_hub.huggingface.inference import load
 from model_hub.huggingface.inference.output import check_output, open_writer
+from model_hub.huggingface.tasks import TASKS
 from model_hub.huggingface.tasks._common.predictor import InferenceSetup, Predictor
-from model_hub.huggingface.tasks.instruction_tuning.predict import ChatPredictor
-from model_hub.huggingface.tasks.language_modeling.predict import (
-    FillMaskPredictor,
-    TextGenerationPredictor,
-)
-from model_hub.huggingface.tasks.multiple_choice.predict import MultipleChoicePredictor
-from model_hub.huggingface.tasks.question_answering.predict import (
-    BeamSearchPredictor,
-    QuestionAnsweringPredictor,
-)
-from model_hub.huggingface.tasks.seq2seq.predict import Seq2SeqPredictor
-from model_hub.huggingface.tasks.text_classification.predict import (
-    RegressionPredictor,
-    TextClassificationPredictor,
-)
-from model_hub.huggingface.tasks.token_classification.predict import TokenClassificationPredictor
 
 logger = logging.getLogger("model_hub")
 
-_PREDICTORS: dict[str, type[Predictor]] = {
-    "question-answering": QuestionAnsweringPredictor,
-    "text-classification": TextClassificationPredictor,
-    "token-classification": TokenClassificationPredictor,
-    "multiple-choice": MultipleChoicePredictor,
-    "text2text-generation": Seq2SeqPredictor,
-    "text-generation": TextGenerationPredictor,
-    "fill-mask": FillMaskPredictor,
-}
-# Heads that search themselves; their outputs are not start and end logits.
-_BEAM_SEARCH = ("XLNetForQuestionAnswering",)
 # Rows in memory at a time, in batches: enough to put such of similar length together.
 _BATCHES_AT_A_TIME = 64
 
@@ -136,7 +110,7 @@ def predict(
     with load.is_exported(name, which, master) as folder:
         model, tokenizer, task = load.load_model(folder, task, device)
         known = metadata.read_task_metadata(pathlib.Path(folder))
-        asked = InferenceSetup(
+        setup = InferenceSetup(
             model,
             tokenizer,
             data=known.get("data") or {},
@@ -145,8 +119,8 @@ def predict(
             max_new_tokens=settings.max_new_tokens,
             num_beams=settings.num_beams,
         )
-        predictor = _predictor(asked, task, rows)
-        prepared = predictor.check(rows, source)
+        predictor = _predictor(setup, task, rows)
+        prepared = predictor.check_columns(rows, source)
         began = time.monotonic()
         _predict_rows(predictor, rows, prepared, output)
     message = predictor.finish()
@@ -166,7 +140,7 @@ def _predict_rows(
     has_id = "id" in rows.column_names
     if has_id:
         columns = {"id": rows.features.arrow_schema.field("id").type, **columns}
-    size = predictor.asked.batch_size * _BATCHES_AT_A_TIME
+    size = predictor.setup.batch_size * _BATCHES_AT_A_TIME
     with (
         open_writer(output, columns) as write,
         tqdm(total=len(rows), unit=" rows", disable=None, leave=False) as bar,
@@ -181,19 +155,6 @@ def _predict_rows(
             bar.update(last - first)
 
 
-def _predictor(asked: InferenceSetup, task: str, rows: datasets.Dataset) -> Predictor:
-    predictor = _PREDICTORS[task]
-    config = asked.model.config
-    if predictor is QuestionAnsweringPredictor and any(
-        name in _BEAM_SEARCH for name in config.architectures or []
-    ):
-        predictor = BeamSearchPredictor
-    if predictor is TextClassificationPredictor and (
-        config.problem_type == "regression" or config.num_labels == 1
-    ):
-        predictor = RegressionPredictor
-    if predictor is TextGenerationPredictor:
-        messages = asked.data.get("messages_column") or "messages"
-        if messages in rows.column_names and asked.tokenizer.chat_template:
-            predictor = ChatPredictor
-    return predictor(asked)
+def _predictor(setup: InferenceSetup, task: str, rows: datasets.Dataset) -> Predictor:
+    predictors = (p for info in TASKS if info.pipeline_tag == task for p in info.predictors)
+    return next(predictor for predictor in predictors if predictor.supports(setup, rows))(setup)

@@ -14,6 +14,7 @@ from model_hub.huggingface.checkpoint import state_dict
 from model_hub.huggingface.config import validate
 from model_hub.huggingface.config.options import OptionKwargs
 from model_hub.huggingface.model import adalora, adapter, loading, wrap
+from model_hub.huggingface.tasks import UNSMOOTHED_MODES
 from model_hub.huggingface.tasks import language_modeling as lm
 
 IDS = torch.tensor([[2, 5, 6, 8, 3], [2, 7, 9, 3, 0]])
@@ -195,13 +196,13 @@ def test_a_range_is_no_mistake() -> None:
     ],
 )
 def test_what_does_not_go_together(hparams: dict[str, Any], message: str | None) -> None:
-    found = validate.conflicting_hparams(hparams)
+    found = validate.conflicting_hparams(hparams, UNSMOOTHED_MODES)
     assert len(found) == (message is not None) and all(str(message) in each for each in found)
 
 
 def test_keys_of_a_trial_that_is_not_ours() -> None:
     hparams = {"global_batch_size": 1, "load_in_8bit": True, "torch_compile": "never"}
-    validate.check_settings(pytorch.PyTorchTrial, hparams, {}, slots=1)
+    validate.check_settings(pytorch.PyTorchTrial, hparams, {}, slots=1, unsmoothed_modes={})
 
 
 def test_packages_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
