@@ -71,6 +71,8 @@ INSTALL_REQUIRES = [
     "numpy>=2.0,<3",
     "pyarrow>=24",
     "matplotlib>=3.9",
+    # Prediction files.
+    "orjson>=3.10",
     # YAML 1.2, as `det` reads it: 3e-5 is a number.
     "ruamel.yaml>=0.17.21,<1",
     "filelock>=3.12",

@@ -6,11 +6,9 @@ be out of date. Only the release in which a key came is written down here.
 
 import contextlib
 import dataclasses
-import importlib
 import inspect
 import io
 import os
-import pkgutil
 import re
 import types
 import typing
@@ -82,14 +80,8 @@ class Row(typing.NamedTuple):
 def data_types() -> dict[str, tuple[type, ...]]:
     """Title of a table -> dataclasses of section ``data``; a table for each task that has one."""
     found: dict[str, tuple[type, ...]] = {"Where the data is": (fields.DatasetKwargs,)}
-    for module in pkgutil.iter_modules(tasks.__path__):
-        if module.name.startswith("_"):
-            continue
-        task = importlib.import_module(f"{tasks.__name__}.{module.name}")
-        for name in task.__all__:
-            value = getattr(task, name)
-            if dataclasses.is_dataclass(value) and getattr(value, "yaml_section", "") == "data":
-                found[_title(name)] = (value,)
+    for task in tasks.TASKS:
+        found.update({_title(cls.__name__): (cls,) for cls in task.data_kwargs})
     return found
 
 

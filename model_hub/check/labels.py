@@ -10,6 +10,7 @@ from model_hub.errors import UserError
 from model_hub.experiment.findings import ERROR, WARNING, Finding
 from model_hub.experiment.yaml_io import in_yaml
 from model_hub.huggingface.data import preview
+from model_hub.huggingface.tasks import TASKS
 
 Config = Mapping[str, Any]
 # Values of a column, each with its first row (from 1).
@@ -28,12 +29,11 @@ def label_findings(config: Config, splits: Mapping[str, datasets.Dataset]) -> It
     """
     hparams, data = config["hyperparameters"], config["data"]
     task = hparams.get("finetuning_task")
-    column = {
-        "sequence-classification": "label",
-        "token-classification": f"{task or 'ner'}_tags",
-    }.get(str(hparams.get("model_mode")))
-    if column is None:
+    label_columns = {info.model_mode: info.label_column for info in TASKS}
+    label_column = label_columns.get(str(hparams.get("model_mode")))
+    if label_column is None:
         return
+    column = label_column(task)
     whole = column == "label" and not task
     found: dict[str, Values] = {}
     for split in ("train", "validation"):

@@ -13,18 +13,13 @@ from model_hub.check.trial import TrialClass
 from model_hub.errors import UserError
 from model_hub.experiment.findings import Finding, Path, dotted
 from model_hub.huggingface.config import parsing
+from model_hub.huggingface.tasks import TASKS
 from model_hub.huggingface.tasks._common.tokenization import sequence_length
 from model_hub.huggingface.tasks.instruction_tuning import features, settings
 
 Config = Mapping[str, Any]
 
-# Number of texts in a sequence, with special tokens around them, by model_mode.
-_TEXTS = {
-    "question-answering": 2,
-    "multiple-choice": 2,
-    "token-classification": 1,
-    "sequence-classification": 1,
-}
+_TEXTS_PER_SEQUENCE = {task.model_mode: task.texts_per_sequence for task in TASKS}
 
 
 def local_model_findings(
@@ -99,12 +94,8 @@ def _length(
     mode = config["hyperparameters"].get("model_mode")
     try:
         if requested is not None:
-            sequence_length(
-                requested,
-                tokenizer,
-                model_config,
-                texts=_TEXTS.get(mode) if isinstance(mode, str) else None,
-            )
+            texts = _TEXTS_PER_SEQUENCE.get(str(mode))
+            sequence_length(requested, tokenizer, model_config, texts=texts)
     except UserError as error:
         yield document.finding(str(error))
 

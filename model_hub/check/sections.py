@@ -17,6 +17,7 @@ from model_hub.experiment.yaml_io import get_path, in_yaml, is_whole
 from model_hub.huggingface.config import names, validate
 from model_hub.huggingface.config.fields import HYPERPARAMETER_TYPES, DatasetKwargs, OptimizerKwargs
 from model_hub.huggingface.config.hparams import conflicting_accumulation, missing_hparams
+from model_hub.huggingface.tasks import UNSMOOTHED_MODES
 from model_hub.huggingface.trial import BaseTransformerTrial
 
 Config = Mapping[str, Any]
@@ -61,7 +62,7 @@ def consistency_findings(
     yield from _batch_size(config)
     yield from _lengths(document, config)
     messages = conflicting_accumulation(hparams.get("gradient_accumulation_steps"), config)
-    messages += validate.conflicting_hparams(hparams)
+    messages += validate.conflicting_hparams(hparams, UNSMOOTHED_MODES)
     for message in messages:
         yield document.finding(message)
     if trial_class is not None:

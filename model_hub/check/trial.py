@@ -14,7 +14,6 @@ from determined import pytorch
 from model_hub.check.deprecated import is_legacy
 from model_hub.check.document import Document
 from model_hub.errors import UserError
-from model_hub.experiment.config import get_path
 from model_hub.experiment.entrypoint import LAUNCHER, SCRIPT, split_entrypoint, trial_spec
 from model_hub.experiment.findings import WARNING, Finding
 from model_hub.experiment.messages import did_you_mean

@@ -81,6 +81,7 @@ def _run(options: argparse.Namespace) -> int:
     from model_hub.huggingface.runner.log_setup import set_up_logging
     from model_hub.huggingface.runner.processes import distributed_processes, slots_of_this_run
     from model_hub.huggingface.runner.run_folder import RunFolder
+    from model_hub.huggingface.tasks import UNSMOOTHED_MODES
 
     _check_options(options)
     set_up_logging(verbose=options.verbose, rank=int(os.environ.get("RANK", "0")))
@@ -102,6 +103,7 @@ def _run(options: argparse.Namespace) -> int:
         config["hyperparameters"],
         config["data"],
         slots=slots,
+        unsmoothed_modes=UNSMOOTHED_MODES,
         strict=options.strict,
         searcher=config["searcher"],
     )

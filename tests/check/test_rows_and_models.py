@@ -134,7 +134,7 @@ def longest(tokens: int) -> dict[str, str]:
                 (
                     "train_file",
                     "error",
-                    "'sentence', 'label'; missing: 'label'. Did you mean 'label'",
+                    "sentence, label; missing: label. Did you mean 'label'",
                 )
             ],
         ),
@@ -200,14 +200,14 @@ def longest(tokens: int) -> dict[str, str]:
             CHAT,
             template("{% for x %}"),
             {},
-            [("chat_template", "error", "is no Jinja template: line 1")],
+            [("chat_template", "error", "is not a valid Jinja template: line 1")],
         ),
         # The message quotes the conversation, in which "name" is a word.
         (
             CHAT,
             template('{{ raise_exception("no") }}'),
             {},
-            [("chat_template", "error", "the chat template does not take the conversation")],
+            [("chat_template", "error", "the chat template rejects the conversation")],
         ),
     ],
 )

@@ -3,7 +3,6 @@
 import importlib
 import inspect
 import pathlib
-import pkgutil
 import re
 import subprocess
 import sys
@@ -34,11 +33,7 @@ def test_a_field_is_described_once(site: pathlib.Path) -> None:
 def docstrings() -> Iterator[tuple[str, str]]:
     """Of all that the reference describes, with the name."""
     names = ["model_hub.huggingface", "model_hub.utils"]
-    names += [
-        f"{tasks.__name__}.{module.name}"
-        for module in pkgutil.iter_modules(tasks.__path__)
-        if not module.name.startswith("_")
-    ]
+    names += sorted({f"{tasks.__name__}.{task.package}" for task in tasks.TASKS})
     for name in names:
         module = importlib.import_module(name)
         for public in module.__all__:

@@ -169,7 +169,7 @@ def test_missing_column(
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     text = complaint(**{f"data__{split}_file": str(file)})
     assert f"data.{split}_file" in text and "columns.json" in text
-    assert "answers, id, question, text" in text and "missing: context" in text
+    assert f"the columns are {', '.join(rows[0])}, but" in text and "missing: context" in text
 
 
 def test_misaligned_answers_are_counted_and_left_out(

@@ -241,7 +241,7 @@ def test_stopped_between_two_updates(
     ("changes", "said"),
     [
         ({"data__messages_column": "talk"}, "needed is 'talk'"),
-        ({"data__chat_template": "{% for"}, "data.chat_template is no Jinja template"),
+        ({"data__chat_template": "{% for"}, "data.chat_template is not a valid Jinja template"),
         ({"data__max_seq_length": 3}, "never a token of the assistant"),
     ],
 )

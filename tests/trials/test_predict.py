@@ -240,13 +240,16 @@ def test_many_rows_are_answered_part_by_part(
     result = trained("glue")
     seen = []
     from model_hub.huggingface.tasks.text_classification.predict import (
-        TextClassificationPredictor as Asked,
+        TextClassificationPredictor,
     )
 
-    original = Asked.predict
-    monkeypatch.setattr(
-        Asked, "predict", lambda self, rows: seen.append(len(rows["body"])) or original(self, rows)
-    )
+    original = TextClassificationPredictor.predict
+
+    def counted(self: TextClassificationPredictor, rows: Any) -> list[Row]:
+        seen.append(len(rows["body"]))
+        return original(self, rows)
+
+    monkeypatch.setattr(TextClassificationPredictor, "predict", counted)
     rows = [{**result.rows[n % 17], "id": n} for n in range(150)]
     found = predict(result.run, rows, tmp_path, "--batch-size", "1")
     assert seen == [64, 64, 22]
@@ -269,11 +272,16 @@ WRONG: dict[str, tuple[str, list[Row], list[str], str]] = {
     "task": ("glue", [], ["--task", "glue"], "--task is 'glue'"),
     "batch size": ("glue", [], ["--batch-size", "0"], "--batch-size is 0"),
     "device": ("glue", [], ["--device", "gpu"], "--device is 'gpu'"),
-    "column": ("glue", [{"text": "the"}], [], "missing: 'body'"),
-    "null": ("glue", [{"body": "the"}, {"body": None}], [], "row 2 has no text"),
+    "column": ("glue", [{"text": "the"}], [], "missing: body"),
+    "null": (
+        "glue",
+        [{"body": "the"}, {"body": None}],
+        [],
+        "1 rows have no body, the first of them is row 2",
+    ),
     "words": ("ner", [{"tokens": "the cat"}], [], "should hold lists of words"),
     "endings": ("swag", [{"sent1": "the", "ending0": "cat"}], [], "missing: ending1"),
-    "question": ("qa", [{"context": "the"}], [], "missing: 'question'"),
+    "question": ("qa", [{"context": "the"}], [], "missing: question"),
     "messages": ("sft", [{"messages": [{"role": "assistant", "content": "a"}]}], [], "row 1"),
     "language": ("translation", [{"de": "the"}], [], "source_lang"),
     "length": ("clm", [{"text": "a"}], ["--max-new-tokens", "64"], "--max-new-tokens is 64"),

@@ -254,7 +254,7 @@ def test_what_the_user_is_told(train: Train, tmp_path: pathlib.Path) -> None:
     said, _ = train(**files, hyperparameters__finetuning_task="sst2", code=2)
     assert "data.train_file" in said and "rows.csv" in said and "label -1" in said
     said, _ = train(**files, hyperparameters__finetuning_task="mrpc", code=2)
-    assert "missing: 'sentence1', 'sentence2'" in said
+    assert "missing: sentence1, sentence2" in said
     said, _ = train(entrypoint="xnli_trial:XNLITrial", data__dataset_name="xnli", code=2)
     assert "data.language is missing" in said
 

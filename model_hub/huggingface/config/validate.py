@@ -111,6 +111,7 @@ def check_settings(
     data_config: Mapping[str, Any],
     *,
     slots: int,
+    unsmoothed_modes: Mapping[str, str],
     strict: bool = False,
     searcher: Mapping[str, Any] | None = None,
 ) -> None:
@@ -122,6 +123,7 @@ def check_settings(
         hparams: section ``hyperparameters``.
         data_config: section ``data``.
         slots: processes that share a batch.
+        unsmoothed_modes: as for :func:`conflicting_hparams`.
         strict: whether unknown keys are errors.
         searcher: section ``searcher``, whose metric is compared with the trial's ``metric_names``;
             None leaves that to the first validation.
@@ -143,7 +145,7 @@ def check_settings(
         # In another trial these keys may have another meaning.
         if OptionKwargs in hyperparameter_types:
             problems += misplaced_sample_limits(hparams)
-            problems += conflicting_hparams(hparams)
+            problems += conflicting_hparams(hparams, unsmoothed_modes)
             problems += missing_packages(hparams)
         problems += wrong_model_mode(trial_class, hparams.get("model_mode"))
     if searcher is not None:
@@ -240,18 +242,22 @@ def wrong_model_mode(trial_class: type[pytorch.PyTorchTrial], mode: Any) -> list
     ]
 
 
-def conflicting_hparams(hparams: Mapping[str, Any]) -> list[str]:
+def conflicting_hparams(
+    hparams: Mapping[str, Any], unsmoothed_modes: Mapping[str, str]
+) -> list[str]:
     """Return a message for hyperparameters that exclude each other, or do not suit the task.
 
     Args:
         hparams: the hyperparameters; ranges are not checked.
+        unsmoothed_modes: ``model_hub.huggingface.tasks.UNSMOOTHED_MODES``, which this package may
+            not import.
     """
     found = []
     factor = hparams.get("label_smoothing_factor")
-    if hparams.get("model_mode") == "question-answering" and isinstance(factor, float) and factor:
+    reason = unsmoothed_modes.get(str(hparams.get("model_mode")))
+    if reason is not None and isinstance(factor, float) and factor:
         found.append(
-            f"hyperparameters.label_smoothing_factor is {factor}, but the labels of question "
-            "answering are positions in a text, not classes. Remove the key."
+            f"hyperparameters.label_smoothing_factor is {factor}, but {reason}. Remove the key."
         )
     quantized = [name for name in ("load_in_4bit", "load_in_8bit") if hparams.get(name) is True]
     if len(quantized) == 2:

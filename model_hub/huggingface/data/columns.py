@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import datasets
@@ -73,8 +73,7 @@ def columns_of_text(dataset: datasets.Dataset, leave_out: Collection[str] = ()) 
     texts = [
         field.name
         for field in dataset.features.arrow_schema
-        if field.name not in leave_out
-        and (pa.types.is_string(field.type) or pa.types.is_large_string(field.type))
+        if field.name not in leave_out and is_text(field.type)
     ]
     return [name for name in texts if not _IDENTIFIER.fullmatch(name)] or texts
 
@@ -88,3 +87,73 @@ def columns_of_lists(dataset: datasets.Dataset) -> list[str]:
         or pa.types.is_large_list(field.type)
         or pa.types.is_fixed_size_list(field.type)
     ]
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether Arrow's type is one of text."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def require_columns(
+    dataset: datasets.Dataset,
+    names: Sequence[str],
+    source: str,
+    purpose: str,
+    advice: str = "Rename or add them.",
+) -> None:
+    """Raise an error unless the dataset has these columns.
+
+    Args:
+        dataset: rows as loaded.
+        names: the columns.
+        source: where the rows come from, for the message (``data.train_file 'train.json'``).
+        purpose: what needs the columns, for the message.
+        advice: the end of the message.
+
+    Raises:
+        UserError: naming the columns that are missing.
+    """
+    missing = [name for name in names if name not in dataset.column_names]
+    if missing:
+        raise UserError(
+            f"{source}: the columns are {', '.join(dataset.column_names)}, but {purpose} needs "
+            f"{', '.join(names)}; missing: {', '.join(missing)}. {advice}"
+        )
+
+
+def require_text(
+    dataset: datasets.Dataset,
+    names: Sequence[str],
+    source: str,
+    *,
+    advice: str = "",
+    allow_null: bool = False,
+) -> None:
+    """Raise an error unless columns hold text in every row.
+
+    Args:
+        dataset: rows as loaded. Where it has a column ``id``, the message gives the row's id.
+        names: the columns.
+        source: where the rows come from, for the message.
+        advice: a sentence to add to the message.
+        allow_null: accept rows without a value.
+
+    Raises:
+        UserError: naming the first column of another type, or its first row without a value.
+    """
+    table = dataset.with_format("arrow", columns=list(names))[:]
+    for name in names:
+        column = table.column(name)
+        if column.null_count and not allow_null:
+            row = column.is_null().to_pylist().index(True)
+            row_id = f" (id {dataset[row]['id']!r})" if "id" in dataset.column_names else ""
+            raise UserError(
+                f"{source}: {column.null_count} rows have no {name}, the first of them is row "
+                f"{row + 1}{row_id}. Write text or remove the rows. {advice}".rstrip()
+            )
+        # A column in which every value is missing has the type null.
+        if not is_text(column.type) and not pa.types.is_null(column.type):
+            raise UserError(
+                f"{source}: column {name} holds {column.type}, but should hold text. "
+                f"{advice}".rstrip()
+            )

@@ -6,32 +6,18 @@ from typing import Any
 import transformers
 
 from model_hub.errors import UserError
+from model_hub.huggingface import tasks
 
-#: The Hugging Face Hub's names of tasks, each with the Auto class of its models.
-TASKS = {
-    "question-answering": "AutoModelForQuestionAnswering",
-    "text-classification": "AutoModelForSequenceClassification",
-    "token-classification": "AutoModelForTokenClassification",
-    "multiple-choice": "AutoModelForMultipleChoice",
-    "text2text-generation": "AutoModelForSeq2SeqLM",
-    "text-generation": "AutoModelForCausalLM",
-    "fill-mask": "AutoModelForMaskedLM",
-}
-
-# Classes that are not in the mappings of the Auto classes, which have another class of the family.
-_NOT_IN_MAPPINGS = {
-    "XLNetForQuestionAnswering": "question-answering",
-    "FlaubertForQuestionAnswering": "question-answering",
-    "XLMForQuestionAnswering": "question-answering",
-}
+#: The Auto class for each task, by the task's name on the Hugging Face Hub.
+AUTO_CLASSES = {task.pipeline_tag: task.auto_class for task in tasks.TASKS}
 
 
 def task_of(architecture: str) -> str | None:
-    """Return the task of a model class; None if it has none of :data:`TASKS`."""
-    for task, auto_class in TASKS.items():
-        if architecture in _classes(auto_class):
-            return task
-    return _NOT_IN_MAPPINGS.get(architecture)
+    """Return the name of the task that a model class is for, or None."""
+    for task in tasks.TASKS:
+        if architecture in task.architectures or architecture in _classes(task.auto_class):
+            return task.pipeline_tag
+    return None
 
 
 def check_task(task: str) -> str:
@@ -40,13 +26,13 @@ def check_task(task: str) -> str:
     Raises:
         UserError: when there is no such task.
     """
-    if task in TASKS:
+    if task in AUTO_CLASSES:
         return task
-    near = difflib.get_close_matches(task, TASKS, 1, 0.6)
+    near = difflib.get_close_matches(task, AUTO_CLASSES, 1, 0.6)
     raise UserError(
         f"--task is {task!r}"
         + (f"; did you mean {near[0]}?" if near else ".")
-        + f" Write one of {', '.join(TASKS)}."
+        + f" Write one of {', '.join(AUTO_CLASSES)}."
     )
 
 

@@ -14,6 +14,7 @@ from model_hub.huggingface.checkpoint import metadata
 from model_hub.huggingface.export import architectures
 from model_hub.huggingface.export.find import FoundCheckpoint
 from model_hub.huggingface.model import unwrap
+from model_hub.huggingface.tasks import TASKS
 
 # Sections of the experiment that the card shows. Others (environment, checkpoint_storage,
 # registry_auth) are about the cluster and may hold passwords.
@@ -158,10 +159,9 @@ def strip_local_paths(value: Any, key: str = "") -> Any:
 
 
 def _task(architecture: str, data: Mapping[str, Any]) -> str | None:
-    task = architectures.task_of(architecture)
-    if task != "text2text-generation":
-        return task
-    return "translation" if data.get("target_lang") else "summarization"
+    tag = architectures.task_of(architecture)
+    infos = (info for info in TASKS if info.pipeline_tag == tag and info.card_tag)
+    return next((info.card_tag(data) for info in infos if info.card_tag), tag)
 
 
 def _origin(hparams: Mapping[str, Any], base_model: Any) -> str:

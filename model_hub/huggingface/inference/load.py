@@ -87,10 +87,10 @@ def load_model(
     if task is None:
         raise UserError(
             f"the task of the model's class {architecture!r} is not known. "
-            f"Write --task, one of {', '.join(architectures.TASKS)}."
+            f"Write --task, one of {', '.join(architectures.AUTO_CLASSES)}."
         )
     model_class = architectures.model_class(architecture) if task == class_task else None
-    model_class = model_class or getattr(transformers, architectures.TASKS[task])
+    model_class = model_class or getattr(transformers, architectures.AUTO_CLASSES[task])
     model = _load_weights(base or folder, model_class, config, folder if base else None)
     try:
         model.to(device)

@@ -14,37 +14,11 @@ from model_hub.huggingface.data import files
 from model_hub.huggingface.export import architectures
 from model_hub.huggingface.inference import load
 from model_hub.huggingface.inference.output import check_output, open_writer
+from model_hub.huggingface.tasks import TASKS
 from model_hub.huggingface.tasks._common.predictor import InferenceSetup, Predictor
-from model_hub.huggingface.tasks.instruction_tuning.predict import ChatPredictor
-from model_hub.huggingface.tasks.language_modeling.predict import (
-    FillMaskPredictor,
-    TextGenerationPredictor,
-)
-from model_hub.huggingface.tasks.multiple_choice.predict import MultipleChoicePredictor
-from model_hub.huggingface.tasks.question_answering.predict import (
-    BeamSearchPredictor,
-    QuestionAnsweringPredictor,
-)
-from model_hub.huggingface.tasks.seq2seq.predict import Seq2SeqPredictor
-from model_hub.huggingface.tasks.text_classification.predict import (
-    RegressionPredictor,
-    TextClassificationPredictor,
-)
-from model_hub.huggingface.tasks.token_classification.predict import TokenClassificationPredictor
 
 logger = logging.getLogger("model_hub")
 
-_PREDICTORS: dict[str, type[Predictor]] = {
-    "question-answering": QuestionAnsweringPredictor,
-    "text-classification": TextClassificationPredictor,
-    "token-classification": TokenClassificationPredictor,
-    "multiple-choice": MultipleChoicePredictor,
-    "text2text-generation": Seq2SeqPredictor,
-    "text-generation": TextGenerationPredictor,
-    "fill-mask": FillMaskPredictor,
-}
-# Classes whose heads do the beam search; their outputs are not start and end logits.
-_BEAM_SEARCH = ("XLNetForQuestionAnswering",)
 # Batches in memory at a time: enough rows to group them by length.
 _BATCHES_AT_A_TIME = 64
 
@@ -146,7 +120,7 @@ def predict(
             num_beams=settings.num_beams,
         )
         predictor = _predictor(setup, task, rows)
-        prepared = predictor.check(rows, source)
+        prepared = predictor.check_columns(rows, source)
         start = time.monotonic()
         _predict_rows(predictor, rows, prepared, output)
     message = predictor.finish()
@@ -166,7 +140,7 @@ def _predict_rows(
     has_id = "id" in rows.column_names
     if has_id:
         columns = {"id": rows.features.arrow_schema.field("id").type, **columns}
-    size = predictor.asked.batch_size * _BATCHES_AT_A_TIME
+    size = predictor.setup.batch_size * _BATCHES_AT_A_TIME
     with (
         open_writer(output, columns) as write,
         tqdm(total=len(rows), unit=" rows", disable=None, leave=False) as bar,
@@ -182,18 +156,5 @@ def _predict_rows(
 
 
 def _predictor(setup: InferenceSetup, task: str, rows: datasets.Dataset) -> Predictor:
-    predictor = _PREDICTORS[task]
-    config = setup.model.config
-    if predictor is QuestionAnsweringPredictor and any(
-        name in _BEAM_SEARCH for name in config.architectures or []
-    ):
-        predictor = BeamSearchPredictor
-    if predictor is TextClassificationPredictor and (
-        config.problem_type == "regression" or config.num_labels == 1
-    ):
-        predictor = RegressionPredictor
-    if predictor is TextGenerationPredictor:
-        messages = setup.data.get("messages_column") or "messages"
-        if messages in rows.column_names and setup.tokenizer.chat_template:
-            predictor = ChatPredictor
-    return predictor(setup)
+    predictors = (p for info in TASKS if info.pipeline_tag == task for p in info.predictors)
+    return next(predictor for predictor in predictors if predictor.supports(setup, rows))(setup)

@@ -13,6 +13,7 @@ from model_hub.errors import UserError
 from model_hub.huggingface.config import validate
 from model_hub.huggingface.runner.processes import slots_of_this_run
 from model_hub.huggingface.runner.run import build_trial
+from model_hub.huggingface.tasks import UNSMOOTHED_MODES
 
 
 @contextlib.contextmanager
@@ -81,6 +82,7 @@ def run_on_cluster(trial_class: type[pytorch.PyTorchTrial], info: det.ClusterInf
             hparams,
             config.get("data") or {},
             slots=slots_of_this_run(),
+            unsmoothed_modes=UNSMOOTHED_MODES,
             searcher=config.get("searcher"),
         )
         trial, periods = build_trial(trial_class, context)

@@ -15,6 +15,7 @@ from model_hub.huggingface.checkpoint import state_dict
 from model_hub.huggingface.config import validate
 from model_hub.huggingface.config.options import OptionKwargs
 from model_hub.huggingface.model import adapter, loading, unwrap, wrap
+from model_hub.huggingface.tasks import UNSMOOTHED_MODES
 from model_hub.huggingface.tasks import language_modeling as lm
 
 IDS = torch.tensor([[2, 5, 6, 8, 3], [2, 7, 9, 3, 0]])
@@ -214,13 +215,13 @@ def test_a_search_range_is_valid() -> None:
     ],
 )
 def test_conflicting_hparams(hparams: dict[str, Any], message: str | None) -> None:
-    found = validate.conflicting_hparams(hparams)
+    found = validate.conflicting_hparams(hparams, UNSMOOTHED_MODES)
     assert len(found) == (message is not None) and all(str(message) in each for each in found)
 
 
 def test_keys_of_another_trial_class_are_not_checked() -> None:
     hparams = {"global_batch_size": 1, "load_in_8bit": True, "torch_compile": "never"}
-    validate.check_settings(pytorch.PyTorchTrial, hparams, {}, slots=1)
+    validate.check_settings(pytorch.PyTorchTrial, hparams, {}, slots=1, unsmoothed_modes={})
 
 
 def test_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,1 +1,1 @@
-"""What several tasks share."""
+"""Functions and base classes that several tasks share."""

@@ -1,4 +1,4 @@
-"""Rows of tokens of different lengths become tensors."""
+"""Padding: rows of tokens of different lengths become tensors."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,16 +6,16 @@ import numpy as np
 import torch
 import transformers
 
-#: What marks a token without a label; torch's losses leave it out.
+#: The label of tokens without a label, which torch's losses ignore.
 NO_LABEL = -100
 
 
 def side_to_pad(tokenizer: transformers.PreTrainedTokenizerBase) -> str:
-    """Where batches are padded: ``right``, for XLNet's tokenizers and their like ``left``.
+    """Return the side on which batches are padded: ``right``, or ``left`` for XLNet's tokenizers.
 
-    Most models count positions from the left, padding included: padded there, the same row would
-    get other positions in another batch, and with them other predictions. Models whose tokenizer
-    puts the CLS token last, as XLNet's does, count positions relatively, and read what stands last.
+    Most models count positions from the left, padding included: padded there, a row would get
+    other positions, and other predictions, in another batch. Models whose tokenizer puts the CLS
+    token last, as XLNet's does, use relative positions and read the last token.
     """
     last = tokenizer("a")["input_ids"][-1:]
     cls_is_last = tokenizer.cls_token_id is not None and last == [tokenizer.cls_token_id]
@@ -29,24 +29,23 @@ def pad_rows(
     padding_side: str,
     length: int | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Pads every column to the longest of the rows.
+    """Pad every column to the longest of the rows.
 
     Args:
         rows: lists of int, of the same length within a row; all rows have the columns of the first.
-        tokenizer: tells padding values.
-        padding_side: ``left`` or ``right``, for instance what :func:`side_to_pad` says.
-        length: pad to this length instead; it is not less than the longest row's.
+        tokenizer: has the padding values.
+        padding_side: ``left`` or ``right``, see :func:`side_to_pad`.
+        length: pad to this length instead, which must not be less than the longest row's.
 
     Returns:
         int64 tensors, ``[rows, longest]``. Padding is 0 in ``attention_mask``, -100 in ``labels``.
     """
     longest = length or max(len(next(iter(row.values()))) for row in rows)
-    on_the_left = padding_side == "left"
     padded = {}
     for name in rows[0]:
         values = np.full((len(rows), longest), _padding_value(name, tokenizer), dtype=np.int64)
         for target, row in zip(values, rows, strict=True):
-            begin = longest - len(row[name]) if on_the_left else 0
+            begin = longest - len(row[name]) if padding_side == "left" else 0
             target[begin : begin + len(row[name])] = row[name]
         padded[name] = torch.from_numpy(values)
     return padded
@@ -58,4 +57,4 @@ def _padding_value(name: str, tokenizer: transformers.PreTrainedTokenizerBase) -
         return int(tokenizer.pad_token_id or 0)
     if name == "token_type_ids":
         return int(tokenizer.pad_token_type_id)
-    return NO_LABEL if name == "labels" else 0
+    return {"labels": NO_LABEL, "special_tokens_mask": 1}.get(name, 0)

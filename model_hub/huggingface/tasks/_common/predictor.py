@@ -1,4 +1,4 @@
-"""What the predictors of all tasks share: rows in, a row of output for each of them."""
+"""The base class of the predictors: rows in, a row of output for each of them."""
 
 import abc
 import dataclasses
@@ -10,9 +10,8 @@ import pyarrow as pa
 import torch
 import transformers
 
-from model_hub.errors import UserError
 from model_hub.huggingface.data.columns import _forward_parameters
-from model_hub.huggingface.tasks._common.padding import side_to_pad
+from model_hub.huggingface.tasks._common.padding import pad_rows, side_to_pad
 
 Rows = Mapping[str, Sequence[Any]]
 _Kwargs = TypeVar("_Kwargs")
@@ -20,16 +19,16 @@ _Kwargs = TypeVar("_Kwargs")
 
 @dataclasses.dataclass(frozen=True)
 class InferenceSetup:
-    """A model that is to be asked, and how.
+    """A trained model and the settings of inference.
 
     Attributes:
         model: in evaluation mode, on its device.
         tokenizer: its tokenizer.
         data: section ``data`` of its training, as far as it is known.
-        finetuning_task: the hyperparameter of that name.
+        finetuning_task: hyperparameter of its training.
         batch_size: rows (or windows of them) that go through the model together.
-        max_new_tokens: most tokens to generate; None is the task's default.
-        num_beams: beams of the search; None is what the model's settings say.
+        max_new_tokens: the most tokens to generate; None is the task's default.
+        num_beams: beams of beam search; None is what the training or the model says.
     """
 
     model: Any
@@ -41,33 +40,42 @@ class InferenceSetup:
     num_beams: int | None = None
 
     def data_kwargs(self, cls: Callable[..., _Kwargs]) -> _Kwargs:
-        """The settings of a task: what is known of the training, and defaults for the rest."""
+        """Return the task's settings: those of the training, defaults where they are not known."""
         names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
         return cls(**{name: value for name, value in self.data.items() if name in names})
 
     def to_device(self, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The batch on the model's device."""
+        """Return the batch on the model's device."""
         return {name: tensor.to(self.model.device) for name, tensor in batch.items()}
 
 
 class Predictor(abc.ABC):
-    """Answers rows; it keeps nothing of them.
+    """Predicts rows; it keeps none of them.
 
     Args:
-        asked: the model.
+        setup: the model and the settings.
 
     Attributes:
-        columns: names and types of what is put out for a row, beside its ``id``.
+        columns: class attribute; names and types of the output columns, without ``id``.
     """
 
     columns: ClassVar[Mapping[str, pa.DataType]]
 
-    def __init__(self, asked: InferenceSetup) -> None:
-        self.asked = asked
-        self._side = side_to_pad(asked.tokenizer)
+    def __init__(self, setup: InferenceSetup) -> None:
+        self.setup = setup
+        self._side = side_to_pad(setup.tokenizer)
 
-    def check(self, rows: datasets.Dataset, source: str) -> datasets.Dataset:
-        """Checks all rows before the first of them is answered, and remembers their columns.
+    @classmethod
+    def supports(cls, setup: InferenceSetup, rows: datasets.Dataset) -> bool:
+        """Return whether this class predicts rows such as these with this model.
+
+        A task has several predictors where models of the same Auto class differ in their outputs.
+        """
+        return True
+
+    @abc.abstractmethod
+    def check_columns(self, rows: datasets.Dataset, source: str) -> datasets.Dataset:
+        """Find the input columns and check all rows before the first one is predicted.
 
         Args:
             rows: as loaded.
@@ -77,13 +85,12 @@ class Predictor(abc.ABC):
             The rows as :meth:`predict` takes them, in the same order.
 
         Raises:
-            UserError: naming the column or row that is not as it should be.
+            UserError: naming the column or row that is wrong.
         """
-        return rows
 
     @abc.abstractmethod
     def predict(self, rows: Rows) -> list[dict[str, Any]]:
-        """Answers some rows.
+        """Predict some rows.
 
         Args:
             rows: columns of them.
@@ -93,8 +100,23 @@ class Predictor(abc.ABC):
         """
 
     def finish(self) -> str | None:
-        """What is to be said once all rows are answered; None if there is nothing."""
+        """Return a warning to print after the last row, or None."""
         return None
+
+    def _map_features(
+        self,
+        features: Sequence[Mapping[str, Any]],
+        compute: Callable[[list[Any]], Sequence[Any]],
+    ) -> list[Any]:
+        """Apply :func:`map_by_length` to features with ``input_ids``."""
+        lengths = [len(feature["input_ids"]) for feature in features]
+        return map_by_length(features, lengths, self.setup.batch_size, compute)
+
+    def _padded_batch(self, features: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """Return the features as a batch on the model's device."""
+        return self.setup.to_device(
+            pad_rows(features, self.setup.tokenizer, padding_side=self._side)
+        )
 
 
 def map_by_length(
@@ -103,13 +125,13 @@ def map_by_length(
     batch_size: int,
     compute: Callable[[list[Any]], Sequence[Any]],
 ) -> list[Any]:
-    """Computes a result for each item, items of similar length together, so that little is padded.
+    """Compute a result for each item, in batches of similar length, which need little padding.
 
     Args:
-        items: what is computed on.
-        lengths: of each; the longest go first, so that memory runs out at once or never.
-        batch_size: how many go together.
-        compute: makes as many results of a list of items.
+        items: what ``compute`` takes lists of.
+        lengths: of the items; the longest go first, so that memory runs out at once or never.
+        batch_size: the most items of a batch.
+        compute: returns as many results as it gets items.
 
     Returns:
         The results in the order of the items.
@@ -118,53 +140,19 @@ def map_by_length(
     results: list[Any] = [None] * len(items)
     for first in range(0, len(order), batch_size):
         numbers = order[first : first + batch_size]
-        found = compute([items[number] for number in numbers])
-        for number, result in zip(numbers, found, strict=True):
+        computed = compute([items[number] for number in numbers])
+        for number, result in zip(numbers, computed, strict=True):
             results[number] = result
     return results
 
 
 def features_of_rows(columns: Rows) -> list[dict[str, Any]]:
-    """Columns as a list of rows."""
+    """Return columns as a list of rows."""
     names = list(columns)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def model_inputs(model: Any, features: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The features with those columns alone that the model takes, and no labels."""
-    parameters = _forward_parameters(model)
-    return [
-        {k: v for k, v in each.items() if k in parameters and k != "labels"} for each in features
-    ]
-
-
-def require_texts(rows: datasets.Dataset, source: str, columns: Sequence[str], need: str) -> None:
-    """Checks that columns are there and hold text in every row.
-
-    Args:
-        rows: as loaded.
-        source: where they come from, for messages.
-        columns: their names.
-        need: what needs them, for messages.
-
-    Raises:
-        UserError: naming the column, and the first row without text.
-    """
-    missing = [name for name in columns if name not in rows.column_names]
-    if missing:
-        raise UserError(
-            f"{source}: the columns are {', '.join(map(repr, rows.column_names))}, but {need} "
-            f"needs {', '.join(map(repr, columns))}; missing: {', '.join(map(repr, missing))}. "
-            "Rename or add them."
-        )
-    table = rows.with_format("arrow", columns=list(columns))[:]
-    for name in columns:
-        column = table.column(name)
-        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-            raise UserError(f"{source}: column {name!r} holds {column.type}, but should hold text.")
-        if column.null_count:
-            row = column.is_null().to_pylist().index(True)
-            raise UserError(
-                f"{source}: row {row + 1} has no text in column {name!r}. Write some, or remove "
-                "the row."
-            )
+    """Return the features with only those columns that the model takes, without labels."""
+    names = {*_forward_parameters(model)} - {"labels"}
+    return [{k: v for k, v in feature.items() if k in names} for feature in features]

@@ -1,4 +1,4 @@
-"""Metrics that follow from sums: the base of the reducers that keep nothing but counts."""
+"""Metrics that are computed from sums: the base class of reducers that keep only counts."""
 
 import abc
 import logging
@@ -8,32 +8,33 @@ import numpy as np
 import torch
 from determined import pytorch
 
-# Sums of real numbers are kept in units of 2 ** -24. Integers add up to the same sum in any order,
-# which floating-point numbers do not; and 2 ** 39 still fits.
+logger = logging.getLogger("model_hub")
+
+# Sums of real numbers are kept in units of 2 ** -24: integers have the same sum in any order, which
+# floating-point numbers do not have; and 2 ** 39 still fits.
 _UNITS = 2**24
 
 
 class SumReducer(pytorch.MetricReducer, abc.ABC):
-    """Adds up integers over batches and slots; the metrics are computed from the sums at the end.
+    """Adds up integers over batches and slots and computes the metrics from the sums.
 
     A subclass has an ``update`` that calls :meth:`add`, and :meth:`compute`. Its memory does not
-    grow with the validation data, and its metrics do not depend on how the rows are dealt into
-    batches and slots: to the last bit, since sums of integers have no order.
+    grow with the validation data. Sums of integers have no order, so the metrics are the same to
+    the last bit however the rows are divided into batches and slots.
     """
 
     def __init__(self) -> None:
         self._sums: dict[str, torch.Tensor] = {}
 
     def reset(self) -> None:
-        """Forgets all batches seen."""
+        """Forget all batches."""
         self._sums = {}
 
     def add(self, **counts: torch.Tensor) -> None:
-        """Adds a batch's counts; without waiting for the device.
+        """Add a batch's counts, without synchronizing with the device.
 
         Args:
-            counts: integers of any shape, the same shape at each call; where they are on an
-                accelerator they stay there.
+            counts: integers of any shape, the same shape at each call; they stay on their device.
         """
         for name, count in counts.items():
             if count.is_floating_point():
@@ -44,13 +45,13 @@ class SumReducer(pytorch.MetricReducer, abc.ABC):
             self._sums[name] = self._sums[name] + count if name in self._sums else count
 
     def per_slot_reduce(self) -> dict[str, np.ndarray]:
-        """This slot's sums, int64; none of them if the slot had no batch."""
+        """Return this slot's sums, int64; none if the slot had no batch."""
         return {name: total.cpu().numpy() for name, total in self._sums.items()}
 
     def cross_slot_reduce(
         self, per_slot_metrics: Sequence[Mapping[str, np.ndarray]]
     ) -> dict[str, float]:
-        """The metrics of the sums over all slots."""
+        """Return the metrics of the sums over all slots."""
         names = {name for sums in per_slot_metrics for name in sums}
         return self.compute(
             {
@@ -61,16 +62,16 @@ class SumReducer(pytorch.MetricReducer, abc.ABC):
 
     @abc.abstractmethod
     def compute(self, sums: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """The metrics.
+        """Return the metrics.
 
         Args:
-            sums: int64, under the names that :meth:`add` got; empty if there was no batch at all,
-                for which the metrics are NaN.
+            sums: int64, by the names passed to :meth:`add`; empty if there was no batch at all, for
+                which the metrics are NaN.
         """
 
 
 def to_fixed_point(values: torch.Tensor) -> torch.Tensor:
-    """Real numbers as integers whose sums do not depend on their order.
+    """Return real numbers as integers, whose sum does not depend on their order.
 
     Args:
         values: any float type, any shape, below 2 ** 39 (also their sum).
@@ -82,23 +83,20 @@ def to_fixed_point(values: torch.Tensor) -> torch.Tensor:
 
 
 def from_fixed_point(total: np.ndarray | int) -> float:
-    """The real number that a sum of :func:`to_fixed_point` stands for."""
+    """Return the real number that a sum of :func:`to_fixed_point` stands for."""
     return float(int(total) / _UNITS)
 
 
 def ratio(numerator: float, denominator: float) -> float:
-    """Their quotient, NaN where there is nothing to divide by."""
+    """Return the quotient, NaN if the denominator is 0."""
     return float(numerator / denominator) if denominator else float("nan")
 
 
-logger = logging.getLogger("model_hub")
-
-
 def log_baseline_metrics(description: str, metrics: Mapping[str, float]) -> None:
-    """Says, once, what one would score without having learned anything.
+    """Log the metrics of a baseline that learns nothing from the inputs.
 
     Args:
-        description: how the baseline answers, such as "always the most frequent label, 'O'".
+        description: how the baseline predicts, such as "always the most frequent label, 'O'".
         metrics: its metrics on the validation data.
     """
     numbers = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())

@@ -1,4 +1,4 @@
-"""Keys of section ``data`` that all tasks share: how texts become batches of tokens."""
+"""Settings of section ``data`` that all tasks share, and checks of tokenizers and lengths."""
 
 import copy
 import dataclasses
@@ -12,35 +12,52 @@ import transformers
 from model_hub.errors import UserError
 from model_hub.huggingface.tasks._common.padding import side_to_pad
 
-# transformers marks "no limit known" with a number like 1e30.
+logger = logging.getLogger("model_hub")
+
+# transformers writes "no limit known" as a number like 1e30.
 NO_LIMIT = 1_000_000_000
 
-# Families whose first token has the position pad_token_id + 1, as fairseq's had; the positions
-# before it are in max_position_embeddings, but no token gets them.
+# Families whose first token has the position pad_token_id + 1, as in fairseq; the positions before
+# it count in max_position_embeddings, but no token gets them.
 _POSITIONS_AFTER_PADDING = frozenset(
-    {
-        "camembert",
-        "data2vec-text",
-        "ibert",
-        "layoutlmv3",
-        "lilt",
-        "longformer",
-        "luke",
-        "markuplm",
-        "mpnet",
-        "roberta",
-        "roberta-prelayernorm",
-        "xlm-roberta",
-        "xlm-roberta-xl",
-        "xmod",
-    }
+    """
+    camembert data2vec-text ibert layoutlmv3 lilt longformer luke markuplm mpnet roberta
+    roberta-prelayernorm xlm-roberta xlm-roberta-xl xmod
+    """.split()
+)
+
+#: The message about a tokenizer without a padding token.
+NO_PADDING_TOKEN = (
+    "the tokenizer has no padding token, so that texts of different lengths cannot be in one "
+    "batch. Write hyperparameters.tokenizer_name with the folder of a tokenizer that has one."
 )
 
 
+@dataclasses.dataclass
+class TokenizationDataKwargs:
+    """Keys of the YAML's section ``data`` about tokenizing.
+
+    Attributes:
+        max_seq_length: longest sequence in tokens; longer ones are cut. None takes what tokenizer
+            and model take.
+        pad_to_max_length: pad every sequence to ``max_seq_length``; else to the longest of its
+            batch, which is faster.
+        preprocessing_num_workers: processes that tokenize.
+        overwrite_cache: tokenize again even if the cache has the result.
+    """
+
+    yaml_section: ClassVar[str] = "data"
+
+    max_seq_length: int | None = dataclasses.field(default=None, metadata={"min": 1})
+    pad_to_max_length: bool = False
+    preprocessing_num_workers: int | None = dataclasses.field(default=None, metadata={"min": 1})
+    overwrite_cache: bool = False
+
+
 def model_max_length(config: transformers.PretrainedConfig | None) -> int | None:
-    """Tokens that a model takes, as its configuration says; None if it has no limit."""
+    """Return the most tokens that a model takes by its configuration; None for no limit."""
     limit = getattr(config, "max_position_embeddings", None)
-    # XLNet and others without a limit say -1.
+    # XLNet and others without a limit have -1.
     if not limit or limit < 0:
         return None
     padding = getattr(config, "pad_token_id", None)
@@ -58,21 +75,20 @@ def sequence_length(
     default: int = 1024,
     key: str = "data.max_seq_length",
 ) -> int:
-    """Tokens of the longest sequence: what is requested, or what tokenizer and model take.
+    """Return the tokens of the longest sequence.
 
     Args:
-        requested: the YAML's number; None takes the longest that tokenizer and model take.
+        requested: the YAML's number; None takes the most that tokenizer and model take.
         tokenizer: the tokenizer.
         config: the model's configuration.
-        texts: of how many texts, 1 or 2, a sequence is made, with the tokenizer's special tokens;
-            None where these stand in the text or are not cut off.
-        default: the most that is taken when nothing is requested, and the length when neither
-            tokenizer nor model has a limit.
+        texts: number of texts in a sequence, 1 or 2, to which the tokenizer adds special tokens;
+            None if the special tokens are in the text or are not cut off.
+        default: the most that None takes, also if neither tokenizer nor model has a limit.
         key: the YAML's key, for messages.
 
     Raises:
-        UserError: when more is requested than tokenizer or model take, or so little that there is
-            no token of the texts.
+        UserError: when more is requested than tokenizer or model take, or no more than the special
+            tokens need.
     """
     limits = {"tokenizer": tokenizer.model_max_length, "model": model_max_length(config)}
     known = {owner: int(n) for owner, n in limits.items() if n is not None and n < NO_LIMIT}
@@ -94,63 +110,85 @@ def sequence_length(
 def check_room(
     length: int, tokenizer: transformers.PreTrainedTokenizerBase, *, key: str, texts: int = 1
 ) -> None:
-    """Checks that the tokenizer's special tokens do not take up the whole sequence.
+    """Check that the special tokens of the tokenizer leave room for text.
 
-    Tokenizers do not cut such sequences at all, or leave nothing but special tokens.
+    Without room, tokenizers cut nothing, or leave only special tokens.
 
     Args:
         length: tokens of the longest sequence.
         tokenizer: the tokenizer.
-        key: the YAML's key, for messages.
-        texts: of how many texts, 1 or 2, a sequence is made.
+        key: the YAML's key, for the message.
+        texts: number of texts in a sequence, 1 or 2.
 
     Raises:
-        UserError: when they do.
+        UserError: when there is no room.
     """
     special = tokenizer.num_special_tokens_to_add(pair=texts == 2)
     if length <= special:
         raise UserError(
-            f"{key} is {length}, but every sequence has {special} special tokens of the "
-            f"tokenizer's, so that nothing is left for the text. Write more than {special}."
+            f"{key} is {length}, but the tokenizer adds {special} special tokens to every "
+            f"sequence, so that nothing is left for the text. Write more than {special}."
         )
 
 
-logger = logging.getLogger("model_hub")
+def check_fast_tokenizer(tokenizer: transformers.PreTrainedTokenizerBase, missing: str) -> None:
+    """Check that a tokenizer is a fast one, of the library tokenizers.
 
+    Args:
+        tokenizer: the tokenizer.
+        missing: what the others do not give and the task needs, for the message.
 
-@dataclasses.dataclass
-class TokenizationDataKwargs:
-    """Keys of the YAML's section ``data`` about tokenizing.
-
-    Attributes:
-        max_seq_length: longest sequence in tokens; what is longer is cut. None takes what
-            tokenizer and model take.
-        pad_to_max_length: pad every sequence to ``max_seq_length``; else to the longest of its
-            batch, which is faster.
-        preprocessing_num_workers: processes that tokenize.
-        overwrite_cache: tokenize again although the cache has it.
+    Raises:
+        UserError: when it is not.
     """
+    if not tokenizer.is_fast:
+        raise UserError(
+            f"{type(tokenizer).__name__} is a tokenizer in pure Python, which does not give "
+            f"{missing}. Write in hyperparameters.tokenizer_name a tokenizer that has a file "
+            "tokenizer.json, and do not set hyperparameters.use_fast to false."
+        )
 
-    yaml_section: ClassVar[str] = "data"
 
-    max_seq_length: int | None = dataclasses.field(default=None, metadata={"min": 1})
-    pad_to_max_length: bool = False
-    preprocessing_num_workers: int | None = dataclasses.field(default=None, metadata={"min": 1})
-    overwrite_cache: bool = False
+def check_padding_token(
+    tokenizer: transformers.PreTrainedTokenizerBase, pad_to_max_length: bool
+) -> None:
+    """Check that a tokenizer has the padding token that ``data.pad_to_max_length`` needs.
 
-    def __post_init__(self) -> None:
-        workers = self.preprocessing_num_workers
-        if workers is not None and workers < 1:
-            raise UserError(
-                f"data.preprocessing_num_workers is {workers}, but should be at least 1."
-            )
+    Raises:
+        UserError: when it has none.
+    """
+    if pad_to_max_length and tokenizer.pad_token_id is None:
+        raise UserError(
+            "data.pad_to_max_length is true, but the tokenizer has no padding token. Write "
+            "data.pad_to_max_length: false; batches are then padded to their longest sequence."
+        )
+
+
+def ensure_padding_token(tokenizer: transformers.PreTrainedTokenizerBase) -> None:
+    """Set the padding token of a tokenizer that has none (GPT-2, Llama), in place.
+
+    It becomes the end-of-sequence token, as usual: the attention mask hides padding, whichever
+    token it is. The tokenizer is exported with it.
+
+    Raises:
+        UserError: when the tokenizer has no end-of-sequence token either.
+    """
+    if tokenizer.pad_token_id is not None:
+        return
+    if tokenizer.eos_token_id is None:
+        raise UserError(NO_PADDING_TOKEN)
+    tokenizer.pad_token = tokenizer.eos_token
+    logger.info(
+        "the tokenizer has no padding token; batches are padded with the end-of-sequence token %r",
+        str(tokenizer.eos_token),
+    )
 
 
 @dataclasses.dataclass
 class PlainBatches:
-    """Makes batches as another collator does, as a plain dict.
+    """A collator that returns the batches of another one as plain dicts.
 
-    Determined moves tensors in dicts to the device, but not those in transformers' own classes.
+    Determined moves the tensors of dicts to the device, but not those of transformers' classes.
 
     Attributes:
         collator: makes a mapping of names to tensors of a list of rows.
@@ -159,43 +197,14 @@ class PlainBatches:
     collator: Callable[[list[Any]], Mapping[str, torch.Tensor]]
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """The batch of these rows."""
+        """Return the batch of these rows."""
         return dict(self.collator(list(rows)))
-
-
-def ensure_padding_token(tokenizer: transformers.PreTrainedTokenizerBase) -> None:
-    """Gives a tokenizer without a padding token (GPT-2, Llama) one, in place.
-
-    It is the end-of-sequence token, as is usual: the attention mask hides padding, whichever token
-    it is. The tokenizer is exported with it.
-
-    Args:
-        tokenizer: the tokenizer.
-
-    Raises:
-        UserError: when it has no end-of-sequence token either.
-    """
-    if tokenizer.pad_token_id is not None:
-        return
-    if tokenizer.eos_token_id is None:
-        raise UserError(_NO_PADDING)
-    tokenizer.pad_token = tokenizer.eos_token
-    logger.info(
-        "the tokenizer has no padding token; batches are padded with %r, which ends a sequence",
-        str(tokenizer.eos_token),
-    )
-
-
-_NO_PADDING = (
-    "the tokenizer has no padding token, so that texts of different lengths cannot be in one "
-    "batch. Write hyperparameters.tokenizer_name with the folder of a tokenizer that has one."
-)
 
 
 def padding_batches(
     tokenizer: transformers.PreTrainedTokenizerBase,
 ) -> transformers.PreTrainedTokenizerBase:
-    """The tokenizer, or a copy of it that pads on the side that batches want."""
+    """Return the tokenizer, or a copy of it that pads on the side of :func:`side_to_pad`."""
     side = side_to_pad(tokenizer)
     if tokenizer.padding_side == side:
         return tokenizer
@@ -205,14 +214,14 @@ def padding_batches(
 
 
 def padding_collator(tokenizer: transformers.PreTrainedTokenizerBase) -> PlainBatches:
-    """A collator that pads the tokenizer's columns and passes numbers such as ``label`` on.
+    """Return a collator that pads the tokenizer's columns and keeps numbers such as ``label``.
 
     Args:
-        tokenizer: tells padding values; for the side see ``side_to_pad``.
+        tokenizer: has the padding values; for the side see ``side_to_pad``.
 
     Raises:
         UserError: when the tokenizer has no padding token.
     """
     if tokenizer.pad_token_id is None:
-        raise UserError(_NO_PADDING)
+        raise UserError(NO_PADDING_TOKEN)
     return PlainBatches(transformers.DataCollatorWithPadding(padding_batches(tokenizer)))

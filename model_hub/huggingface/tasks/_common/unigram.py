@@ -1,4 +1,4 @@
-"""The baseline of language models: how often each token occurs, whatever stands before it."""
+"""The baseline of language models: the frequencies of tokens, without any context."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 from model_hub.huggingface.tasks._common.reducers import log_baseline_metrics
 from model_hub.huggingface.tasks._common.token_loss import perplexity
 
-# Enough to know frequencies; a training set may have billions.
+# Enough to estimate frequencies; a training set may have billions of tokens.
 _MOST_TOKENS = 10_000_000
 _ROWS_AT_A_TIME = 1000
 
@@ -21,17 +21,17 @@ def log_unigram_baseline(
     *,
     next_token: bool = False,
 ) -> dict[str, float]:
-    """Says what the frequencies of tokens in the training data alone score on the validation data.
+    """Log what the frequencies of tokens in the training data score on the validation data.
 
     Args:
-        train: prepared rows with ``input_ids``; where they have ``labels``, those that are not
-            -100 count, where they have ``special_tokens_mask``, tokens that are not special.
+        train: prepared rows with ``input_ids``; if they have ``labels``, tokens labelled -100 are
+            no targets, if they have ``special_tokens_mask``, special tokens are none.
         validation: the same for validation.
         vocabulary: number of tokens of the tokenizer.
         next_token: the first token of a row is no target.
 
     Returns:
-        What :func:`unigram_metrics` gives.
+        As :func:`unigram_metrics`.
     """
     counts = [token_counts(rows, vocabulary, next_token=next_token) for rows in (train, validation)]
     metrics = unigram_metrics(*counts)
@@ -40,12 +40,12 @@ def log_unigram_baseline(
 
 
 def unigram_metrics(train: np.ndarray, validation: np.ndarray) -> dict[str, float]:
-    """``perplexity`` and ``token_accuracy`` of the unigram model on the validation tokens.
+    """Return ``perplexity`` and ``token_accuracy`` of the unigram model on the validation tokens.
 
     Args:
-        train: int ``[vocabulary]``, how often each token is a target; 1 is added to each, so that
-            none is impossible (Laplace).
-        validation: the same of the validation data.
+        train: int ``[vocabulary]``, how often each token is a target; 1 is added to each (Laplace
+            smoothing).
+        validation: the same for the validation data.
 
     Returns:
         The metrics; the accuracy is that of always predicting the most frequent token.
@@ -63,7 +63,7 @@ def unigram_metrics(train: np.ndarray, validation: np.ndarray) -> dict[str, floa
 def token_counts(
     rows: datasets.Dataset, vocabulary: int, *, next_token: bool = False
 ) -> np.ndarray:
-    """How often each token is a target, int64 ``[vocabulary]``; of the first 10 million or so."""
+    """Count the first 10 million targets or so by token, int64 ``[vocabulary]``."""
     counts = np.zeros(vocabulary, np.int64)
     for targets in _targets(rows, next_token):
         counts += np.bincount(targets, minlength=vocabulary)

@@ -9,11 +9,11 @@ from model_hub.huggingface.tasks._common.unigram import log_unigram_baseline, un
 from model_hub.huggingface.tasks.instruction_tuning.collator import (
     ConversationCollator,
     PackedConversations,
+    build_collator,
     pack,
 )
 from model_hub.huggingface.tasks.instruction_tuning.data import (
     InstructionTuningDatasets,
-    build_collator,
     build_datasets,
     check_model,
 )

@@ -1,4 +1,4 @@
-"""Batches of conversations: padded, or several in one sequence that do not see each other."""
+"""Batches of conversations: padded, or packed into sequences of several."""
 
 import bisect
 import dataclasses
@@ -12,21 +12,21 @@ import torch
 import transformers
 
 from model_hub.huggingface.tasks._common.padding import pad_rows
+from model_hub.huggingface.tasks.instruction_tuning.settings import InstructionTuningDataKwargs
 
 
 class PackedConversations(torch.utils.data.Dataset[dict[str, list[int]]]):
-    """Conversations, put together so that sequences are nearly full: less padding, fewer steps.
+    """Conversations packed into nearly full sequences: less padding, fewer steps.
 
-    Each conversation goes, longest first, where it leaves the least room (best-fit decreasing);
-    none is divided. A sequence has ``position_ids`` that begin anew with each conversation, by
-    which models keep them apart.
+    Packing is best-fit decreasing and divides no conversation. A sequence has ``position_ids`` that
+    restart with each conversation, by which models keep conversations apart.
 
     Args:
         conversations: columns ``input_ids`` and ``labels``, whose first is -100 in each row.
         length: tokens of a sequence; not less than those of the longest conversation.
 
     Attributes:
-        lengths: int ``[sequences]``, tokens of each.
+        lengths: tokens of each sequence, int ``[sequences]``.
     """
 
     def __init__(self, conversations: datasets.Dataset, length: int) -> None:
@@ -44,56 +44,56 @@ class PackedConversations(torch.utils.data.Dataset[dict[str, list[int]]]):
         return {
             "input_ids": [token for ids in rows["input_ids"] for token in ids],
             "labels": [label for labels in rows["labels"] for label in labels],
-            "position_ids": [place for ids in rows["input_ids"] for place in range(len(ids))],
+            "position_ids": [position for ids in rows["input_ids"] for position in range(len(ids))],
         }
 
 
 def pack(sizes: Sequence[int] | np.ndarray, capacity: int) -> list[list[int]]:
-    """Puts things into as few bins as best-fit decreasing finds.
+    """Pack items into bins by best-fit decreasing: longest first, where the least room is left.
 
     Args:
-        sizes: of the things, none above ``capacity``.
-        capacity: of a bin.
+        sizes: sizes of the items, none above ``capacity``.
+        capacity: capacity of a bin.
 
     Returns:
-        By bin the numbers of the things, each once, in the order of the first of them.
+        The numbers of the items in each bin, bins in the order of their first item.
     """
     sizes = np.asarray(sizes)
     bins: list[list[int]] = []
-    room: list[int] = []  # The different amounts that bins have left, sorted.
-    with_room: dict[int, list[int]] = {}
+    rooms: list[int] = []  # The distinct amounts of room left in bins, sorted.
+    bins_with_room: dict[int, list[int]] = {}
     for number in np.argsort(-sizes, kind="stable").tolist():
         size = int(sizes[number])
-        place = bisect.bisect_left(room, size)
-        if place < len(room):
-            left = room[place]
-            chosen = with_room[left].pop()
-            if not with_room[left]:
-                del with_room[left], room[place]
+        place = bisect.bisect_left(rooms, size)
+        if place < len(rooms):
+            room = rooms[place]
+            chosen = bins_with_room[room].pop()
+            if not bins_with_room[room]:
+                del bins_with_room[room], rooms[place]
         else:
-            left, chosen = capacity, len(bins)
+            room, chosen = capacity, len(bins)
             bins.append([])
         bins[chosen].append(number)
-        left -= size
-        if left not in with_room:
-            bisect.insort(room, left)
-            with_room[left] = []
-        with_room[left].append(chosen)
+        room -= size
+        if room not in bins_with_room:
+            bisect.insort(rooms, room)
+            bins_with_room[room] = []
+        bins_with_room[room].append(chosen)
     return sorted((sorted(members) for members in bins), key=lambda members: members[0])
 
 
 @dataclasses.dataclass
 class ConversationCollator:
-    """Makes a batch of conversations, or of packed ones (those with ``position_ids``).
+    """Makes batches of conversations, or of packed ones (those with ``position_ids``).
 
-    Padding stands on the right. Packed batches have no ``attention_mask``: models would take it as
-    the whole truth, where positions tell more. Each token of padding is a sample of its own there.
+    Padding is on the right. Packed batches have no ``attention_mask``: models would use it in place
+    of the positions. There, each padding token is a sample of its own.
 
     Attributes:
-        tokenizer: tells the padding token.
+        tokenizer: has the padding token.
         length: pad to this length; None pads to the longest row.
-        in_one_row: string all packed rows of a batch together. Flash attention tells samples apart
-            by their positions only in a batch of one row.
+        in_one_row: concatenate all packed rows of a batch. Flash attention keeps samples apart by
+            their positions only in a batch of one row.
     """
 
     tokenizer: transformers.PreTrainedTokenizerBase
@@ -101,7 +101,7 @@ class ConversationCollator:
     in_one_row: bool = False
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """``input_ids``, ``labels`` and one of ``attention_mask`` and ``position_ids``.
+        """Return ``input_ids``, ``labels`` and either ``attention_mask`` or ``position_ids``.
 
         Each is int64 ``[batch, length]``.
         """
@@ -112,9 +112,20 @@ class ConversationCollator:
             columns = [{n: [v for row in columns for v in row[n]] for n in names}]
         elif not packed:
             columns = [{**row, "attention_mask": [1] * len(row["input_ids"])} for row in columns]
-        return pad_rows(
-            columns,
-            self.tokenizer,
-            length=None if packed else self.length,
-            padding_side="right",
-        )
+        length = None if packed else self.length
+        return pad_rows(columns, self.tokenizer, length=length, padding_side="right")
+
+
+def build_collator(
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    data_kwargs: InstructionTuningDataKwargs,
+    config: transformers.PretrainedConfig,
+    length: int,
+) -> ConversationCollator:
+    """Return the collator for the settings and the model's attention implementation."""
+    attention = str(getattr(config, "_attn_implementation", None) or "")
+    return ConversationCollator(
+        tokenizer,
+        length=length if data_kwargs.pad_to_max_length else None,
+        in_one_row="flash" in attention,
+    )

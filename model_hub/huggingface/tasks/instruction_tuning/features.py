@@ -1,4 +1,4 @@
-"""Conversations become tokens, those of the assistant labels."""
+"""Features of conversations: tokens, with those of the assistant as labels."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,17 +17,17 @@ from model_hub.huggingface.tasks.instruction_tuning.rows import (
     tools_of,
 )
 
-_MARKS_ANSWERS = re.compile(r"\{%-?\s*generation\s*-?%\}")
+_GENERATION_BLOCK = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 Messages = list[dict[str, Any]]
 Tools = list[dict[Any, Any]] | None
-# First, and after the last.
+# First token or character, and the one after the last.
 Span = tuple[int, int]
 
 
 def marks_answers(tokenizer: transformers.PreTrainedTokenizerBase) -> bool:
-    """Whether the chat template itself tells what the assistant says (``{% generation %}``)."""
-    return bool(_MARKS_ANSWERS.search(tokenizer.get_chat_template()))
+    """Return whether the chat template marks the assistant's text with ``{% generation %}``."""
+    return bool(_GENERATION_BLOCK.search(tokenizer.get_chat_template()))
 
 
 def tokenize_conversations(
@@ -37,39 +37,39 @@ def tokenize_conversations(
     column: str,
     max_seq_length: int,
 ) -> dict[str, list[Any]]:
-    """Writes conversations as the chat template says, and labels what the assistant says.
+    """Render conversations with the chat template, tokenize them and label the assistant's tokens.
 
     Args:
-        rows: columns of a batch; ``tools``, if it is there, goes to the template, too.
+        rows: columns of a batch; the template also gets the column ``tools``, if there is one.
         tokenizer: a fast tokenizer with a chat template.
         column: name of the column with the conversations.
-        max_seq_length: longer conversations are cut at their end; those in which nothing of the
-            assistant is left are left out.
+        max_seq_length: longer conversations are cut at their end, and left out if no token of the
+            assistant remains.
 
     Returns:
-        ``input_ids`` and ``labels`` (-100 for all but the assistant's tokens) of the rows that are
-        kept, and ``whole_length``, the number of tokens before the cut.
+        ``input_ids`` and ``labels`` (-100 for all but the assistant's tokens) of the other rows,
+        and ``whole_length``, the number of tokens before the cut.
 
     Raises:
-        UserError: when the template does not take a conversation, leaves out its tools or their
-            calls, or it is not clear what of the text is the assistant's.
+        UserError: when the template rejects a conversation, leaves out tools or calls of them, or
+            does not show which part of the text is the assistant's.
     """
     prepared: dict[str, list[Any]] = {"input_ids": [], "labels": [], "whole_length": []}
-    talks = [
+    conversations = [
         (messages_of(value), tools_of(tools))
         for value, tools in zip(
             rows[column], rows.get(TOOLS, [None] * len(rows[column])), strict=True
         )
     ]
-    tokenized = (_answers_by_mark if marks_answers(tokenizer) else _answers_by_prefix)(
-        talks, tokenizer
-    )
-    for ids, answers in tokenized:
+    for messages, tools in conversations:
+        _check_tools(messages, tools, tokenizer)
+    find_answers = _answers_by_mark if marks_answers(tokenizer) else _answers_by_prefix
+    for ids, answers in find_answers(conversations, tokenizer):
         labels = [NO_LABEL] * len(ids)
         for first, last in answers:
             labels[first:last] = ids[first:last]
         labels = labels[:max_seq_length]
-        # Nothing stands before the first token that it could be predicted from.
+        # The first token has no token before it from which it could be predicted.
         labels[:1] = [NO_LABEL] * len(labels[:1])
         if any(max(first, 1) < min(last, len(labels)) for first, last in answers):
             prepared["input_ids"].append(ids[:max_seq_length])
@@ -79,65 +79,61 @@ def tokenize_conversations(
 
 
 def _answers_by_mark(
-    talks: Sequence[tuple[Messages, Tools]], tokenizer: transformers.PreTrainedTokenizerBase
+    conversations: Sequence[tuple[Messages, Tools]],
+    tokenizer: transformers.PreTrainedTokenizerBase,
 ) -> Iterator[tuple[list[int], list[Span]]]:
-    """Token ids, and which of them are the assistant's, by the template's own marks."""
-    for messages, tools in talks:
-        _check_tools(messages, tools, tokenizer)
+    """Yield token ids, and the spans of the assistant's tokens as the template marks them."""
+    for messages, tools in conversations:
         encoded: Any = _apply_template(
             messages, tools, tokenizer, return_dict=True, return_assistant_tokens_mask=True
         )
-        marks = np.array([0, *encoded["assistant_masks"], 0])
-        # Where a stretch of marks begins and ends.
-        changes = np.flatnonzero(np.diff(marks)).tolist()
+        mask = np.array([0, *encoded["assistant_masks"], 0])
+        # Where a run of ones begins and ends.
+        changes = np.flatnonzero(np.diff(mask)).tolist()
         yield encoded["input_ids"], list(zip(changes[::2], changes[1::2], strict=True))
 
 
 def _answers_by_prefix(
-    talks: Sequence[tuple[Messages, Tools]], tokenizer: transformers.PreTrainedTokenizerBase
+    conversations: Sequence[tuple[Messages, Tools]],
+    tokenizer: transformers.PreTrainedTokenizerBase,
 ) -> Iterator[tuple[list[int], list[Span]]]:
-    """The same by what each answer adds to the text of the messages before it."""
-    texts, all_spans = [], []
-    for messages, tools in talks:
-        _check_tools(messages, tools, tokenizer)
-        text, spans = _text_and_answers(messages, tools, tokenizer)
-        texts.append(text)
-        all_spans.append(spans)
-    if not texts:  # Some tokenizers fail on an empty list.
+    """Yield the same by what each answer adds to the rendered messages before it."""
+    rendered = [_text_and_answers(messages, tools, tokenizer) for messages, tools in conversations]
+    if not rendered:  # Some tokenizers fail on an empty list.
         return
     encoded = tokenizer(
-        texts,
-        add_special_tokens=False,  # They stand in the template.
+        [text for text, _ in rendered],
+        add_special_tokens=False,  # The template writes them.
         return_attention_mask=False,
         return_token_type_ids=False,
         verbose=False,
     )
-    for row, (text, spans) in enumerate(zip(texts, all_spans, strict=True)):
+    for row, (text, spans) in enumerate(rendered):
         encoding, end = encoded[row], len(text)
-        # A token that the prompt has a part of is the prompt's: the model does not say it.
+        # A token that also covers the end of the prompt belongs to the prompt.
         yield (
             encoded["input_ids"][row],
             [
-                (_token_from(encoding, first, end), _token_from(encoding, last, end))
+                (_first_token(encoding, first, end), _first_token(encoding, last, end))
                 for first, last in spans
             ],
         )
 
 
-def _token_from(encoding: Any, character: int, end: int) -> int:
-    """The first token that begins at this character of the text or after it.
+def _first_token(encoding: Any, character: int, end: int) -> int:
+    """Return the first token that begins at a character of the text or after it.
 
-    It is asked of the tokenizer: to list where all tokens stand takes longer.
+    Looking up characters in the encoding is faster than listing all offsets.
 
     Args:
-        encoding: one of ``tokenizers``.
+        encoding: a ``tokenizers.Encoding``.
         character: number of the character.
-        end: characters of the text.
+        end: length of the text.
     """
     count = len(encoding)
     for place in range(character, end):
         token = encoding.char_to_token(place)
-        if token is None:  # Blanks may be in no token.
+        if token is None:  # Some tokenizers leave out blanks.
             continue
         while token < count and encoding.token_to_chars(token)[0] < character:
             token += 1
@@ -148,10 +144,10 @@ def _token_from(encoding: Any, character: int, end: int) -> int:
 def _text_and_answers(
     messages: Messages, tools: Tools, tokenizer: transformers.PreTrainedTokenizerBase
 ) -> tuple[str, list[Span]]:
-    """The conversation as text, and where in it the answers stand.
+    """Return the rendered conversation and the characters of the assistant's answers.
 
-    The conversation is written up to each answer, once as it is where the model is asked for that
-    answer, and once with the answer; the difference is the assistant's.
+    For each answer, the conversation up to it is rendered without it (as when generating) and with
+    it; the difference is the answer.
     """
     text = render_conversation(messages, tokenizer, tools)
     spans = []
@@ -159,7 +155,9 @@ def _text_and_answers(
         if message["role"] != ASSISTANT:
             continue
         before = (
-            render_conversation(messages[:number], tokenizer, tools, ask=True) if number else ""
+            render_conversation(messages[:number], tokenizer, tools, add_generation_prompt=True)
+            if number
+            else ""
         )
         last = number + 1 == len(messages)
         after = text if last else render_conversation(messages[: number + 1], tokenizer, tools)
@@ -167,9 +165,9 @@ def _text_and_answers(
             raise UserError(
                 "the chat template writes the beginning of a conversation in another way when the "
                 "conversation goes on, so it is not clear which tokens are the assistant's: "
-                f"{first_difference(messages)}, message {number + 1}. Write {{% generation %}} and "
-                "{% endgeneration %} around the assistant's text in the template, and the file's "
-                "name as data.chat_template_file."
+                f"{describe_conversation(messages)}, message {number + 1}. Write "
+                "{% generation %} and {% endgeneration %} around the assistant's text in the "
+                "template, and the file's name as data.chat_template_file."
             )
         # A line break after the end of the turn is the template's.
         spans.append((len(before), len(after.rstrip())))
@@ -179,33 +177,27 @@ def _text_and_answers(
 def _check_tools(
     messages: Messages, tools: Tools, tokenizer: transformers.PreTrainedTokenizerBase
 ) -> None:
-    """Checks that the template writes tools and their calls, where there are some."""
-    calls = any("tool_calls" in message for message in messages)
-    if not calls and tools is None:
+    """Check that the template writes the tools and the calls of them, if there are any."""
+    has_calls = any("tool_calls" in message for message in messages)
+    if not has_calls and tools is None:
         return
     text = render_conversation(messages, tokenizer, tools)
-    bare = [{k: v for k, v in message.items() if k != "tool_calls"} for message in messages]
     left_out = []
     if tools is not None and text == render_conversation(messages, tokenizer):
         left_out.append("the tools of the column tools")
-    if calls and text == _render_or_none(bare, tokenizer, tools):
-        left_out.append("the assistant's tool_calls")
+    if has_calls:
+        without_calls = [{k: v for k, v in m.items() if k != "tool_calls"} for m in messages]
+        try:
+            if text == render_conversation(without_calls, tokenizer, tools):
+                left_out.append("the assistant's tool_calls")
+        except UserError:
+            pass  # A template that rejects messages without them reads them.
     if left_out:
         raise UserError(
             f"the chat template leaves out {' and '.join(left_out)} in the conversation "
-            f"{first_difference(messages)}. Take a model whose template knows tools, write such a "
-            "template as data.chat_template_file, or remove them from the data."
+            f"{describe_conversation(messages)}. Take a model whose template supports tools, write "
+            "such a template as data.chat_template_file, or remove them from the data."
         )
-
-
-def _render_or_none(
-    messages: Messages, tokenizer: transformers.PreTrainedTokenizerBase, tools: Tools
-) -> str | None:
-    """As below; None for what the template does not take."""
-    try:
-        return render_conversation(messages, tokenizer, tools)
-    except UserError:
-        return None
 
 
 def render_conversation(
@@ -213,22 +205,21 @@ def render_conversation(
     tokenizer: transformers.PreTrainedTokenizerBase,
     tools: Tools = None,
     *,
-    ask: bool = False,
+    add_generation_prompt: bool = False,
 ) -> str:
-    """The conversation as the chat template writes it.
+    """Return the conversation as the chat template writes it.
 
     Args:
-        messages: what ``messages_of`` gives.
+        messages: of ``messages_of``.
         tokenizer: has the template.
-        tools: what ``tools_of`` gives.
-        ask: with the beginning of an answer at the end.
+        tools: of ``tools_of``.
+        add_generation_prompt: end with the beginning of an answer.
 
     Raises:
-        UserError: when the template does not take it.
+        UserError: when the template rejects the conversation.
     """
-    return str(
-        _apply_template(messages, tools, tokenizer, tokenize=False, add_generation_prompt=ask)
-    )
+    settings: dict[str, Any] = {"add_generation_prompt": add_generation_prompt, "tokenize": False}
+    return str(_apply_template(messages, tools, tokenizer, **settings))
 
 
 def _apply_template(
@@ -242,13 +233,13 @@ def _apply_template(
         return tokenizer.apply_chat_template(messages, tools=functions, **settings)
     except (jinja2.TemplateError, TypeError) as error:
         raise UserError(
-            "the chat template does not take the conversation "
-            f"{first_difference(messages)}: {error}. "
-            "Correct the conversation, or write another template as data.chat_template_file."
+            f"the chat template rejects the conversation {describe_conversation(messages)}: "
+            f"{error}. Correct the conversation, or write another template as "
+            "data.chat_template_file."
         ) from error
 
 
-def first_difference(messages: Messages) -> str:
-    """How a message to the user names a conversation."""
+def describe_conversation(messages: Messages) -> str:
+    """Return the beginning of a conversation, for messages."""
     content = str(messages[0].get("content") or "")
     return f"that begins with {content[:60]!r}"

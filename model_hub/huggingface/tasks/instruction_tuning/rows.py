@@ -1,4 +1,4 @@
-"""Conversations: rows with messages, each of a role and a content, and perhaps with tools."""
+"""Rows of conversations: messages with role and content, and optionally tools."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 
 from model_hub.errors import UserError
 
-#: The role whose messages are learned.
+#: The role whose messages the model learns.
 ASSISTANT = "assistant"
-#: The column with the tools that the assistant may call, where the data has one.
+#: The optional column with the tools that the assistant may call.
 TOOLS = "tools"
 _LAYOUT = '[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]'
 _CALL_LAYOUT = '[{"type": "function", "function": {"name": "add", "arguments": {"a": 1, "b": 2}}}]'
@@ -20,7 +20,7 @@ _ROWS_AT_A_TIME = 1000
 
 
 def check_conversations(dataset: datasets.Dataset, source: str, column: str) -> None:
-    """Checks that every row holds a conversation, before anything is tokenized.
+    """Check that every row holds a conversation, before anything is tokenized.
 
     Args:
         dataset: rows as loaded.
@@ -28,19 +28,18 @@ def check_conversations(dataset: datasets.Dataset, source: str, column: str) -> 
         column: ``data.messages_column``.
 
     Raises:
-        UserError: naming the first row that does not.
+        UserError: naming the first row that does not, or when the assistant has no message.
     """
     if column not in dataset.column_names:
         raise UserError(
-            f"{source}: the columns are {', '.join(map(repr, dataset.column_names))}, but needed "
-            f"is {column!r} with conversations such as {_LAYOUT}. Rename a column, or write its "
-            "name as data.messages_column."
+            f"{source}: the columns are {', '.join(map(repr, dataset.column_names))}, but "
+            f"{column!r} is missing, with conversations such as {_LAYOUT}. Rename a column, or "
+            "write its name as data.messages_column."
         )
-    names = [name for name in (column, TOOLS) if name in dataset.column_names]
-    if TOOLS not in names and _are_plain(dataset, column):
+    if TOOLS not in dataset.column_names and _are_plain(dataset, column):
         return
     with_answer = False
-    for number, (value, tools) in enumerate(_values(dataset, column), 1):
+    for number, (value, tools) in enumerate(read_conversations(dataset, column), 1):
         try:
             messages = messages_of(value)
             tools_of(tools)
@@ -49,22 +48,22 @@ def check_conversations(dataset: datasets.Dataset, source: str, column: str) -> 
         with_answer = with_answer or any(m["role"] == ASSISTANT for m in messages)
     if not with_answer:
         raise UserError(
-            f"{source}: no conversation has a message of the role {ASSISTANT!r}, so there is "
+            f"{source}: no conversation has a message with the role {ASSISTANT!r}, so there is "
             f"nothing to learn. Conversations look like {_LAYOUT}."
         )
 
 
 def messages_of(value: Any) -> list[dict[str, Any]]:
-    """The messages of one cell as chat templates take them, without keys that are null.
+    """Return the messages of a cell as chat templates take them, without keys that are null.
 
     Args:
-        value: a list of mappings with ``role`` and ``content``, or JSON text of one, also of each
-            message (as Arrow holds messages that differ in their keys). A content in parts, all of
-            them texts, becomes one text. A message with ``tool_calls`` may be without a content,
-            which then is empty; arguments that are JSON text become mappings.
+        value: a list of mappings with ``role`` and ``content``. The list or each message may be
+            JSON text (as Arrow stores messages that differ in their keys). Content in parts, all of
+            them texts, becomes one text. A message with ``tool_calls`` may have no content, which
+            becomes empty; their arguments may be JSON text and become mappings.
 
     Raises:
-        UserError: when it is something else, empty, or role or content are no text.
+        UserError: when the value is something else or empty, or role or content are not text.
     """
     if isinstance(value, str):
         value = _parsed(value)
@@ -76,13 +75,16 @@ def messages_of(value: Any) -> list[dict[str, Any]]:
 
 
 def tools_of(value: Any) -> list[dict[str, Any]] | None:
-    """The tools of one cell of the column ``tools`` as chat templates take them; None if none.
+    """Return the tools of a cell of the column ``tools`` as chat templates take them.
 
     Args:
-        value: a list of mappings (JSON schemas of functions), or JSON text of one; or null.
+        value: a list of mappings (JSON schemas of functions), JSON text of one, or null.
+
+    Returns:
+        None if there is no tool.
 
     Raises:
-        UserError: when it is something else.
+        UserError: when the value is something else.
     """
     if isinstance(value, str):
         value = _parsed(value) if value.strip() else None
@@ -118,7 +120,7 @@ def _message(item: Any) -> dict[str, Any]:
 
 
 def _joined(parts: list[Any], message: Mapping[str, Any]) -> str:
-    """The text of a content in parts, one after the other."""
+    """Return the concatenated texts of a content in parts."""
     texts = []
     for part in parts:
         part = _parsed(part) if isinstance(part, str) and part.startswith("{") else part
@@ -134,8 +136,8 @@ def _joined(parts: list[Any], message: Mapping[str, Any]) -> str:
         if not isinstance(part, str):
             raise UserError(
                 f"a message is {_truncate(dict(message))}: its content has the part "
-                f"{_truncate(part)}, "
-                'but should have texts, such as {"type": "text", "text": "Hi"}.'
+                f"{_truncate(part)}, but should have texts, such as "
+                '{"type": "text", "text": "Hi"}.'
             )
         texts.append(part)
     return "".join(texts)
@@ -152,7 +154,7 @@ def _calls(calls: Any) -> list[dict[str, Any]]:
                 f"the tool_calls of a message are {_truncate(calls)}, but should look like "
                 f"{_CALL_LAYOUT}."
             )
-        # The API that many logs come from writes arguments as text; templates want what it means.
+        # OpenAI's API, the source of many logs, writes arguments as text; templates take mappings.
         arguments = function.get("arguments", {})
         parsed = _parsed(arguments) if isinstance(arguments, str) else arguments
         function = {**function, "arguments": parsed if isinstance(parsed, Mapping) else arguments}
@@ -161,16 +163,16 @@ def _calls(calls: Any) -> list[dict[str, Any]]:
 
 
 def _without_null(value: Any) -> Any:
-    """Without keys that are null: Arrow gives each mapping the keys of all others."""
+    """Remove keys that are null: Arrow gives each mapping the keys of all others."""
     if isinstance(value, Mapping):
         return {name: _without_null(part) for name, part in value.items() if part is not None}
     return [_without_null(part) for part in value] if isinstance(value, list) else value
 
 
 def _are_plain(dataset: datasets.Dataset, column: str) -> bool:
-    """Whether all messages have a role and a content that are texts, seen without a loop.
+    """Return whether Arrow's types show that all roles and contents are texts.
 
-    False says nothing: then each row has to be looked at.
+    If not, every row has to be checked.
     """
     kind = dataset.features.arrow_schema.field(column).type
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
@@ -192,7 +194,8 @@ def _are_plain(dataset: datasets.Dataset, column: str) -> bool:
     return whole and bool(pc.any(pc.equal(roles, ASSISTANT)).as_py())
 
 
-def _values(dataset: datasets.Dataset, column: str) -> Iterator[tuple[Any, Any]]:
+def read_conversations(dataset: datasets.Dataset, column: str) -> Iterator[tuple[Any, Any]]:
+    """Yield the cells of each row: the conversation, and its tools or None."""
     names = [name for name in (column, TOOLS) if name in dataset.column_names]
     for rows in dataset.select_columns(names).iter(batch_size=_ROWS_AT_A_TIME):
         yield from zip(rows[column], rows.get(TOOLS, [None] * len(rows[column])), strict=True)

@@ -1,4 +1,4 @@
-"""Instruction tuning's keys in section ``data`` of the YAML, and the chat template they name."""
+"""Keys of instruction tuning in section ``data`` of the YAML, and the chat template they name."""
 
 import dataclasses
 import pathlib
@@ -15,14 +15,14 @@ class InstructionTuningDataKwargs(TokenizationDataKwargs):
     """Keys of the YAML's section ``data`` that belong to instruction tuning.
 
     Attributes:
-        max_seq_length: tokens of the longest conversation; what is longer is cut at its end. None
+        max_seq_length: tokens of the longest conversation; longer ones are cut at their end. None
             takes what tokenizer and model take, at most 1024.
         messages_column: the column with the conversations.
         chat_template: a Jinja template that writes a conversation as text; None takes the
             tokenizer's.
         chat_template_file: a file with one.
-        packing: several conversations in one sequence of ``max_seq_length`` tokens, which do not
-            see each other; only in training.
+        packing: put several conversations, which do not attend to each other, into one sequence of
+            ``max_seq_length`` tokens; only in training.
     """
 
     messages_column: str = "messages"
@@ -31,11 +31,6 @@ class InstructionTuningDataKwargs(TokenizationDataKwargs):
     packing: bool = False
 
     def __post_init__(self) -> None:
-        """Finds what cannot be, while the keys are known.
-
-        Raises:
-            UserError: naming the keys.
-        """
         super().__post_init__()
         if self.chat_template and self.chat_template_file:
             raise UserError(
@@ -46,14 +41,14 @@ class InstructionTuningDataKwargs(TokenizationDataKwargs):
 def set_chat_template(
     tokenizer: transformers.PreTrainedTokenizerBase, data_kwargs: InstructionTuningDataKwargs
 ) -> None:
-    """Gives the tokenizer the template that the YAML names; it is then exported with the model.
+    """Set the tokenizer's chat template to the YAML's; it is then exported with the model.
 
     Args:
         tokenizer: changed in place.
         data_kwargs: section ``data``.
 
     Raises:
-        UserError: when there is no template, the file cannot be read, or it is no Jinja template.
+        UserError: when there is no template, its file cannot be read, or it is not valid Jinja.
     """
     template, key = data_kwargs.chat_template, "data.chat_template"
     if data_kwargs.chat_template_file:
@@ -67,18 +62,20 @@ def set_chat_template(
         tokenizer.chat_template = template
     elif not tokenizer.chat_template:
         raise UserError(
-            "the tokenizer has no chat template, so it is not known how a conversation is written "
-            "for this model. Take a model that was trained to chat, or write "
-            "data.chat_template_file with a file that holds a Jinja template, for instance: "
+            "the tokenizer has no chat template, so the format of conversations for this model is "
+            "not known. Take a model that was trained to chat, or write data.chat_template_file "
+            "with a file that holds a Jinja template, for instance: "
             "{% for message in messages %}{{ '<|' + message.role + '|>\\n' + message.content + "
             "eos_token + '\\n' }}{% endfor %}"
         )
     else:
         key = "the tokenizer's chat template"
     try:
-        # Its syntax is looked at. It may refuse this conversation; those of the data count.
+        # This checks the syntax. The template may reject this conversation; the data's matter.
         tokenizer.apply_chat_template([{"role": "user", "content": ""}], tokenize=False)
     except jinja2.TemplateSyntaxError as error:
-        raise UserError(f"{key} is no Jinja template: line {error.lineno}: {error}") from error
+        raise UserError(
+            f"{key} is not a valid Jinja template: line {error.lineno}: {error}"
+        ) from error
     except (jinja2.TemplateError, TypeError):
         return

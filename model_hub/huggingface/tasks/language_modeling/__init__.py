@@ -1,4 +1,4 @@
-"""Language modeling: settings, blocks of text, batches with masks, losses, metrics."""
+"""Language modeling: settings, features, batches, losses, metrics."""
 
 from model_hub.huggingface.tasks._common.model_checks import check_next_token_model
 from model_hub.huggingface.tasks._common.token_loss import (
@@ -18,10 +18,10 @@ from model_hub.huggingface.tasks.language_modeling.data import (
 )
 from model_hub.huggingface.tasks.language_modeling.features import (
     divide_into_blocks,
-    text_column,
     tokenize_lines,
     tokenize_texts,
 )
+from model_hub.huggingface.tasks.language_modeling.rows import text_column
 from model_hub.huggingface.tasks.language_modeling.settings import (
     LanguageModelingDataKwargs,
     MaskedLanguageModelingDataKwargs,

@@ -1,4 +1,4 @@
-"""Batches of language modeling: padding, and the tokens that are to be predicted."""
+"""Batches of language modeling: padding, and the tokens to predict."""
 
 import contextlib
 import dataclasses
@@ -11,7 +11,7 @@ import transformers
 
 from model_hub.huggingface.tasks._common.padding import pad_rows, side_to_pad
 
-#: Column of validation rows: their number, which their masks follow from.
+#: Column of validation rows with their number, which seeds their masks.
 ROW = "row"
 
 # Validation masks are the same in every trial, whatever its seed, so that scores can be compared.
@@ -20,12 +20,12 @@ _VALIDATION_SEED = 20
 
 @dataclasses.dataclass
 class CausalCollator:
-    """Makes a batch whose tokens are all labels: the model is to predict each from those before.
+    """Makes batches in which all tokens are labels, for causal language modeling.
 
-    Padding stands on the right, where it cannot move the positions of tokens.
+    Padding is on the right, where it does not move the positions of tokens.
 
     Attributes:
-        tokenizer: tells the padding token; any will do, as the attention mask hides it.
+        tokenizer: has the padding token; any will do, as the attention mask hides it.
         length: pad to this length; None pads to the longest row.
     """
 
@@ -33,28 +33,21 @@ class CausalCollator:
     length: int | None = None
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """``input_ids``, ``attention_mask``, ``labels``, each int64 ``[batch, length]``."""
-        columns = [
-            {
-                "input_ids": row["input_ids"],
-                "attention_mask": [1] * len(row["input_ids"]),
-                "labels": row["input_ids"],
-            }
-            for row in rows
-        ]
+        """Return ``input_ids``, ``attention_mask``, ``labels``, each int64 ``[batch, length]``."""
+        columns = [_columns(row["input_ids"], row["input_ids"]) for row in rows]
         return pad_rows(columns, self.tokenizer, length=self.length, padding_side="right")
 
 
 @dataclasses.dataclass
 class MaskedCollator:
-    """Masks tokens as for BERT, each row by itself.
+    """Masks tokens as for BERT, row by row.
 
-    In training the masks come from torch's random generator, which the loader seeds anew for every
-    batch. Rows with the column ``row`` are masked by that number alone: the same at every
-    validation, in a batch of any size.
+    In training the masks come from torch's random generator, which the loader seeds for every
+    batch. The masks of rows with the column ``row`` depend only on that number: they are the same
+    at every validation, in batches of any size.
 
     Attributes:
-        tokenizer: tells the tokens of mask and padding.
+        tokenizer: has the mask token and the padding token.
         mlm_probability: share of the tokens to predict.
         length: pad to this length; None pads to the longest row.
     """
@@ -70,33 +63,26 @@ class MaskedCollator:
         self._side = side_to_pad(self.tokenizer)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """``input_ids``, ``attention_mask``, ``labels``, each int64 ``[batch, length]``."""
+        """Return ``input_ids``, ``attention_mask``, ``labels``, each int64 ``[batch, length]``."""
         columns = []
         for row in rows:
             ids = torch.tensor(row["input_ids"])[None]
             special = torch.tensor(row["special_tokens_mask"])[None]
-            with _random_of(row.get(ROW)):
+            with _seeded_by(row.get(ROW)):
                 ids, labels = self._masks.torch_mask_tokens(ids, special)
-            columns.append(
-                {
-                    "input_ids": ids[0].tolist(),
-                    "attention_mask": [1] * ids.shape[1],
-                    "labels": labels[0].tolist(),
-                }
-            )
+            columns.append(_columns(ids[0].tolist(), labels[0].tolist()))
         return pad_rows(columns, self.tokenizer, padding_side=self._side, length=self.length)
 
 
 @dataclasses.dataclass
 class PermutationCollator:
-    """Draws spans to predict and an order to predict them in, as for XLNet, each row by itself.
+    """Draws spans to predict and the order to predict them in, as for XLNet, row by row.
 
-    Random numbers come from where :class:`MaskedCollator` has them. transformers' collator, which
-    does the drawing, wants an even number of tokens; a row with an odd number gets one of padding.
+    Random numbers are those of :class:`MaskedCollator`. transformers' collator, which draws the
+    spans, needs an even number of tokens; a row with an odd number gets a padding token.
 
     Attributes:
-        tokenizer: tells the tokens of mask and padding and, by ``side_to_pad``, the side of
-            padding.
+        tokenizer: has the mask token, the padding token and, by ``side_to_pad``, the padding side.
         plm_probability: length of a span divided by that of its surroundings.
         max_span_length: longest span.
         length: pad to this even length; None pads to the longest row.
@@ -116,7 +102,7 @@ class PermutationCollator:
         self._side = side_to_pad(self.tokenizer)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """The batch.
+        """Return the batch of these rows.
 
         Returns:
             ``input_ids``, ``attention_mask`` and ``labels``, int64 ``[batch, length]``;
@@ -130,32 +116,33 @@ class PermutationCollator:
             if len(tokens) % 2:
                 tokens = pad + tokens if left else tokens + pad
                 attention = [0, *attention] if left else [*attention, 0]
-            with _random_of(row.get(ROW)):
+            with _seeded_by(row.get(ROW)):
                 ids, perm_mask, _, labels = self._spans.torch_mask_tokens(
                     torch.tensor(tokens)[None]
                 )
             masks.append(perm_mask[0])
-            columns.append(
-                {
-                    "input_ids": ids[0].tolist(),
-                    "attention_mask": attention,
-                    "labels": labels[0].tolist(),
-                }
-            )
+            columns.append(_columns(ids[0].tolist(), labels[0].tolist(), attention))
         batch = pad_rows(columns, self.tokenizer, padding_side=self._side, length=self.length)
         count, longest = batch["input_ids"].shape
         batch["perm_mask"] = torch.zeros(count, longest, longest)
         for target, mask in zip(batch["perm_mask"], masks, strict=True):
             place = slice(longest - len(mask), None) if left else slice(len(mask))
             target[place, place] = mask
-        # The n-th prediction is that of the n-th token.
+        # The n-th prediction is for the n-th token.
         batch["target_mapping"] = torch.eye(longest).repeat(count, 1, 1)
         return batch
 
 
+def _columns(
+    ids: list[int], labels: list[int], attention: list[int] | None = None
+) -> dict[str, list[int]]:
+    mask = [1] * len(ids) if attention is None else attention
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
 @contextlib.contextmanager
-def _random_of(row: int | None) -> Iterator[None]:
-    """Lets torch draw what belongs to a row, and leaves its generator as it was; None as it is."""
+def _seeded_by(row: int | None) -> Iterator[None]:
+    """Seed torch's generator by a row's number, and restore its state; None changes nothing."""
     if row is None:
         yield
         return

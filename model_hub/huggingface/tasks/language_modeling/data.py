@@ -16,10 +16,10 @@ from model_hub.huggingface.tasks._common.tokenization import sequence_length
 from model_hub.huggingface.tasks.language_modeling.collator import ROW
 from model_hub.huggingface.tasks.language_modeling.features import (
     divide_into_blocks,
-    text_column,
     tokenize_lines,
     tokenize_texts,
 )
+from model_hub.huggingface.tasks.language_modeling.rows import text_column
 from model_hub.huggingface.tasks.language_modeling.settings import (
     LanguageModelingDataKwargs,
     MaskedLanguageModelingDataKwargs,
@@ -30,12 +30,12 @@ logger = logging.getLogger("model_hub")
 
 
 class LanguageModelingDatasets(NamedTuple):
-    """What a language-modeling trial trains and validates on.
+    """The datasets of a language-modeling trial.
 
     Attributes:
         train: blocks (or lines) of tokens to train on.
         validation: those to validate on, numbered in the column ``row``.
-        length: what batches are padded to; None for the longest row of each.
+        length: length that batches are padded to; None for the longest row of each.
     """
 
     train: datasets.Dataset
@@ -50,18 +50,18 @@ def build_datasets(
     config: transformers.PretrainedConfig | None = None,
     sources: Mapping[str, str] | None = None,
 ) -> LanguageModelingDatasets:
-    """Checks the rows and makes blocks of tokens of them; tokens come from the cache, if there.
+    """Check the rows and make blocks of tokens of them; tokens may come from the cache.
 
     Args:
         raw_datasets: rows of text, splits ``train`` and ``validation``.
         tokenizer: the tokenizer.
-        data_kwargs: section ``data``; its class tells the objective.
+        data_kwargs: section ``data``; its class is that of the objective.
         config: the model's configuration.
         sources: where each split comes from, for messages; see
             :func:`model_hub.huggingface.split_sources`.
 
     Raises:
-        UserError: when lengths, tokenizer or rows are not as they should be.
+        UserError: when lengths, tokenizer or rows are wrong.
     """
     load.check_splits(raw_datasets)
     # Blocks are divided after tokenizing; lines are cut with their special tokens.
@@ -71,7 +71,9 @@ def build_datasets(
     permuted = isinstance(data_kwargs, PermutationLanguageModelingDataKwargs)
     if permuted and length % 2:
         length -= 1
-        logger.info("blocks have %d tokens: permutation language modeling wants it even", length)
+        logger.info(
+            "blocks have %d tokens: permutation language modeling needs even lengths", length
+        )
     _check_objective(data_kwargs, tokenizer, config, length)
 
     def prepare(split: str) -> datasets.Dataset:
@@ -79,7 +81,7 @@ def build_datasets(
         source = (sources or {}).get(split, f"split {split!r}")
         settings: dict[str, Any] = {
             "column": text_column(rows, source, data_kwargs.text_column),
-            # Special tokens are not to be predicted there.
+            # These objectives do not predict special tokens.
             "with_special_tokens_mask": masked or permuted,
         }
         if data_kwargs.line_by_line:
@@ -120,18 +122,18 @@ def _check_objective(
     config: transformers.PretrainedConfig | None,
     length: int,
 ) -> None:
-    """Finds what does not go together, before anything is tokenized."""
+    """Check objective, model and tokenizer, before anything is tokenized."""
     if length < 2:
         raise UserError(
-            f"data.max_seq_length is {data_kwargs.max_seq_length}: in blocks of {length} tokens "
-            "nothing is left to predict one from. Write at least 2."
+            f"data.max_seq_length is {data_kwargs.max_seq_length}: in blocks of {length} tokens no "
+            "token has another one to be predicted from. Write at least 2."
         )
     if isinstance(data_kwargs, PermutationLanguageModelingDataKwargs):
         kind = getattr(config, "model_type", "xlnet")
         if kind != "xlnet":
             raise UserError(
                 f"hyperparameters.pretrained_model_name_or_path: the model is of type {kind!r}, "
-                "but permutation language modeling is for 'xlnet'. Write for instance "
+                "but permutation language modeling needs 'xlnet'. Write for instance "
                 "xlnet/xlnet-base-cased, or take the trial for causal or masked language modeling."
             )
         if tokenizer.pad_token_id is None:
@@ -143,7 +145,7 @@ def _check_objective(
         return
     if tokenizer.mask_token_id is None:
         raise UserError(
-            "the tokenizer has no mask token, which stands in the place of tokens that are to be "
-            "predicted. Write a model with one (BERT, RoBERTa, XLNet), or take the trial for "
-            "causal language modeling."
+            "the tokenizer has no mask token, which replaces the tokens that are to be predicted. "
+            "Write a model with one (BERT, RoBERTa, XLNet), or take the trial for causal language "
+            "modeling."
         )

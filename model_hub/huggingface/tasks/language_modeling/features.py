@@ -1,6 +1,5 @@
-"""Rows of text become rows of tokens; every function here looks at one row at a time."""
+"""Features of language modeling: tokens of texts, and blocks of them."""
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,51 +10,6 @@ import pyarrow.compute as pc
 import transformers
 from datasets.fingerprint import Hasher
 
-from model_hub.errors import UserError
-from model_hub.huggingface.data.columns import columns_of_text
-
-logger = logging.getLogger("model_hub")
-
-
-def text_column(dataset: datasets.Dataset, source: str, wanted: str | None = None) -> str:
-    """The column that holds the text, checked in every row.
-
-    Args:
-        dataset: rows as loaded.
-        source: where they come from, for messages.
-        wanted: ``data.text_column``; None takes ``text``, or else the first column of text that is
-            no number or name of the rows (``id`` and the like).
-
-    Raises:
-        UserError: when there is no such column, it holds no text, or a row of it is null.
-    """
-    names = dataset.column_names
-    if wanted is not None and wanted not in names:
-        raise UserError(
-            f"{source}: data.text_column is {wanted!r}, but the columns are "
-            f"{', '.join(map(repr, names))}. Write one of these."
-        )
-    texts = columns_of_text(dataset) or names
-    name = wanted or ("text" if "text" in names else texts[0])
-    if not wanted and name != "text" and len(texts) > 1:
-        logger.info(
-            "%s: the text is taken from %r (data.text_column can name another)", source, name
-        )
-    kind = dataset.features.arrow_schema.field(name).type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        raise UserError(
-            f"{source}: column {name!r} holds {kind}, but should hold text. The columns are "
-            f"{', '.join(map(repr, names))}; write the one with the text as data.text_column."
-        )
-    column = dataset.with_format("arrow", columns=[name])[:].column(name)
-    if column.null_count:
-        row = column.is_null().to_pylist().index(True)
-        raise UserError(
-            f"{source}: {column.null_count} rows have no {name}, the first of them is row "
-            f"{row + 1}. Write text (it may be empty) or remove the rows."
-        )
-    return name
-
 
 def tokenize_texts(
     rows: Mapping[str, Sequence[str]],
@@ -65,24 +19,24 @@ def tokenize_texts(
     end_with_eos: bool,
     with_special_tokens_mask: bool,
 ) -> dict[str, list[Any]]:
-    """Tokens of each row, with the special tokens that the tokenizer adds, however many there are.
+    """Tokenize each row with the special tokens that the tokenizer adds, without a limit.
 
     Args:
         rows: columns of a batch.
         tokenizer: the tokenizer.
         column: name of the column with the text.
-        end_with_eos: append the end-of-sequence token where the tokenizer adds no token of that
-            kind (or a separator) itself. Blank rows stay without tokens.
-        with_special_tokens_mask: tell which tokens are special.
+        end_with_eos: append the end-of-sequence token if the tokenizer adds neither it nor a
+            separator. Blank rows get no tokens.
+        with_special_tokens_mask: also return which tokens are special.
 
     Returns:
-        ``input_ids``, and perhaps ``special_tokens_mask`` (1 marks a special token).
+        ``input_ids``, and optionally ``special_tokens_mask`` (1 marks a special token).
     """
     texts = rows[column]
     if end_with_eos:
-        # A blank row is no document, also not one of special tokens.
+        # A blank row is not a document of special tokens.
         texts = [text for text in texts if text.strip()]
-    encoded = _encoded(tokenizer, texts, with_special_tokens_mask)
+    encoded = _encode(tokenizer, texts, with_special_tokens_mask)
     eos = tokenizer.eos_token_id
     if end_with_eos and eos is not None:
         ends = {eos, tokenizer.sep_token_id, tokenizer.cls_token_id}
@@ -102,14 +56,17 @@ def tokenize_lines(
     max_seq_length: int,
     with_special_tokens_mask: bool,
 ) -> dict[str, list[Any]]:
-    """Tokens of each row that is not blank, cut at ``max_seq_length``; else as above."""
+    """Tokenize each row that is not blank, cut at ``max_seq_length``.
+
+    Other arguments and the result are those of :func:`tokenize_texts`.
+    """
     lines = [text for text in rows[column] if text.strip()]
-    return _encoded(
+    return _encode(
         tokenizer, lines, with_special_tokens_mask, truncation=True, max_length=max_seq_length
     )
 
 
-def _encoded(
+def _encode(
     tokenizer: transformers.PreTrainedTokenizerBase,
     texts: Sequence[str],
     with_special_tokens_mask: bool,
@@ -132,12 +89,11 @@ def _encoded(
 def divide_into_blocks(
     tokens: datasets.Dataset, length: int, *, within_rows: bool = False
 ) -> datasets.Dataset:
-    """Strings all rows together, in their order, and divides them into blocks.
+    """Concatenate all rows in their order and divide them into blocks.
 
-    No token is lost and none is repeated: the blocks, strung together, are the rows, strung
-    together. All blocks have the same length except for the last one (with ``within_rows``, the
-    last one of each row). It is done on the whole split at once, so the result does not depend on
-    how the rows were tokenized, in which batches and by how many processes.
+    No token is lost or repeated. All blocks have the same length except for the last one (with
+    ``within_rows``, the last one of each row). The whole split is divided at once, so the result
+    does not depend on the batches and processes in which rows were tokenized.
 
     The blocks are views of the same (memory-mapped) data; only those that span two of its chunks
     are copied.
@@ -148,7 +104,7 @@ def divide_into_blocks(
         within_rows: no block spans two rows.
 
     Returns:
-        Blocks, with the same columns.
+        The blocks, with the same columns.
     """
     table = tokens.with_format("arrow")[:]
     lengths = np.concatenate(
@@ -171,7 +127,7 @@ def divide_into_blocks(
 
 
 def _block_starts(lengths: np.ndarray, length: int) -> np.ndarray:
-    """Where each block begins, counted in tokens over all rows; every row begins a block."""
+    """Return the first token of each block, counted over all rows; every row begins a block."""
     blocks = -(-lengths // length)
     rows = np.cumsum(lengths) - lengths
     number_in_row = np.arange(blocks.sum()) - np.repeat(np.cumsum(blocks) - blocks, blocks)
@@ -180,9 +136,9 @@ def _block_starts(lengths: np.ndarray, length: int) -> np.ndarray:
 
 
 def _lists(column: pa.ChunkedArray, starts: np.ndarray, ends: np.ndarray) -> Iterator[pa.Array]:
-    """The blocks as arrays of lists, as many as it takes."""
-    offset = 0  # Of the chunk, counted in tokens over all chunks.
-    block = 0  # The first one that is not given out.
+    """Yield the blocks as arrays of lists."""
+    offset = 0  # First token of the chunk, counted over all chunks.
+    block = 0  # The first block that was not yielded.
     begun: list[pa.Array] = []  # Its tokens in earlier chunks.
     list_of = pa.LargeListArray if pa.types.is_large_list(column.type) else pa.ListArray
     offset_type = pa.int64() if pa.types.is_large_list(column.type) else pa.int32()

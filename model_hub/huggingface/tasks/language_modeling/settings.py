@@ -1,4 +1,4 @@
-"""Language modeling's keys in section ``data`` of the YAML, a dataclass for each objective."""
+"""Keys of language modeling in section ``data`` of the YAML, a dataclass for each objective."""
 
 import dataclasses
 
@@ -13,8 +13,8 @@ class LanguageModelingDataKwargs(TokenizationDataKwargs):
     Attributes:
         max_seq_length: tokens of a block; None takes what tokenizer and model take, at most 1024.
         text_column: the column with the text; None takes ``text``, or else the first column.
-        line_by_line: every row that is not blank is a sample of its own, cut at
-            ``max_seq_length``; else all rows are strung together and divided into blocks.
+        line_by_line: every row that is not blank is one sample, cut at ``max_seq_length``; else
+            all rows are concatenated and divided into blocks.
         document_boundaries: no block spans two rows, and every row ends with the tokenizer's
             end-of-sequence token.
     """
@@ -24,17 +24,12 @@ class LanguageModelingDataKwargs(TokenizationDataKwargs):
     document_boundaries: bool = False
 
     def __post_init__(self) -> None:
-        """Finds what cannot be, while the keys are known.
-
-        Raises:
-            UserError: naming the keys.
-        """
         super().__post_init__()
         if self.line_by_line and self.document_boundaries:
             raise UserError(
-                "data.line_by_line and data.document_boundaries are both true. The first cuts what "
-                "is longer than data.max_seq_length, the second makes further blocks of it; write "
-                "one of them."
+                "data.line_by_line and data.document_boundaries are both true. The first cuts rows "
+                "longer than data.max_seq_length, the second divides them into several blocks; "
+                "write one of them."
             )
 
 
@@ -50,7 +45,6 @@ class MaskedLanguageModelingDataKwargs(LanguageModelingDataKwargs):
     mlm_probability: float = 0.15
 
     def __post_init__(self) -> None:
-        """As for the base, and the probability."""
         super().__post_init__()
         _check_probability("mlm_probability", self.mlm_probability)
 
@@ -68,7 +62,6 @@ class PermutationLanguageModelingDataKwargs(LanguageModelingDataKwargs):
     max_span_length: int = 5
 
     def __post_init__(self) -> None:
-        """As for the base, and the spans."""
         super().__post_init__()
         _check_probability("plm_probability", self.plm_probability)
         if self.max_span_length < 1:
@@ -78,6 +71,6 @@ class PermutationLanguageModelingDataKwargs(LanguageModelingDataKwargs):
 
 
 def _check_probability(name: str, value: float) -> None:
-    # Written so that it finds .nan as well.
+    # Also false for NaN.
     if not 0 < value <= 1:
         raise UserError(f"data.{name} is {value}, but should be above 0 and at most 1.")

@@ -1,24 +1,21 @@
-"""Multiple choice on SWAG-like data: features, batches, loss, accuracy."""
+"""Multiple choice on SWAG-like data: settings, features, batches, loss, accuracy."""
 
 from model_hub.huggingface.tasks.multiple_choice.collator import MultipleChoiceCollator
 from model_hub.huggingface.tasks.multiple_choice.data import (
-    MultipleChoiceDataKwargs,
     MultipleChoiceDatasets,
     build_datasets,
     log_baselines,
 )
-from model_hub.huggingface.tasks.multiple_choice.features import (
+from model_hub.huggingface.tasks.multiple_choice.features import prepare_features
+from model_hub.huggingface.tasks.multiple_choice.loss import choice_loss, mask_choices
+from model_hub.huggingface.tasks.multiple_choice.reducer import MultipleChoiceReducer
+from model_hub.huggingface.tasks.multiple_choice.rows import (
     check_rows,
     ending_columns,
     filled_endings,
-    prepare_features,
     right_endings,
 )
-from model_hub.huggingface.tasks.multiple_choice.reducer import (
-    MultipleChoiceReducer,
-    choice_loss,
-    mask_choices,
-)
+from model_hub.huggingface.tasks.multiple_choice.settings import MultipleChoiceDataKwargs
 
 __all__ = [
     "MultipleChoiceCollator",

@@ -1,6 +1,5 @@
-"""Section `data` and datasets of multiple choice."""
+"""Datasets of multiple choice, and its baselines."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -8,27 +7,22 @@ import datasets
 import numpy as np
 import transformers
 
-from model_hub.errors import UserError
 from model_hub.huggingface.data import load
 from model_hub.huggingface.data.prepare import prepare_dataset
 from model_hub.huggingface.tasks._common import reducers
-from model_hub.huggingface.tasks._common.tokenization import TokenizationDataKwargs, sequence_length
-from model_hub.huggingface.tasks.multiple_choice.features import (
+from model_hub.huggingface.tasks._common.tokenization import check_padding_token, sequence_length
+from model_hub.huggingface.tasks.multiple_choice.features import prepare_features
+from model_hub.huggingface.tasks.multiple_choice.rows import (
     check_rows,
     ending_columns,
     filled_endings,
-    prepare_features,
     right_endings,
 )
-
-
-@dataclasses.dataclass
-class MultipleChoiceDataKwargs(TokenizationDataKwargs):
-    """Keys of the YAML's section ``data`` that belong to multiple choice: those about tokens."""
+from model_hub.huggingface.tasks.multiple_choice.settings import MultipleChoiceDataKwargs
 
 
 class MultipleChoiceDatasets(NamedTuple):
-    """What a multiple-choice trial trains and validates on.
+    """The datasets of a multiple-choice trial.
 
     Attributes:
         train: features to train on.
@@ -46,25 +40,21 @@ def build_datasets(
     model_config: transformers.PretrainedConfig | None = None,
     sources: Mapping[str, str] | None = None,
 ) -> MultipleChoiceDatasets:
-    """Checks the rows and makes features of them; what was made before comes from the cache.
+    """Check the rows and make features of them, or read these from the cache.
 
     Args:
         raw_datasets: rows as loaded, splits ``train`` and ``validation``.
         tokenizer: the tokenizer.
         data_kwargs: section ``data``.
-        model_config: tells how many tokens the model takes.
+        model_config: the model's configuration, for the most tokens that it takes.
         sources: where each split comes from, for messages; see
             :func:`model_hub.huggingface.split_sources`.
 
     Raises:
-        UserError: when rows, tokenizer or settings are not as they should be.
+        UserError: when rows, tokenizer or settings are wrong.
     """
     load.check_splits(raw_datasets)
-    if data_kwargs.pad_to_max_length and tokenizer.pad_token_id is None:
-        raise UserError(
-            "data.pad_to_max_length is true, but the tokenizer has no padding token. Write "
-            "data.pad_to_max_length: false; batches are then padded to their longest sequence."
-        )
+    check_padding_token(tokenizer, data_kwargs.pad_to_max_length)
     length = sequence_length(data_kwargs.max_seq_length, tokenizer, model_config, texts=2)
     for split in ("train", "validation"):
         check_rows(raw_datasets[split], (sources or {}).get(split, f"split {split!r}"))
@@ -87,14 +77,14 @@ def build_datasets(
 
 
 def log_baselines(raw_datasets: Mapping[str, datasets.Dataset]) -> dict[str, float]:
-    """Says what answers without reading score on the validation data.
+    """Log what predictions without reading score on the validation data.
 
     Args:
         raw_datasets: rows that :func:`check_rows` has checked.
 
     Returns:
-        Accuracy of the first ending of each row, under ``first``, and of the ending that is right
-        most often in the training rows, under ``frequent``.
+        ``first``, the accuracy of the first ending of each row, and ``frequent``, that of the
+        ending that is most often right in the training rows.
     """
     labels = right_endings(raw_datasets["validation"])
     first = filled_endings(raw_datasets["validation"]).argmax(axis=1)
@@ -105,7 +95,7 @@ def log_baselines(raw_datasets: Mapping[str, datasets.Dataset]) -> dict[str, flo
     }
     reducers.log_baseline_metrics("always the first ending", {"accuracy": accuracies["first"]})
     reducers.log_baseline_metrics(
-        f"always ending{frequent}, right most often in the training data",
+        f"always ending{frequent}, most often right in the training data",
         {"accuracy": accuracies["frequent"]},
     )
     return accuracies

@@ -1,4 +1,4 @@
-"""Question answering on SQuAD-like data: settings, features, batches, metrics, and asking."""
+"""Question answering on SQuAD-like data: settings, features, batches, metrics, prediction."""
 
 from model_hub.huggingface.tasks.question_answering.beam_search import (
     BeamSearchCollator,
@@ -6,11 +6,11 @@ from model_hub.huggingface.tasks.question_answering.beam_search import (
     select_n_best_beams,
 )
 from model_hub.huggingface.tasks.question_answering.collator import (
+    FEATURE_COLUMNS,
     QuestionAnsweringCollator,
     pop_feature_columns,
 )
 from model_hub.huggingface.tasks.question_answering.data import (
-    FEATURE_COLUMNS,
     QuestionAnsweringDatasets,
     build_datasets,
 )

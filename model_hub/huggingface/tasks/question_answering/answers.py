@@ -7,10 +7,7 @@ from typing import Any, NamedTuple
 import datasets
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from model_hub.huggingface.tasks._common.json_files import _json
 from model_hub.huggingface.tasks.question_answering.settings import QuestionAnsweringDataKwargs
 from model_hub.huggingface.tasks.question_answering.spans import FeatureSpans, Floats
 
@@ -19,7 +16,7 @@ Doubles = npt.NDArray[np.float64]
 
 
 class OffsetTable:
-    """The character offsets of every token of every feature; read where they lie, not copied.
+    """The character offsets of every token of every feature, read from Arrow without a copy.
 
     Args:
         features: has the column ``offset_mapping``.
@@ -28,7 +25,7 @@ class OffsetTable:
     def __init__(self, features: datasets.Dataset) -> None:
         column = features.with_format("arrow", columns=["offset_mapping"])[:].column(0)
         self._first_feature = np.cumsum([0, *map(len, column.chunks)], dtype=np.int64)
-        # By chunk the number of each feature's first token, and the offsets as one flat array.
+        # For each chunk the number of each feature's first token, and the offsets as a flat array.
         self._first_token: list[Ints] = []
         self._flat: list[npt.NDArray[Any]] = []
         for chunk in column.chunks:
@@ -37,23 +34,23 @@ class OffsetTable:
             self._flat.append(chunk.flatten().flatten().to_numpy(zero_copy_only=False))
 
     def characters(self, features: Ints, start: Ints, end: Ints) -> tuple[Ints, Ints]:
-        """Characters (end exclusive) that the tokens ``start`` to ``end`` of the features cover."""
+        """Return the characters (end exclusive) of the tokens ``start`` to ``end`` of features."""
         begins, ends = np.zeros(len(features), np.int64), np.zeros(len(features), np.int64)
         chunk_of = np.searchsorted(self._first_feature, features, side="right") - 1
         for chunk in np.unique(chunk_of).tolist():
-            these = chunk_of == chunk
+            in_chunk = chunk_of == chunk
             flat = self._flat[chunk]
-            token = self._first_token[chunk][features[these] - self._first_feature[chunk]]
-            begins[these] = flat[2 * (token + start[these])]
-            ends[these] = flat[2 * (token + end[these]) + 1]
+            token = self._first_token[chunk][features[in_chunk] - self._first_feature[chunk]]
+            begins[in_chunk] = flat[2 * (token + start[in_chunk])]
+            ends[in_chunk] = flat[2 * (token + end[in_chunk]) + 1]
         return begins, ends
 
 
 class ChosenSpans(NamedTuple):
-    """The n best spans of every example seen: flat arrays, an example's spans in falling order.
+    """The n best spans of every evaluated example, as flat arrays, by falling score per example.
 
     Attributes:
-        examples: row numbers of the examples seen, rising, ``[examples]``.
+        examples: row numbers of the evaluated examples, rising, ``[examples]``.
         null_score: lowest null score of the example's features, float64 ``[examples]``.
         example: index into ``examples`` for each span, rising, ``[spans]``.
         begin: first character, ``[spans]``.
@@ -73,13 +70,13 @@ class ChosenSpans(NamedTuple):
     score: Floats
 
 
-# Examples whose spans are chosen at a time: enough for numpy, few enough for the intermediate
-# results, many times the size of what is kept, to take no memory.
+# Examples per call of choose_spans: enough for numpy, few enough that the intermediate results,
+# many times the size of what is kept, need little memory.
 _EXAMPLES_AT_A_TIME = 512
 
 
 def by_examples(spans: FeatureSpans, example_of_feature: Ints) -> Iterator[FeatureSpans]:
-    """Cuts spans into pieces for :func:`choose_spans`, each of whole examples, by rising example.
+    """Split spans into parts for :func:`choose_spans`, each of whole examples, in rising order.
 
     Args:
         spans: by rising ``feature_id``, every feature once.
@@ -88,23 +85,23 @@ def by_examples(spans: FeatureSpans, example_of_feature: Ints) -> Iterator[Featu
     example = np.unique(example_of_feature[spans.feature_id], return_inverse=True)[1]
     order = np.argsort(example, kind="stable")
     limits = np.arange(_EXAMPLES_AT_A_TIME, example.max(initial=0) + 1, _EXAMPLES_AT_A_TIME)
-    for piece in np.split(order, np.searchsorted(example[order], limits)):
-        rows = np.sort(piece)
+    for part in np.split(order, np.searchsorted(example[order], limits)):
+        rows = np.sort(part)
         yield FeatureSpans(*(array[rows] for array in spans))
 
 
 def choose_spans(
     spans: FeatureSpans, example_of_feature: Ints, offsets: OffsetTable, n_best_size: int
 ) -> ChosenSpans:
-    """Merges the spans of each example's features and keeps its n best.
+    """Merge the spans of each example's features and keep its n best.
 
-    Equal scores stand in the order of feature, start, end.
+    Equal scores are in the order of feature, start, end.
 
     Args:
         spans: by rising ``feature_id``, every feature once.
         example_of_feature: row number of the example by feature id.
-        offsets: characters of the features' tokens.
-        n_best_size: how many to keep per example.
+        offsets: character offsets of the features' tokens.
+        n_best_size: spans to keep per example.
     """
     examples, example = np.unique(example_of_feature[spans.feature_id], return_inverse=True)
     null_score = np.full(len(examples), np.inf)
@@ -114,7 +111,7 @@ def choose_spans(
     start = spans.start[feature, place].astype(np.int64)
     end = spans.end[feature, place].astype(np.int64)
     score = spans.score[feature, place]
-    # A stable sort: a feature's spans come in the order of start and end where scores are equal.
+    # A stable sort: spans of a feature are in the order of start and end where scores are equal.
     order = np.lexsort((-score, example[feature]))
     groups = example[feature][order]
     first_of_group = np.searchsorted(groups, groups)
@@ -134,14 +131,14 @@ def choose_spans(
 
 
 class BestSpans(NamedTuple):
-    """The best answer that is not empty of every example seen; one entry an example.
+    """The best answer other than "no answer" of every evaluated example.
 
     Attributes:
-        begin: first character, 0 where there is no span.
-        end: character after the last, 0 where there is no span.
-        score: float64, ``-inf`` where there is no span.
-        null_odds: by how much "no answer" is better: null score minus the span's score (0 where
-            there is no span), or the null score where it stands alone; float64.
+        begin: first character, 0 if there is no span.
+        end: character after the last, 0 if there is no span.
+        score: float64, ``-inf`` if there is no span.
+        null_odds: how much better "no answer" is: the null score minus the span's score (0 if there
+            is no span), or the null score itself if it is not on the scale of scores; float64.
     """
 
     begin: Ints
@@ -150,7 +147,7 @@ class BestSpans(NamedTuple):
     null_odds: Doubles
 
     def texts(self, contexts: Sequence[str]) -> list[str]:
-        """The answers' texts, "" where there is no span; contexts of the examples seen."""
+        """Return the answers' texts, "" if there is no span; takes the examples' contexts."""
         return [
             context[begin:end]
             for context, begin, end in zip(
@@ -159,25 +156,25 @@ class BestSpans(NamedTuple):
         ]
 
     def unanswered(self, data_kwargs: QuestionAnsweringDataKwargs) -> npt.NDArray[np.bool_]:
-        """Where "no answer" is the answer: it may be, and is better by more than the threshold."""
+        """Return where "no answer" is allowed, and better by more than the threshold."""
         better = self.null_odds > data_kwargs.null_score_diff_threshold
         return better & data_kwargs.version_2_with_negative
 
 
 def best_spans(chosen: ChosenSpans, null_stands_alone: bool = False) -> BestSpans:
-    """Finds the best answer of every example among its n best spans.
+    """Return the best answer of every example among its n best spans.
 
     Args:
         chosen: the n best spans.
-        null_stands_alone: the null score alone tells how much better "no answer" is; it is not on
-            the scale of the spans' scores.
+        null_stands_alone: the null score is not on the scale of the spans' scores and is not
+            compared with them.
     """
     count = len(chosen.examples)
     begin, end = np.zeros(count, np.int64), np.zeros(count, np.int64)
     score, null_odds = np.full(count, -np.inf), chosen.null_score.copy()
-    some = np.flatnonzero(chosen.end > chosen.begin)
-    seen, first = np.unique(chosen.example[some], return_index=True)
-    best = some[first]
+    not_empty = np.flatnonzero(chosen.end > chosen.begin)
+    seen, first = np.unique(chosen.example[not_empty], return_index=True)
+    best = not_empty[first]
     begin[seen], end[seen], score[seen] = chosen.begin[best], chosen.end[best], chosen.score[best]
     if not null_stands_alone:
         null_odds[seen] -= score[seen]
@@ -185,44 +182,43 @@ def best_spans(chosen: ChosenSpans, null_stands_alone: bool = False) -> BestSpan
 
 
 def log_weights(chosen: ChosenSpans, with_null: npt.NDArray[np.bool_]) -> Doubles:
-    """Logarithm of the sum of exp(score) over the n best spans of every example seen.
+    """Return the logarithm of the sum of exp(score) over the n best spans of every example.
 
     Args:
         chosen: the n best spans.
-        with_null: whether "no answer" is one of the summands, ``[examples]``.
+        with_null: whether the sum includes "no answer", ``[examples]``.
     """
     total: Doubles = np.where(with_null, chosen.null_score, -np.inf)
     np.logaddexp.at(total, chosen.example, chosen.score.astype(np.float64))
     return total
 
 
-def nbest_json(
+def nbest_lists(
     chosen: ChosenSpans,
     contexts: Sequence[str],
     with_null: bool,
     n_best_size: int,
     summands: tuple[str, str] = ("start_logit", "end_logit"),
-) -> list[str]:
-    """Per example its n best answers with their probabilities among themselves, as JSON.
+) -> list[list[dict[str, Any]]]:
+    """Return the n best answers of every example, with their softmax probabilities.
 
     Args:
         chosen: the n best spans.
-        contexts: of the examples seen.
-        with_null: list "no answer" as well, as text "", where its score puts it or last.
-        n_best_size: length of a list (one more if "no answer" comes last).
-        summands: what the two summands of a score are called.
+        contexts: contexts of the examples.
+        with_null: include "no answer", as text "", at the place of its score, or last.
+        n_best_size: length of a list (one more if "no answer" is last).
+        summands: names of the two summands of a score.
 
     Returns:
-        Per example a JSON list of objects with ``text``, ``probability``, ``score``, and the two
-        summands ("no answer" has none); falling scores; never empty.
+        Per example a list, never empty, of dicts with ``text``, ``probability``, ``score`` and the
+        two summands (which "no answer" does not have), by falling score.
     """
     count, spans = len(chosen.examples), len(chosen.example)
     if not count:
         return []
-    without = np.bincount(chosen.example, minlength=count) == 0
-    nulls = np.flatnonzero(without | with_null)
-    # "No answer" of each example behind all spans, and then where its score puts it: the sort is
-    # stable, so behind spans of the same score.
+    without_span = np.bincount(chosen.example, minlength=count) == 0
+    nulls = np.flatnonzero(without_span | with_null)
+    # "No answer" is first put after all spans: the stable sort keeps it behind equal scores.
     example = np.concatenate((chosen.example, nulls))
     score = np.concatenate((chosen.score, chosen.null_score[nulls]), dtype=np.float64)
     order = np.lexsort((-score, example))
@@ -233,31 +229,19 @@ def nbest_json(
     weights = np.exp(score - score[first].repeat(size))
     probability = weights / np.add.reduceat(weights, first).repeat(size)
 
-    summand_texts = _summands_json(chosen, summands) + [""] * len(nulls)
-    begin, end = (np.append(array, nulls * 0)[order] for array in (chosen.begin, chosen.end))
-    columns = (column.tolist() for column in (example, begin, end, order))
-    entries = [
-        f'{{"text": {_json(contexts[row][begin:end])}, "probability": {p}, "score": {s}'
-        f"{summand_texts[number]}}}"
-        for row, begin, end, number, p, s in zip(
-            *columns, _numbers_json(probability), _numbers_json(score), strict=True
+    begin, end, start_logit, end_logit = (
+        np.append(array, nulls * 0)[order]
+        for array in (chosen.begin, chosen.end, chosen.start_logit, chosen.end_logit)
+    )
+    columns = (example, begin, end, order < spans, probability, score, start_logit, end_logit)
+    one, other = summands
+    entries: list[dict[str, Any]] = [
+        {"text": contexts[row][b:e], "probability": p, "score": s, one: start_, other: end_}
+        if is_span
+        else {"text": "", "probability": p, "score": s}
+        for row, b, e, is_span, p, s, start_, end_ in zip(
+            *(column.tolist() for column in columns), strict=True
         )
     ]
     bounds = itertools.pairwise([*first.tolist(), len(entries)])
-    return [f"[{', '.join(entries[begin:end])}]" for begin, end in bounds]
-
-
-def _summands_json(chosen: ChosenSpans, names: tuple[str, str]) -> list[str]:
-    one, other = map(_json, names)
-    return [
-        f", {one}: {start}, {other}: {end}"
-        for start, end in zip(
-            _numbers_json(chosen.start_logit), _numbers_json(chosen.end_logit), strict=True
-        )
-    ]
-
-
-def _numbers_json(numbers: npt.NDArray[Any]) -> list[str]:
-    """Finite numbers as JSON, with all digits of float64; Arrow writes them ten times faster."""
-    texts: list[str] = pc.cast(pa.array(numbers.astype(np.float64)), pa.string()).to_pylist()
-    return texts
+    return [entries[begin:end] for begin, end in bounds]

@@ -1,4 +1,4 @@
-"""Question answering with a beam search over start and end, as XLNet's own head does it."""
+"""Question answering with beam search over start and end, as XLNet's head does it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -12,34 +12,34 @@ from model_hub.huggingface.tasks.question_answering.spans import SpanCandidates,
 
 
 class BeamSearchCollator(QuestionAnsweringCollator):
-    """Makes a batch for a model with a beam-search head of a list of features.
+    """Makes batches for a model with a beam-search head.
 
-    To what :class:`QuestionAnsweringCollator` makes it adds
+    To the batches of :class:`QuestionAnsweringCollator` it adds
 
-    * ``p_mask``, int64 ``[batch, length]``: 1 for the tokens that cannot be in an answer: question,
+    * ``p_mask``, int64 ``[batch, length]``: 1 for tokens that cannot be in an answer: question,
       special tokens and padding, but not the CLS token, which stands for "no answer";
-    * ``is_impossible``, float32 ``[batch]``, if the features have labels: 1.0 where the window does
-      not hold the answer, that is where start and end are the CLS token.
+    * ``is_impossible``, float32 ``[batch]``, if the features have labels: 1.0 if the window does
+      not contain the answer, so that start and end are the CLS token.
 
     The features need the columns ``context_begin``, ``context_end`` and ``cls_index``. The head
-    takes the ``start_n_top`` and ``end_n_top`` best of a window's tokens, padding included, and
-    fails where there are not as many: :meth:`of` pads to that.
+    takes the ``start_n_top`` and ``end_n_top`` best tokens of a window, padding included, and fails
+    if there are fewer: :meth:`of` pads to that length.
     """
 
     @classmethod
     def of(
         cls, tokenizer: transformers.PreTrainedTokenizerBase, config: transformers.PretrainedConfig
     ) -> "BeamSearchCollator":
-        """The collator of this model, whose batches are as long as its head needs them.
+        """Return the collator for a model, with batches as long as its head needs.
 
         Args:
-            tokenizer: tells padding side and padding values.
+            tokenizer: has padding side and padding values.
             config: has ``start_n_top`` and ``end_n_top``.
         """
         return cls(tokenizer, min_length=max(config.start_n_top, config.end_n_top))
 
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """The batch of these features; all of them have the columns of the first."""
+        """Return the batch of these features; all of them have the columns of the first."""
         batch = super().__call__(features)
         positions = torch.arange(batch["input_ids"].shape[1])
         begin, end, cls_index = (
@@ -48,7 +48,7 @@ class BeamSearchCollator(QuestionAnsweringCollator):
         allowed = ((positions >= begin) & (positions < end)) | (positions == cls_index)
         batch["p_mask"] = (~allowed).long()
         if "start_positions" in batch:
-            # In float, as the head's binary cross-entropy wants its labels.
+            # Float labels for the head's binary cross-entropy.
             batch["is_impossible"] = (batch["start_positions"] == batch["cls_index"]).float()
         return batch
 
@@ -61,14 +61,14 @@ def select_n_best_beams(
     n_best_size: int,
     max_answer_length: int,
 ) -> tuple[SpanCandidates, torch.Tensor, torch.Tensor]:
-    """The n best of the spans that the beam search has found; nothing is read back to the host.
+    """Return the n best of the spans that beam search found, without synchronizing with the host.
 
-    The head searches ``start_n_top`` starts, and ``end_n_top`` ends for each of them. A span's
-    score is the logarithm of its probability, log p(start) + log p(end | start), as in XLNet's
-    first release (Yang et al. 2019, https://arxiv.org/abs/1906.08237). What transformers calls
-    ``start_top_log_probs`` and ``end_top_log_probs`` are the probabilities themselves, and its ends
-    lie with all first ends before all second ends; transformers' example script reads them the
-    other way round and so pairs a start with another start's end.
+    The head returns ``start_n_top`` starts, and ``end_n_top`` ends for each of them. A span's score
+    is the logarithm of its probability, log p(start) + log p(end | start), as in XLNet's first
+    release (Yang et al. 2019, https://arxiv.org/abs/1906.08237). ``start_top_log_probs`` and
+    ``end_top_log_probs`` of transformers are the probabilities themselves, and its ends are ordered
+    with all first ends before all second ends; transformers' example script reads them the other
+    way round and so pairs a start with another start's end.
 
     Args:
         outputs: of ``XLNetForQuestionAnswering`` without labels: ``start_top_log_probs`` and
@@ -76,13 +76,13 @@ def select_n_best_beams(
             ``end_top_index`` ``[batch, end_n_top * start_n_top]``.
         context_begin: first token of the context, int ``[batch]``.
         context_end: token after the last of the context, int ``[batch]``.
-        n_best_size: how many spans.
+        n_best_size: number of spans.
         max_answer_length: longest span in tokens.
 
     Returns:
-        The spans in the context, not longer than that and with a probability above 0, and the
-        logarithms of start and end probability of each, float32 ``[batch, n]``. Equal scores stand
-        in the order of start, then end.
+        The spans in the context that are not too long and have a probability above 0, and the
+        logarithms of their start and end probabilities, float32 ``[batch, n]``. Equal scores are in
+        the order of start, then end.
     """
     start, end = outputs["start_top_index"], outputs["end_top_index"]
     repeats = end.shape[1] // start.shape[1]
@@ -95,31 +95,27 @@ def select_n_best_beams(
     score = start_log_prob + end_log_prob
     score = score.where(possible & ~score.isnan(), -torch.inf)
 
-    # Ranks a span by its start, then its end; no window has 2 ** 16 tokens.
+    # Rank spans by start, then end; no window has 2 ** 16 tokens.
     best = ordered_top(score, (start << 16) + end, min(n_best_size, score.shape[1]))
     score = score.gather(1, best)
     found = score > -torch.inf
     missing = (0, n_best_size - score.shape[1])
 
-    def taken(values: torch.Tensor, fill: float = 0) -> torch.Tensor:
-        chosen = values.gather(1, best).where(found, fill)
-        return torch.nn.functional.pad(chosen, missing, value=fill)
+    def of_best(values: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.pad(values.gather(1, best).where(found, 0), missing)
 
     score = torch.nn.functional.pad(score, missing, value=-torch.inf)
-    return (
-        SpanCandidates(taken(start), taken(end), score),
-        taken(start_log_prob),
-        taken(end_log_prob),
-    )
+    spans = SpanCandidates(of_best(start), of_best(end), score)
+    return spans, of_best(start_log_prob), of_best(end_log_prob)
 
 
 class BeamSearchReducer(SquadReducer):
     """The reducer for models with a beam-search head.
 
-    "No answer" has a classifier of its own: its logit is the null score, of an example the lowest
-    of its features, since one window with the answer is enough. It is not on the scale of the
-    spans' scores: with ``version_2_with_negative`` the answer is "" where it is above
-    ``null_score_diff_threshold``; 0.0 means a probability of one half.
+    These models have a classifier for "no answer". Its logit is the null score; that of an example
+    is the lowest of its features, since one window with the answer is enough. It is not on the
+    scale of the spans' scores: with ``version_2_with_negative`` the answer is "" if the logit is
+    above ``null_score_diff_threshold``; 0.0 means a probability of one half.
     """
 
     summands: ClassVar[tuple[str, str]] = ("start_log_prob", "end_log_prob")
@@ -128,10 +124,10 @@ class BeamSearchReducer(SquadReducer):
     def update(
         self, batch_columns: Mapping[str, torch.Tensor], outputs: Mapping[str, torch.Tensor]
     ) -> None:
-        """Takes the n best spans of a batch; without waiting for the device.
+        """Add the n best spans of a batch, without synchronizing with the device.
 
         Args:
-            batch_columns: what :func:`pop_feature_columns` gave, each int ``[batch]``.
+            batch_columns: what :func:`pop_feature_columns` returned, each int ``[batch]``.
             outputs: of the model; see :func:`select_n_best_beams`, and ``cls_logits`` ``[batch]``.
         """
         cls_logits = outputs["cls_logits"].detach().float()

@@ -1,4 +1,4 @@
-"""Question-answering batches: padding, and the columns that are for the reducer."""
+"""Question-answering batches: padding, and the columns that only the reducer reads."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -8,24 +8,26 @@ import numpy as np
 import torch
 import transformers
 
-# Columns of a validation batch that the reducer reads and the model does not take.
+from model_hub.huggingface.tasks._common.padding import pad_rows
+
+#: Columns of a validation batch that the reducer reads and the model does not take.
 FEATURE_COLUMNS = ("feature_id", "context_begin", "context_end", "cls_index", "left_padding")
 
-# Columns that hold a position in the tokens, which padding on the left moves.
+# Columns that hold positions of tokens, which padding on the left moves.
 _POSITIONS = ("start_positions", "end_positions", "context_begin", "context_end", "cls_index")
 
 
 @dataclasses.dataclass
 class QuestionAnsweringCollator:
-    """Makes a batch of a list of features, padded to the longest of them.
+    """Makes batches of features, padded to the longest of them.
 
-    Padding stands on the tokenizer's side; positions of tokens move along. Text columns and
+    Padding is on the tokenizer's side; positions of tokens are moved accordingly. Text columns and
     ``offset_mapping`` are left out, all others become int64 tensors, ``[batch, length]`` or
-    ``[batch]``. Validation batches also get ``left_padding`` ``[batch]``: the tokens that padding
-    here put in front of a stored feature.
+    ``[batch]``. Validation batches also get ``left_padding`` ``[batch]``: how many tokens padding
+    put in front of the stored feature.
 
     Attributes:
-        tokenizer: tells padding side and padding values.
+        tokenizer: has padding side and padding values.
         pad_to_multiple_of: round the length up to a multiple of this (8 suits tensor cores).
         min_length: pad to at least this many tokens.
     """
@@ -35,40 +37,31 @@ class QuestionAnsweringCollator:
     min_length: int = 1
 
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """The batch of these features; all of them have the columns of the first."""
-        lengths = [len(feature["input_ids"]) for feature in features]
-        longest = max(self.min_length, *lengths)
+        """Return the batch of these features; all of them have the columns of the first."""
+        lengths = np.array([len(feature["input_ids"]) for feature in features])
+        longest = max(self.min_length, int(lengths.max()))
         if self.pad_to_multiple_of:
             longest += -longest % self.pad_to_multiple_of
-        on_the_left = self.tokenizer.padding_side == "left"
-        missing = np.array([longest - length if on_the_left else 0 for length in lengths])
-        batch: dict[str, torch.Tensor] = {}
-        for name, first in features[0].items():
-            if name == "offset_mapping" or isinstance(first, str):
-                continue
-            rows = [feature[name] for feature in features]
-            if np.ndim(first) == 0:
-                values = np.asarray(rows, dtype=np.int64)
-                if name in _POSITIONS:
-                    values = values + missing
-            else:
-                values = np.full((len(rows), longest), self._padding(name), dtype=np.int64)
-                for target, row, left in zip(values, rows, missing.tolist(), strict=True):
-                    target[left : left + len(row)] = row
-            batch[name] = torch.from_numpy(values)
+        side = self.tokenizer.padding_side
+        left_padding = longest - lengths if side == "left" else np.zeros_like(lengths)
+        names = [
+            name
+            for name, value in features[0].items()
+            if name != "offset_mapping" and not isinstance(value, str)
+        ]
+        lists = [name for name in names if np.ndim(features[0][name])]
+        rows = [{name: feature[name] for name in lists} for feature in features]
+        batch = pad_rows(rows, self.tokenizer, padding_side=side, length=longest)
+        for name in names:
+            if name not in lists:
+                values = np.asarray([feature[name] for feature in features], dtype=np.int64)
+                moved = values + left_padding if name in _POSITIONS else values
+                batch[name] = torch.from_numpy(moved)
         if "context_begin" in batch:
-            batch["left_padding"] = torch.from_numpy(missing.astype(np.int64))
+            batch["left_padding"] = torch.from_numpy(left_padding)
         return batch
-
-    def _padding(self, name: str) -> int:
-        if name == "input_ids":
-            # Without a padding token any will do: the attention mask hides it.
-            return int(self.tokenizer.pad_token_id or 0)
-        if name == "token_type_ids":
-            return int(self.tokenizer.pad_token_type_id)
-        return 1 if name == "special_tokens_mask" else 0
 
 
 def pop_feature_columns(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Takes those columns out of a batch that are for the reducer; the rest is for the model."""
+    """Remove the columns for the reducer from a batch and return them."""
     return {name: batch.pop(name) for name in FEATURE_COLUMNS if name in batch}

@@ -1,6 +1,6 @@
 """Datasets of question answering."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import datasets
@@ -9,7 +9,6 @@ import transformers
 from model_hub.huggingface.data import load
 from model_hub.huggingface.data.prepare import prepare_dataset
 from model_hub.huggingface.tasks._common.tokenization import model_max_length
-from model_hub.huggingface.tasks.question_answering import collator
 from model_hub.huggingface.tasks.question_answering.features import (
     number_features,
     prepare_train_features,
@@ -24,12 +23,9 @@ from model_hub.huggingface.tasks.question_answering.settings import (
     check_lengths,
 )
 
-#: Columns of a validation batch that the reducer reads and the model does not take.
-FEATURE_COLUMNS = collator.FEATURE_COLUMNS
-
 
 class QuestionAnsweringDatasets(NamedTuple):
-    """What a question-answering trial trains and validates on.
+    """The datasets of a question-answering trial.
 
     Attributes:
         train: features to train on.
@@ -51,20 +47,20 @@ def build_datasets(
     *,
     beam_search: bool = False,
 ) -> QuestionAnsweringDatasets:
-    """Checks the rows and makes features of them; what was made before comes from the cache.
+    """Check the rows and make features of them, or read these from the cache.
 
     Args:
         raw_datasets: flat SQuAD rows, splits ``train`` and ``validation``.
         tokenizer: a fast tokenizer.
         data_kwargs: section ``data``.
-        model_config: tells how many tokens the model takes.
+        model_config: the model's configuration, for the most tokens that it takes.
         sources: where each split comes from, for messages; see
             :func:`model_hub.huggingface.split_sources`.
-        beam_search: the model has a beam-search head: training features also tell where context
-            and CLS token are, for :class:`BeamSearchCollator`.
+        beam_search: the model has a beam-search head: training features also have the columns of
+            context and CLS token, for :class:`BeamSearchCollator`.
 
     Raises:
-        UserError: when lengths or rows are not as they should be.
+        UserError: when lengths or rows are wrong.
     """
     load.check_splits(raw_datasets)
     check_lengths(tokenizer, data_kwargs, model_max_length(model_config))
@@ -72,7 +68,7 @@ def build_datasets(
         check_columns(raw_datasets[split], (sources or {}).get(split, f"split {split!r}"))
 
     def prepare(
-        rows: datasets.Dataset, function: Any, description: str, **settings: Any
+        rows: datasets.Dataset, function: Callable[..., Any], description: str, **settings: Any
     ) -> datasets.Dataset:
         return prepare_dataset(
             rows,

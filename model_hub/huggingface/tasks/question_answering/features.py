@@ -16,30 +16,33 @@ from model_hub.huggingface.tasks.question_answering.rows import trained_answer
 class Windows(NamedTuple):
     """The windows of a batch of rows; every list has one entry per window."""
 
-    columns: dict[str, list[Any]]  # What the model takes.
+    columns: dict[str, list[Any]]  # Inputs of the model.
     encodings: list[Any]  # tokenizers.Encoding
-    rows: list[int]  # The row a window comes from; windows of a row are neighbours.
+    rows: list[int]  # The row of each window; windows of a row are neighbours.
     context_begin: list[int]
     context_end: list[int]
     cls_index: list[int]
-    context_part: int  # Which of the tokenizer's two texts the context is.
+    context_part: int  # Sequence id of the context: 0 or 1.
 
     def places(self) -> dict[str, list[int]]:
-        """The columns that tell where context and CLS token are."""
+        """Return the columns with the positions of context and CLS token."""
         return {name: getattr(self, name) for name in ("context_begin", "context_end", "cls_index")}
 
 
 def strip_answer(answer: tuple[str, int] | None) -> tuple[int, int] | None:
-    """Characters (end exclusive) of the answer without blanks around it; None if there are none.
+    """Return the characters (end exclusive) of the answer without surrounding blanks.
 
     Tokens do not cover blanks, so with them the answer would begin or end in no token.
+
+    Returns:
+        None if nothing is left.
     """
     if answer is None:
         return None
     text, start = answer
-    bare = text.strip()
-    start += text.index(bare)
-    return (start, start + len(bare)) if bare and start >= 0 else None
+    stripped = text.strip()
+    start += text.index(stripped)
+    return (start, start + len(stripped)) if stripped and start >= 0 else None
 
 
 def label_windows(
@@ -48,28 +51,29 @@ def label_windows(
     doc_stride: int,
     from_right_to_left: bool,
 ) -> tuple[list[int], list[int]]:
-    """Finds the first and last token of the answer in every window.
+    """Return the first and last token of the answer in every window.
 
-    Where the tokenizer cannot tell, the windows of a row are put together to the row's whole
-    context again, for all such rows at once, so that it is exact which of them hold all tokens of
-    the answer.
+    Where :func:`_look_up_answer` cannot decide, the windows of a row are joined to the row's whole
+    context again, for all such rows at once, which gives exactly the windows with all tokens of the
+    answer.
 
     Args:
         windows: the windows.
-        answers: per row the answer's characters (end exclusive), or None.
+        answers: characters (end exclusive) of the answer of each row, or None.
         doc_stride: tokens that neighbouring windows share.
-        from_right_to_left: whether a row's windows begin with the end of its context.
+        from_right_to_left: whether a row's first window has the end of its context.
 
     Returns:
-        Start and end positions per window, inclusive; the CLS token where the answer is not whole.
+        Start and end positions per window, inclusive; the CLS token if the window does not have the
+        whole answer.
     """
     starts, ends = list(windows.cls_index), list(windows.cls_index)
-    numbers: list[int] = []  # Of the windows of which the tokenizer cannot tell.
+    numbers: list[int] = []  # The windows that the tokenizer cannot decide.
     for row, group in itertools.groupby(range(len(windows.rows)), windows.rows.__getitem__):
         of_row, answer = list(group), answers[row]
         if answer is None:
             continue
-        found = _tokenize_pairs(windows, of_row, answer)
+        found = _look_up_answer(windows, of_row, answer)
         if found is None:
             numbers += of_row
             continue
@@ -79,11 +83,11 @@ def label_windows(
         return starts, ends
     if from_right_to_left:
         numbers.reverse()
-    # All contexts one after another make one axis of tokens.
-    offsets: list[list[tuple[int, int]]] = []  # New tokens of each window.
-    context_of: list[int] = []  # For each window, and so for its new tokens.
-    first_token: list[int] = []  # Of each window, on the axis.
-    spans: list[tuple[int, int] | None] = []  # Of each context.
+    # Concatenate the tokens of all contexts.
+    offsets: list[list[tuple[int, int]]] = []  # Of the tokens that a window adds to its context.
+    context_of: list[int] = []  # Number of the context of each window.
+    first_token: list[int] = []  # Number of each window's first token among all tokens.
+    spans: list[tuple[int, int] | None] = []  # The answer in each context.
     total, previous = 0, -1
     for number in numbers:
         row, begin, end = (
@@ -100,25 +104,25 @@ def label_windows(
         first_token.append(total - shared)
         total += len(offsets[-1])
     first, last = _find_tokens(offsets, np.array(context_of), np.array(spans, dtype=np.int64))
-    for number, context, axis_begin in zip(numbers, context_of, first_token, strict=True):
+    for number, context, window_begin in zip(numbers, context_of, first_token, strict=True):
         begin, end = windows.context_begin[number], windows.context_end[number]
-        start_position = begin + first[context] - axis_begin
-        end_position = begin + last[context] - axis_begin
+        start_position = begin + first[context] - window_begin
+        end_position = begin + last[context] - window_begin
         if begin <= start_position <= end_position < end:
             starts[number], ends[number] = start_position, end_position
     return starts, ends
 
 
-def _tokenize_pairs(
+def _look_up_answer(
     windows: Windows, of_row: Sequence[int], answer: tuple[int, int]
 ) -> dict[int, tuple[int, int]] | None:
-    """First and last token of the answer in those windows of a row that hold all of it.
+    """Return the first and last token of the answer in those windows of a row that have all of it.
 
-    The tokenizer looks a character up much faster than it lists the characters of all tokens.
+    Looking up characters in the tokenizer's encoding is much faster than listing all offsets.
 
     Returns:
-        By number of the window; or None where it is not so simple: a first or last character
-        without a token, or one that may have other tokens besides, also in the next window.
+        Positions by window; None if that is not enough: the first or last character has no token,
+        or may have several tokens, also in the next window.
     """
     found: dict[int, tuple[int, int]] = {}
     for number in of_row:
@@ -145,23 +149,23 @@ def _find_tokens(
     context_of: npt.NDArray[np.int64],
     spans: npt.NDArray[np.int64],
 ) -> tuple[list[int], list[int]]:
-    """First and last token that have characters of a span; last < first if there are none.
+    """Return the first and last token with characters of a span; last < first if there is none.
 
     Args:
-        offsets: pieces of contexts, in order: first and last character (exclusive) of every token.
-        context_of: which context a piece belongs to, rising.
+        offsets: parts of contexts, in order: first and last character (exclusive) of every token.
+        context_of: number of the context of each part, rising.
         spans: first and last character (exclusive) of one span per context, ``[contexts, 2]``.
 
     Returns:
-        Numbers of tokens, counted through all pieces, one per context.
+        Numbers of tokens among those of all parts, one per context.
     """
     flatten = itertools.chain.from_iterable
     flat = np.fromiter(flatten(flatten(offsets)), dtype=np.int64).reshape(-1, 2)
-    # Every context has a stretch of its own on one sorted axis of characters, longer than any text.
+    # Shift the characters of each context by more than the longest text: one sorted array for all.
     stretch = max(int(flat.max(initial=0)), int(spans.max())) + 1
-    shift = np.repeat(context_of, [len(piece) for piece in offsets]) * stretch
+    shift = np.repeat(context_of, [len(part) for part in offsets]) * stretch
     ends = np.maximum.accumulate(flat[:, 1] + shift)
-    # A token without characters stands where the one before it ends.
+    # A token without characters begins where the one before it ends.
     begins = np.where(flat[:, 0] == flat[:, 1], ends, flat[:, 0] + shift)
     begins = np.maximum.accumulate(begins)
     base = np.arange(len(spans)) * stretch
@@ -179,20 +183,20 @@ def prepare_train_features(
     pad_to_max_length: bool = False,
     with_places: bool = False,
 ) -> dict[str, list[Any]]:
-    """Makes training features of flat SQuAD rows; a function for ``Dataset.map(batched=True)``.
+    """Make training features of flat SQuAD rows; a function for ``Dataset.map(batched=True)``.
 
-    A context that does not fit becomes several windows, each with the whole question. A window is
-    labelled with the smallest span of tokens that covers the answer (its first, without blanks
-    around it), or with the CLS token twice if it does not hold the whole answer or there is none.
+    A context that does not fit becomes several windows, each with the whole question. The labels of
+    a window are the smallest span of tokens that covers the (first) answer without surrounding
+    blanks, or the CLS token twice if the window does not have the whole answer or there is none.
 
     Args:
         examples: columns id, context, question and answers.
         tokenizer: a fast tokenizer. With padding on the left the context comes before the question,
             as its models expect.
-        max_seq_length: tokens of a window, question and special tokens included.
+        max_seq_length: tokens of a window, including question and special tokens.
         doc_stride: tokens of the context that two neighbouring windows share.
         pad_to_max_length: store every window padded; the collator pads to the longest of a batch.
-        with_places: also tell where context and CLS token are, as for validation.
+        with_places: also return the positions of context and CLS token, as for validation.
 
     Returns:
         Lists with one entry per window, ``input_ids``, ``attention_mask``, ``token_type_ids`` if
@@ -221,14 +225,13 @@ def prepare_validation_features(
     doc_stride: int,
     pad_to_max_length: bool = False,
 ) -> dict[str, list[Any]]:
-    """Makes validation features; arguments and errors as :func:`prepare_train_features`.
+    """Make validation features; arguments and errors as :func:`prepare_train_features`.
 
     Returns:
         Lists with one entry per window. The tokenizer's columns as for training; ``example_id``
-        (str), the row it comes from; ``offset_mapping``, the pair of first character and
-        character after the last of every token; ``context_begin`` and ``context_end``, the tokens
-        that belong to the context (end exclusive); ``cls_index``, the token that stands for "no
-        answer".
+        (str), the id of its row; ``offset_mapping``, first character and character after the last
+        of every token; ``context_begin`` and ``context_end``, the tokens of the context (end
+        exclusive); ``cls_index``, the token that stands for "no answer".
     """
     windows = _make_windows(examples, tokenizer, max_seq_length, doc_stride, pad_to_max_length)
     ids = [str(row_id) for row_id in examples["id"]]
@@ -241,7 +244,7 @@ def prepare_validation_features(
 
 
 def number_features(dataset: datasets.Dataset) -> datasets.Dataset:
-    """Adds the int column ``feature_id``: the row number, by which the reducer finds a feature."""
+    """Add the int column ``feature_id``: the row number, by which the reducer finds a feature."""
     return dataset.add_column("feature_id", np.arange(len(dataset)))
 
 
@@ -252,7 +255,7 @@ def _make_windows(
     doc_stride: int,
     pad_to_max_length: bool,
 ) -> Windows:
-    # Blanks before a question would use up the window: some rows have hundreds of them.
+    # Some questions begin with hundreds of blanks, which would fill the window.
     questions = [question.lstrip() for question in examples["question"]]
     contexts = list(examples["context"])
     _check_room(examples["id"], questions, contexts, tokenizer, max_seq_length, doc_stride)
@@ -277,7 +280,7 @@ def _make_windows(
         parts = encoding.sequence_ids
         begin = parts.index(context_part) if context_part in parts else 0
         begins.append(begin)
-        # The context is in one piece: its end is found sooner from behind.
+        # Contexts are contiguous; searching from the end is faster.
         ends.append(len(parts) - parts[::-1].index(context_part) if context_part in parts else 0)
         cls_indices.append(_cls_index(ids, parts, mask, tokenizer.cls_token_id))
     return Windows(dict(encoded), encodings, rows, begins, ends, cls_indices, context_part)
@@ -286,12 +289,12 @@ def _make_windows(
 def _cls_index(
     ids: list[int], parts: list[int | None], mask: list[int], cls_token_id: int | None
 ) -> int:
-    """Position of the CLS token, or of the first token that is no padding if there is none."""
+    """Return the position of the CLS token, or else of the first token that is not padding."""
     if cls_token_id is not None:
         position = -1
         while cls_token_id in ids[position + 1 :]:
             position = ids.index(cls_token_id, position + 1)
-            # The same token inside question or context was written there by somebody.
+            # Question and context may contain the text of that token.
             if parts[position] is None:
                 return position
     return mask.index(1) if 1 in mask else 0
@@ -305,20 +308,20 @@ def _check_room(
     max_seq_length: int,
     doc_stride: int,
 ) -> None:
-    """Complains of questions beside which the windows would not get ahead in the context.
+    """Raise an error for questions so long that the windows would not advance in the context.
 
-    The tokenizers library panics there, without saying which row it was.
+    The tokenizers library panics there, without naming the row.
     """
     room = max_seq_length - tokenizer.num_special_tokens_to_add(pair=True)
     longest = room - doc_stride - 1
-    # No tokenizer makes two tokens of each ASCII character: most questions need not be counted.
-    suspects = [
+    # No tokenizer makes two tokens of each ASCII character, so only long questions are tokenized.
+    candidates = [
         index
         for index, question in enumerate(questions)
         if not question.isascii() or 2 * len(question) + 2 > longest
     ]
-    lengths = _count_tokens(tokenizer, [questions[index] for index in suspects])
-    for index, length in zip(suspects, lengths, strict=True):
+    lengths = _count_tokens(tokenizer, [questions[index] for index in candidates])
+    for index, length in zip(candidates, lengths, strict=True):
         if length <= longest:
             continue
         (context_length,) = _count_tokens(tokenizer, [contexts[index]])
@@ -336,6 +339,6 @@ def _count_tokens(
 ) -> list[int]:
     if not texts:
         return []
-    # verbose: no warning that the text is longer than the model takes; that is what is asked here.
+    # No warning that a text is longer than the model takes: that is why it is counted.
     encoded = tokenizer(list(texts), add_special_tokens=False, verbose=False)
     return [len(ids) for ids in encoded["input_ids"]]

@@ -15,7 +15,7 @@ _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalize_answer(text: str) -> str:
-    """Lower-cases and removes ASCII punctuation, English articles and superfluous blanks."""
+    """Lowercase, and remove ASCII punctuation, English articles and extra blanks."""
     bare = text.lower().translate(_NO_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", bare).split())
 
@@ -23,12 +23,11 @@ def normalize_answer(text: str) -> str:
 def squad_v1_metrics(
     predictions: Mapping[str, str], references: Mapping[str, Sequence[str]]
 ) -> dict[str, float]:
-    """SQuAD v1.1: the best match with any of a question's answers, averaged over the questions.
+    """Return the metrics of SQuAD v1.1: the mean over questions of the best match with an answer.
 
     Args:
         predictions: text by question id. A question without a prediction counts 0.
-        references: the gold answers of every question by id. A question without one has the gold
-            answer "".
+        references: gold answers by question id. A question without one has the gold answer "".
 
     Returns:
         ``exact_match`` and ``f1`` in per cent (NaN if there is no question).
@@ -49,19 +48,19 @@ def squad_v2_metrics(
     no_answer_scores: Mapping[str, float] | None = None,
     no_answer_threshold: float = 1.0,
 ) -> dict[str, float]:
-    """SQuAD v2.0: as v1.1, and unanswerable questions want no answer.
+    """Return the metrics of SQuAD v2.0, which also has unanswerable questions.
 
     Args:
         predictions: text by question id, "" for no answer. Only questions with a prediction count.
-        references: the gold answers of every question by id, none for an unanswerable one.
+        references: gold answers by question id, none for an unanswerable question.
         no_answer_scores: how likely there is no answer, on any scale, for every prediction.
         no_answer_threshold: above this score, the prediction counts as "no answer".
 
     Returns:
         ``exact``, ``f1`` (per cent), ``total`` (questions); the same three with ``HasAns_`` for the
-        answerable and ``NoAns_`` for the unanswerable questions where there are any; and, if
-        ``no_answer_scores`` are given, ``best_exact`` and ``best_f1`` with the thresholds that
-        reach them, ``best_exact_thresh`` and ``best_f1_thresh``. NaN if there is no question.
+        answerable and ``NoAns_`` for the unanswerable questions, if there are any; and, with
+        ``no_answer_scores``, ``best_exact`` and ``best_f1`` with the thresholds that reach them,
+        ``best_exact_thresh`` and ``best_f1_thresh``. NaN if there is no question.
     """
     names = [name for name in references if name in predictions]
     answerable = {name: bool(references[name]) for name in names}
@@ -97,7 +96,7 @@ def squad_v2_metrics(
 def _overlap(
     prediction: Sequence[str], gold: Sequence[str], empty_matches_empty: bool = False
 ) -> float:
-    """F1 of two bags of words."""
+    """Return F1 of two bags of words."""
     if empty_matches_empty and not (prediction and gold):
         return float(prediction == gold)
     common = (collections.Counter(prediction) & collections.Counter(gold)).total()
@@ -124,7 +123,7 @@ def _percentage(values: Sequence[float]) -> float:
 def _gain(
     raw: Mapping[str, float], answerable: Mapping[str, bool], predictions: Mapping[str, str]
 ) -> Callable[[str], float]:
-    """What giving the prediction of a question changes against leaving it unanswered."""
+    """Return how much a question's prediction scores above "no answer", as a function."""
 
     def gain(name: str) -> float:
         if answerable[name]:
@@ -140,9 +139,10 @@ def _best_threshold(
     unanswerable: int,
     scores: Mapping[str, float],
 ) -> tuple[float, float]:
-    """Lets one question more be answered at a time, by rising score, and keeps the best total.
+    """Return the best total, in per cent, and its threshold.
 
-    Starts with all unanswered, for which the official script writes the threshold 0.0.
+    Starts with no question answered, for which the official script writes the threshold 0.0, and
+    answers one more at a time, by rising "no answer" score.
     """
     names = list(order)
     total = best = float(unanswerable)

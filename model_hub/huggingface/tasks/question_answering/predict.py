@@ -1,4 +1,4 @@
-"""Questions to a trained model, answered as the validation answers them."""
+"""Answers to questions with a trained model, computed as the validation computes them."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,14 +11,17 @@ import torch
 import transformers
 
 from model_hub.errors import UserError
-from model_hub.huggingface.data.columns import remove_unused_columns
+from model_hub.huggingface.data.columns import (
+    remove_unused_columns,
+    require_columns,
+    require_text,
+)
 from model_hub.huggingface.tasks._common.predictor import (
     InferenceSetup,
     Predictor,
     Rows,
     features_of_rows,
     map_by_length,
-    require_texts,
 )
 from model_hub.huggingface.tasks._common.tokenization import model_max_length
 from model_hub.huggingface.tasks.question_answering.answers import (
@@ -57,8 +60,7 @@ class Answer(NamedTuple):
         start: its first character in the context; 0 for "no answer".
         end: the character after its last; 0 for "no answer".
         score: start logit plus end logit.
-        probability: share of this answer in the sum of exp(score) over the n best spans (and "no
-            answer", if that may be one).
+        probability: softmax over the scores of the n best spans (and "no answer", if allowed).
     """
 
     text: str
@@ -77,9 +79,9 @@ def answer_questions(
     data_kwargs: QuestionAnsweringDataKwargs | None = None,
     batch_size: int = 16,
 ) -> list[Answer]:
-    """Asks a model, with the features and the choice of spans that the metrics rest on.
+    """Answer questions with the features and the choice of spans of the validation.
 
-    It takes the place of ``pipeline("question-answering")``, which transformers 5.23 has no more::
+    It replaces ``pipeline("question-answering")``, which transformers 5.23 no longer has::
 
         folder = "runs/squad-20260102-030405/model"
         model = AutoModelForQuestionAnswering.from_pretrained(folder)
@@ -90,20 +92,20 @@ def answer_questions(
         model: a question-answering model, on any device.
         tokenizer: its tokenizer, a fast one.
         questions: the questions.
-        contexts: for each question the text that its answer stands in, of any length.
-        data_kwargs: section ``data`` of the training; without it, its defaults. If
-            ``max_seq_length`` is more than tokenizer or model take, it becomes what they take, and
-            ``doc_stride`` at most a third of it.
+        contexts: for each question the text that contains the answer, of any length.
+        data_kwargs: section ``data`` of the training; None takes its defaults. A ``max_seq_length``
+            above what tokenizer or model take is lowered to that, and ``doc_stride`` to at most a
+            third of it.
         batch_size: windows of contexts that go through the model together.
 
     Returns:
         One answer per question. With ``version_2_with_negative`` it is "no answer" (the text "")
-        where that is better by more than ``null_score_diff_threshold``; without, only where the
-        context has no text.
+        if that is better by more than ``null_score_diff_threshold``; otherwise only if the context
+        has no text.
 
     Raises:
-        UserError: when questions and contexts do not match, or the settings do not fit tokenizer
-            and model.
+        UserError: when questions and contexts differ in number, or the settings do not fit
+            tokenizer and model.
     """
     _check_texts(questions, contexts, batch_size)
     limit = model_max_length(model.config)
@@ -111,21 +113,9 @@ def answer_questions(
     check_lengths(tokenizer, settings, limit)
     if not questions:
         return []
-    columns = prepare_validation_features(
-        {"id": range(len(questions)), "question": questions, "context": contexts},
-        tokenizer=tokenizer,
-        max_seq_length=settings.max_seq_length,
-        doc_stride=settings.doc_stride,
-        pad_to_max_length=settings.pad_to_max_length,
-    )
-    features = number_features(datasets.Dataset.from_dict(columns))
-    chosen = choose_spans(
-        FeatureSpans.joined([_find_spans(model, tokenizer, features, settings, batch_size)]),
-        np.array([int(name) for name in columns["example_id"]]),
-        OffsetTable(features),
-        settings.n_best_size,
-    )
-    return _to_answers(chosen, contexts, settings)
+    features = _make_features(tokenizer, questions, contexts, settings)
+    spans = _find_spans(model, tokenizer, features, settings, batch_size)
+    return _to_answers(_choose(spans, features, settings), contexts, settings)
 
 
 def _check_texts(questions: Sequence[str], contexts: Sequence[str], batch_size: int) -> None:
@@ -134,11 +124,28 @@ def _check_texts(questions: Sequence[str], contexts: Sequence[str], batch_size: 
             raise UserError(f"{name} is one text; write a list of texts, [{texts[:40]!r}].")
     if len(questions) != len(contexts):
         raise UserError(
-            f"there are {len(questions)} questions and {len(contexts)} contexts; write for each "
-            "question the context of its own."
+            f"there are {len(questions)} questions and {len(contexts)} contexts; write one context "
+            "for each question."
         )
     if batch_size < 1:
         raise UserError(f"batch_size is {batch_size}, but should be at least 1.")
+
+
+def _make_features(
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    questions: Sequence[str],
+    contexts: Sequence[str],
+    settings: QuestionAnsweringDataKwargs,
+) -> datasets.Dataset:
+    """Return validation features, in which the number of a question is its id."""
+    columns = prepare_validation_features(
+        {"id": range(len(questions)), "question": questions, "context": contexts},
+        tokenizer=tokenizer,
+        max_seq_length=settings.max_seq_length,
+        doc_stride=settings.doc_stride,
+        pad_to_max_length=settings.pad_to_max_length,
+    )
+    return number_features(datasets.Dataset.from_dict(columns))
 
 
 def _find_spans(
@@ -148,10 +155,10 @@ def _find_spans(
     settings: QuestionAnsweringDataKwargs,
     batch_size: int,
 ) -> FeatureSpans:
-    """Sends all features through the model."""
+    """Return the n best spans of all features."""
     spans = SpanCollector(settings.n_best_size, settings.max_answer_length)
     collator = QuestionAnsweringCollator(tokenizer)
-    # The collator reads rows; what the model does not take and the spans do not need stays out.
+    # The collator converts all columns, so leave out those that neither model nor spans need.
     rows = features.with_format(None)
     remove_unused_columns(model, rows, keep=FEATURE_COLUMNS)
     with torch.no_grad(), _eval_mode(model):
@@ -166,7 +173,7 @@ def _find_spans(
 
 @contextlib.contextmanager
 def _eval_mode(model: torch.nn.Module) -> Iterator[None]:
-    """Puts the model into evaluation mode, and every part of it back into its own afterwards."""
+    """Put the model into evaluation mode, and restore the mode of every module afterwards."""
     before = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -174,6 +181,18 @@ def _eval_mode(model: torch.nn.Module) -> Iterator[None]:
     finally:
         for module, training in before:
             module.training = training
+
+
+def _choose(
+    spans: FeatureSpans, features: datasets.Dataset, settings: QuestionAnsweringDataKwargs
+) -> ChosenSpans:
+    """Return the n best spans of each question."""
+    return choose_spans(
+        FeatureSpans.joined([spans]),
+        np.array([int(name) for name in features["example_id"][:]]),
+        OffsetTable(features),
+        settings.n_best_size,
+    )
 
 
 def _to_answers(
@@ -198,7 +217,7 @@ def _to_answers(
 
 
 class QuestionAnsweringPredictor(Predictor):
-    """The best answer in the context, and its probability among the n best."""
+    """Predicts the best answer in the context and its probability among the n best."""
 
     columns: ClassVar[Mapping[str, pa.DataType]] = {
         "answer": pa.string(),
@@ -207,34 +226,35 @@ class QuestionAnsweringPredictor(Predictor):
         "end": pa.int64(),
     }
 
-    def __init__(self, asked: InferenceSetup) -> None:
-        super().__init__(asked)
-        limit = model_max_length(asked.model.config)
-        wanted = asked.data_kwargs(QuestionAnsweringDataKwargs)
-        self._settings = cut_lengths(asked.tokenizer, wanted, limit)
-        check_lengths(asked.tokenizer, self._settings, limit)
+    def __init__(self, setup: InferenceSetup) -> None:
+        super().__init__(setup)
+        limit = model_max_length(setup.model.config)
+        trained_with = setup.data_kwargs(QuestionAnsweringDataKwargs)
+        self._settings = cut_lengths(setup.tokenizer, trained_with, limit)
+        check_lengths(setup.tokenizer, self._settings, limit)
 
-    def check(self, rows: datasets.Dataset, source: str) -> datasets.Dataset:
-        """Every row has a question and a context; answers are not read."""
-        require_texts(rows, source, ("question", "context"), "question answering")
+    def check_columns(self, rows: datasets.Dataset, source: str) -> datasets.Dataset:
+        """Check that every row has a question and a context; answers are not needed."""
+        require_columns(rows, ("question", "context"), source, "question answering")
+        require_text(rows, ("question", "context"), source)
         return rows
 
     def predict(self, rows: Rows) -> list[dict[str, Any]]:
-        """``answer``, ``score`` (a probability), ``start`` and ``end`` (characters)."""
+        """Return ``answer``, ``score`` (a probability), ``start`` and ``end`` (characters)."""
         pairs = list(zip(rows["question"], rows["context"], strict=True))
-        # One batch for all: the windows of texts of similar length then stand together.
+        # One call for all: windows of texts of similar length are then neighbours.
         lengths = [len(question) + len(context) for question, context in pairs]
-        return map_by_length(pairs, lengths, max(1, len(pairs)), self._asked_for)
+        return map_by_length(pairs, lengths, max(1, len(pairs)), self._predict_pairs)
 
-    def _asked_for(self, pairs: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    def _predict_pairs(self, pairs: list[tuple[str, str]]) -> list[dict[str, Any]]:
         questions, contexts = map(list, zip(*pairs, strict=True))
         answers = answer_questions(
-            self.asked.model,
-            self.asked.tokenizer,
+            self.setup.model,
+            self.setup.tokenizer,
             questions,
             contexts,
             data_kwargs=self._settings,
-            batch_size=self.asked.batch_size,
+            batch_size=self.setup.batch_size,
         )
         return [
             {"answer": a.text, "score": a.probability, "start": a.start, "end": a.end}
@@ -243,49 +263,42 @@ class QuestionAnsweringPredictor(Predictor):
 
 
 class BeamSearchPredictor(QuestionAnsweringPredictor):
-    """The same with a beam-search head (XLNet), whose "no answer" is a classifier of its own."""
+    """The predictor for models with a beam-search head (XLNet) and a "no answer" classifier."""
+
+    @classmethod
+    def supports(cls, setup: InferenceSetup, rows: datasets.Dataset) -> bool:
+        """Return whether the head returns beams in place of start and end logits."""
+        return "XLNetForQuestionAnswering" in (setup.model.config.architectures or [])
 
     @torch.no_grad()
-    def _asked_for(self, pairs: list[tuple[str, str]]) -> list[dict[str, Any]]:
-        settings = self._settings
+    def _predict_pairs(self, pairs: list[tuple[str, str]]) -> list[dict[str, Any]]:
+        setup, settings = self.setup, self._settings
         questions, contexts = map(list, zip(*pairs, strict=True))
-        columns = prepare_validation_features(
-            {"id": range(len(pairs)), "question": questions, "context": contexts},
-            tokenizer=self.asked.tokenizer,
-            max_seq_length=settings.max_seq_length,
-            doc_stride=settings.doc_stride,
-            pad_to_max_length=settings.pad_to_max_length,
-        )
-        features = number_features(datasets.Dataset.from_dict(columns))
+        features = _make_features(setup.tokenizer, questions, contexts, settings)
         spans = SpanCollector(settings.n_best_size, settings.max_answer_length)
-        collator = BeamSearchCollator.of(self.asked.tokenizer, self.asked.model.config)
+        collator = BeamSearchCollator.of(setup.tokenizer, setup.model.config)
         rows = features_of_rows(features.remove_columns(["example_id", "offset_mapping"])[:])
-        for first in range(0, len(rows), self.asked.batch_size):
-            batch = self.asked.to_device(collator(rows[first : first + self.asked.batch_size]))
+        for first in range(0, len(rows), setup.batch_size):
+            batch = setup.to_device(collator(rows[first : first + setup.batch_size]))
             places = pop_feature_columns(batch)
-            outputs = self.asked.model(**batch, cls_index=places["cls_index"])
-            found, start_log_prob, end_log_prob = select_n_best_beams(
+            outputs = setup.model(**batch, cls_index=places["cls_index"])
+            beams, start_log_prob, end_log_prob = select_n_best_beams(
                 outputs,
                 context_begin=places["context_begin"],
                 context_end=places["context_end"],
                 n_best_size=settings.n_best_size,
                 max_answer_length=settings.max_answer_length,
             )
-            spans.add(places, found, start_log_prob, end_log_prob, outputs.cls_logits.float())
-        chosen = choose_spans(
-            spans.collected(),
-            np.array([int(name) for name in columns["example_id"]]),
-            OffsetTable(features),
-            settings.n_best_size,
-        )
+            spans.add(places, beams, start_log_prob, end_log_prob, outputs.cls_logits.float())
+        chosen = _choose(spans.collected(), features, settings)
         best = best_spans(chosen, null_stands_alone=True)
-        empty = best.unanswered(settings) | np.isneginf(best.score)
-        weights = log_weights(chosen, np.zeros(len(empty), np.bool_))
-        # Of "no answer" it is the classifier's own.
-        null = 1 / (1 + np.exp(-chosen.null_score))
+        no_answer = best.unanswered(settings) | np.isneginf(best.score)
+        weights = log_weights(chosen, np.zeros(len(no_answer), np.bool_))
+        # The probability of "no answer" is that of its classifier.
+        null_probability = 1 / (1 + np.exp(-chosen.null_score))
         with np.errstate(invalid="ignore"):
-            score = np.where(empty, null, np.exp(best.score - weights))
-        begins, ends = np.where(empty, 0, best.begin), np.where(empty, 0, best.end)
+            score = np.where(no_answer, null_probability, np.exp(best.score - weights))
+        begins, ends = np.where(no_answer, 0, best.begin), np.where(no_answer, 0, best.end)
         return [
             {"answer": context[begin:end], "score": probability, "start": begin, "end": end}
             for context, probability, begin, end in zip(

@@ -1,9 +1,9 @@
-"""SQuAD metrics as a Determined reducer, and the files with the predictions."""
+"""The reducer of the SQuAD metrics, which also writes the prediction files."""
 
 import contextlib
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import datasets
 import numpy as np
@@ -19,7 +19,7 @@ from model_hub.huggingface.tasks.question_answering.answers import (
     best_spans,
     by_examples,
     choose_spans,
-    nbest_json,
+    nbest_lists,
 )
 from model_hub.huggingface.tasks.question_answering.metrics import (
     squad_v1_metrics,
@@ -29,15 +29,18 @@ from model_hub.huggingface.tasks.question_answering.rows import answers_of
 from model_hub.huggingface.tasks.question_answering.settings import QuestionAnsweringDataKwargs
 from model_hub.huggingface.tasks.question_answering.spans import FeatureSpans, SpanCollector
 
+# Examples whose answers are checked at a time.
+_ROWS_AT_A_TIME = 1000
+
 
 class _Answers(NamedTuple):
-    """By name of the example, in the order of the rows.
+    """Answers by the id of the example, in the order of the rows.
 
     Attributes:
-        texts: the best answer that is not empty, "" if there is none.
-        golds: the right answers.
-        null_odds: by how much "no answer" is better.
-        predictions: the answer, "" where that is better.
+        texts: the best answer other than "no answer", "" if there is none.
+        golds: the gold answers.
+        null_odds: how much better "no answer" is.
+        predictions: the final answer, "" if "no answer" is better.
     """
 
     texts: dict[str, str]
@@ -53,7 +56,6 @@ class _Answers(NamedTuple):
         best: BestSpans,
         settings: QuestionAnsweringDataKwargs,
     ) -> None:
-        """Takes the answers of some more examples."""
         self.texts.update(zip(names, texts, strict=True))
         self.golds.update(zip(names, golds, strict=True))
         self.null_odds.update(zip(names, best.null_odds.tolist(), strict=True))
@@ -62,35 +64,25 @@ class _Answers(NamedTuple):
             self.predictions[name] = "" if empty else text
 
 
-# Examples whose answers are read at a time to see that they are as they should be.
-_ROWS_AT_A_TIME = 1000
-
-
-def _golds(table: pa.Table, names: Sequence[str]) -> list[list[str]]:
-    answers = zip(table.column("answers").to_pylist(), names, strict=True)
-    return [answers_of(value, name)[0] for value, name in answers]
-
-
 class SquadReducer(pytorch.MetricReducer):
     """SQuAD metrics over all slots, from the n best spans of every feature.
 
-    A subclass has an ``update`` that reduces a batch on its device to the n best spans; they stay
-    there until the end of the validation. The result does not depend on how features are dealt into
-    batches and slots; a feature that was evaluated twice counts once. Metrics are over those
-    examples of which at least one feature was evaluated; if there is none, they are NaN.
+    The ``update`` of a subclass reduces a batch on its device to the n best spans, which stay there
+    until the end of the validation. The result does not depend on how features are divided into
+    batches and slots; a feature that was evaluated twice counts once. Metrics are over the examples
+    with at least one evaluated feature; if there is none, they are NaN.
 
     Args:
         examples: the flat validation rows that the features were made of.
         features: the features of all of them, with ``example_id`` and ``offset_mapping``; their row
             number is the ``feature_id`` of the batches.
         data_kwargs: section ``data``.
-        write_files: write the prediction files, if ``data.output_dir`` says where; for one process
-            only.
+        write_files: write the prediction files if ``data.output_dir`` is set; true in one process.
 
     Attributes:
-        summands: what the n-best file calls the two summands of a span's score.
-        null_stands_alone: the null score is not on the scale of the spans' scores: "no answer" is
-            given where it is above the threshold by itself, and does not stand in the n-best lists.
+        summands: names of the two summands of a span's score in the n-best file.
+        null_stands_alone: the null score is not on the scale of the spans' scores: it is compared
+            with the threshold directly, and "no answer" is not in the n-best lists.
 
     Raises:
         UserError: when two examples have the same id.
@@ -109,7 +101,7 @@ class SquadReducer(pytorch.MetricReducer):
     ) -> None:
         self._settings = data_kwargs
         self._write_files = write_files and data_kwargs.output_dir is not None
-        # The texts stay where they lie; they are read for a few examples at a time.
+        # The texts stay in Arrow's files; they are read for a few examples at a time.
         self._rows = examples.with_format("arrow", columns=["context", "answers"])
         names = examples.with_format("arrow", columns=["id"])[:].column(0)
         self._names = [str(name) for name in names.to_pylist()]
@@ -121,8 +113,8 @@ class SquadReducer(pytorch.MetricReducer):
         if len(row_of) < len(self._names):
             name = next(n for row, n in enumerate(self._names) if row_of[n] != row)
             raise UserError(
-                f"validation data: the id {name!r} stands in several rows; every question needs an "
-                "id of its own."
+                f"validation data: several rows have the id {name!r}; every question needs a "
+                "different id."
             )
         example_ids = features.with_format("arrow", columns=["example_id"])[:].column(0)
         self._example_of_feature = np.array(
@@ -132,23 +124,23 @@ class SquadReducer(pytorch.MetricReducer):
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all features seen."""
+        """Forget all features."""
         self._spans = SpanCollector(self._settings.n_best_size, self._settings.max_answer_length)
 
     def per_slot_reduce(self) -> FeatureSpans:
-        """The spans of this slot's features as numpy arrays, a few hundred bytes a feature."""
+        """Return the spans of this slot's features, a few hundred bytes a feature."""
         return self._spans.collected()
 
     def cross_slot_reduce(self, per_slot_metrics: Sequence[FeatureSpans]) -> dict[str, float]:
-        """Chooses every example's answer and computes the metrics of SQuAD v1.1 or v2.0.
+        """Choose every example's answer and compute the metrics of SQuAD v1.1 or v2.0.
 
         Args:
-            per_slot_metrics: what :meth:`per_slot_reduce` gave on each slot.
+            per_slot_metrics: what :meth:`per_slot_reduce` returned on each slot.
 
         Returns:
             As :func:`squad_v1_metrics`, or with ``version_2_with_negative`` as
             :func:`squad_v2_metrics`, where the score of "no answer" is the null score minus that of
-            the best span (if it does not stand alone).
+            the best span (or the null score itself, see ``null_stands_alone``).
         """
         settings = self._settings
         with contextlib.ExitStack() as files:
@@ -168,9 +160,9 @@ class SquadReducer(pytorch.MetricReducer):
         return squad_v1_metrics(answers.texts, answers.golds)
 
     def _choose(
-        self, all_spans: FeatureSpans, add_list: Callable[[str, str], None] | None
+        self, all_spans: FeatureSpans, add_list: Callable[[str, Any], None] | None
     ) -> _Answers:
-        """The answers of all examples; ``add_list`` takes each one's n best as JSON, if wanted."""
+        """Return the answers of all examples, and pass each one's n best to ``add_list``."""
         settings = self._settings
         answers = _Answers({}, {}, {}, {})
         for spans in by_examples(all_spans, self._example_of_feature):
@@ -180,11 +172,14 @@ class SquadReducer(pytorch.MetricReducer):
             best = best_spans(chosen, self.null_stands_alone)
             rows = chosen.examples.tolist()
             names = [self._names[row] for row in rows]
-            contexts, golds = self._texts(rows)
-            answers.add(names, best.texts(contexts), golds, best, settings)
+            table = self._rows[rows]
+            contexts = table.column("context").to_pylist()
+            answers.add(names, best.texts(contexts), _golds(table, names), best, settings)
             if add_list is not None:
                 with_null = settings.version_2_with_negative and not self.null_stands_alone
-                lists = nbest_json(chosen, contexts, with_null, settings.n_best_size, self.summands)
+                lists = nbest_lists(
+                    chosen, contexts, with_null, settings.n_best_size, self.summands
+                )
                 for name, entries in zip(names, lists, strict=True):
                     add_list(name, entries)
         return answers
@@ -192,18 +187,14 @@ class SquadReducer(pytorch.MetricReducer):
     def _path(self, name: str) -> pathlib.Path:
         return pathlib.Path(str(self._settings.output_dir)).expanduser() / f"{name}.json"
 
-    def _texts(self, rows: list[int]) -> tuple[list[str], list[list[str]]]:
-        """Contexts and gold answers of some examples."""
-        table = self._rows[rows]
-        names = [self._names[row] for row in rows]
-        return table.column("context").to_pylist(), _golds(table, names)
+
+def _golds(table: pa.Table, names: Sequence[str]) -> list[list[str]]:
+    answers = zip(table.column("answers").to_pylist(), names, strict=True)
+    return [answers_of(value, name)[0] for value, name in answers]
 
 
 class QuestionAnsweringReducer(SquadReducer):
-    """The reducer for models that give every token a start logit and an end logit.
-
-    Every batch is reduced on its device to the n best spans.
-    """
+    """The reducer for models with a start logit and an end logit for every token."""
 
     def update(
         self,
@@ -211,10 +202,10 @@ class QuestionAnsweringReducer(SquadReducer):
         start_logits: torch.Tensor,
         end_logits: torch.Tensor,
     ) -> None:
-        """Takes the n best spans of a batch; without waiting for the device.
+        """Add the n best spans of a batch, without synchronizing with the device.
 
         Args:
-            batch_columns: what :func:`pop_feature_columns` gave, each int ``[batch]``.
+            batch_columns: what :func:`pop_feature_columns` returned, each int ``[batch]``.
             start_logits: any float type, ``[batch, length]``.
             end_logits: the same.
         """

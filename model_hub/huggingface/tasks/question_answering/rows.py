@@ -1,4 +1,4 @@
-"""Flat SQuAD rows (id, context, question, answers): their shape, and what is wrong in them."""
+"""Flat SQuAD rows (id, context, question, answers): their layouts, and checks of them."""
 
 import ast
 import json
@@ -7,53 +7,33 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import datasets
-import pyarrow as pa
 
 from model_hub.errors import UserError
+from model_hub.huggingface.data.columns import require_columns, require_text
 
 logger = logging.getLogger("model_hub")
 
-#: Columns that question answering needs; ``title`` and others may be there and are not read.
+#: Columns that question answering needs; others, such as ``title``, are not read.
 NEEDED_COLUMNS = ("id", "context", "question", "answers")
-_TEXT_COLUMNS = ("context", "question")
 _LAYOUT = '{"text": ["Paris"], "answer_start": [17]}'
 _ROWS_AT_A_TIME = 1000
 
 
 def check_columns(dataset: datasets.Dataset, split_or_file: str) -> None:
-    """Checks that the rows can be asked and answered, before anything is tokenized.
+    """Check the rows before anything is tokenized.
 
     Args:
         dataset: rows as loaded.
         split_or_file: where they come from, for the message (``data.train_file``).
 
     Raises:
-        UserError: when a column is missing, a context or question is empty (null) or no text, or
-            answers have a layout that :func:`answers_of` does not know.
+        UserError: when a column is missing, a context or question is null or not text, or answers
+            have a layout that :func:`answers_of` does not know.
     """
-    missing = [name for name in NEEDED_COLUMNS if name not in dataset.column_names]
-    if missing:
-        raise UserError(
-            f"{split_or_file}: the columns are {', '.join(sorted(dataset.column_names))}, but "
-            f"question answering needs {', '.join(NEEDED_COLUMNS)}; missing: {', '.join(missing)}. "
-            f"Rename or add them; answers look like {_LAYOUT}."
-        )
-    table = dataset.with_format("arrow", columns=list(NEEDED_COLUMNS))[:]
-    for name in _TEXT_COLUMNS:
-        column = table.column(name)
-        if len(column) == 0:
-            continue
-        if column.null_count:
-            row = column.is_null().to_pylist().index(True)
-            raise UserError(
-                f"{split_or_file}: {column.null_count} rows have no {name}, the first of them is "
-                f"row {row + 1} (id {table.column('id')[row].as_py()!r}). Write text or remove "
-                "the rows."
-            )
-        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-            raise UserError(
-                f"{split_or_file}: column {name} holds {column.type}, but should hold text."
-            )
+    advice = f"Rename or add them; answers look like {_LAYOUT}."
+    require_columns(dataset, NEEDED_COLUMNS, split_or_file, "question answering", advice)
+    require_text(dataset, ("context", "question"), split_or_file)
+    table = dataset.with_format("arrow", columns=["id", "answers"])[:]
     for row_id, value in zip(
         table.column("id").to_pylist(), table.column("answers").to_pylist(), strict=True
     ):
@@ -64,23 +44,22 @@ def check_columns(dataset: datasets.Dataset, split_or_file: str) -> None:
 
 
 def answers_of(value: Any, row_id: Any) -> tuple[list[str], list[int] | None]:
-    """Reads one cell of the column ``answers`` in any of the layouts that are in use.
+    """Read a cell of the column ``answers`` in any of the usual layouts.
 
     Args:
         value: ``{"text": [...], "answer_start": [...]}`` (as in SQuAD on the Hub), the same with
             single values, a list of ``{"text": ..., "answer_start": ...}`` (as in the official
-            nested file), JSON or a Python literal of one of these (as csv files hold it), bare text
-            or a list of texts, or nothing.
+            nested file), JSON or a Python literal of one of these (as in csv files), a text, a list
+            of texts, or None.
         row_id: the row's id, for the message.
 
     Returns:
         The texts, and the position in characters of each in its context; None in place of the
-        positions when they are not given, or not all of them. Two empty lists stand for an
-        unanswerable question.
+        positions if any is missing. Two empty lists for an unanswerable question.
 
     Raises:
         UserError: when ``value`` is none of these, texts and positions differ in number, or a
-            position is no number.
+            position is not a whole number.
     """
     if type(value) is dict and _is_plain(value):
         return value["text"], value["answer_start"]
@@ -108,8 +87,7 @@ def answers_of(value: Any, row_id: Any) -> tuple[list[str], list[int] | None]:
     if starts is not None and len(starts) != len(texts):
         raise UserError(
             f"row {row_id!r}: answers are {_truncate(value)}: {len(texts)} times text, "
-            f"{len(starts)} "
-            f"times answer_start. Write one answer_start per text, like {_LAYOUT}."
+            f"{len(starts)} times answer_start. Write one answer_start per text, like {_LAYOUT}."
         )
     if starts is None or any(start is None for start in starts):
         return texts, None
@@ -123,7 +101,7 @@ def answers_of(value: Any, row_id: Any) -> tuple[list[str], list[int] | None]:
 
 
 def _is_plain(value: dict[str, Any]) -> bool:
-    """Whether it has the Hub's layout, with nothing to convert: nearly all rows, asked often."""
+    """Return whether a cell has the Hub's layout, as nearly all have: nothing to convert."""
     if value.keys() != {"text", "answer_start"}:
         return False
     texts, starts = value["text"], value["answer_start"]
@@ -137,7 +115,7 @@ def _is_plain(value: dict[str, Any]) -> bool:
 
 
 def trained_answer(value: Any, row_id: Any) -> tuple[str, int] | None:
-    """The answer that a training row teaches: the first.
+    """Return the first answer of a row, on which the model is trained.
 
     Args:
         value: a cell of the column ``answers``.
@@ -154,30 +132,30 @@ def trained_answer(value: Any, row_id: Any) -> tuple[str, int] | None:
         return None
     if starts is None:
         raise UserError(
-            f"row {row_id!r}: answers are {_truncate(value)} without answer_start, so it "
-            "is not known "
-            f"where in the context the answer stands. Training needs answers like {_LAYOUT}."
+            f"row {row_id!r}: answers are {_truncate(value)} without answer_start, so the "
+            f"answer's place in the context is not known. Training needs answers like {_LAYOUT}."
         )
     return texts[0], starts[0]
 
 
 def drop_misaligned_answers(dataset: datasets.Dataset) -> datasets.Dataset:
-    """Leaves out training rows whose ``answer_start`` does not point at their answer's text.
+    """Drop training rows whose ``answer_start`` does not point at their answer's text.
 
-    Such rows would teach wrong spans. Only the first answer of a row is looked at, the one that
-    :func:`prepare_train_features` takes. One warning tells how many rows went and shows the first.
+    Such rows would teach wrong spans. Only the first answer of a row is checked, which is the one
+    that :func:`prepare_train_features` uses. A warning gives the number of dropped rows and the
+    first of them.
 
     Args:
         dataset: training rows with the columns id, context and answers.
 
     Returns:
-        The dataset itself if nothing is wrong, else a selection of its rows in their order.
+        The dataset itself if all rows are right, else the others in their order.
 
     Raises:
         UserError: when no row is left, or an answer has no position.
     """
     kept: list[int] = []
-    offender = ""
+    first_dropped = ""
     for number, (row_id, context, value) in enumerate(_rows(dataset)):
         answer = trained_answer(value, row_id)
         if answer is not None:
@@ -185,10 +163,9 @@ def drop_misaligned_answers(dataset: datasets.Dataset) -> datasets.Dataset:
             # A negative start would count from the end of the context.
             found = context[start : start + len(text)] if start >= 0 else ""
             if found != text:
-                offender = offender or (
-                    f"id {row_id!r} says answer_start {start}; there stands "
-                    f"{_truncate(found)}, but "
-                    f"expected was {_truncate(text)}"
+                first_dropped = first_dropped or (
+                    f"id {row_id!r} has answer_start {start}, where the context has "
+                    f"{_truncate(found)} and not the answer {_truncate(text)}"
                 )
                 continue
         kept.append(number)
@@ -197,7 +174,7 @@ def drop_misaligned_answers(dataset: datasets.Dataset) -> datasets.Dataset:
         return dataset
     message = (
         f"{dropped} of {len(dataset)} training rows have an answer_start that does not point at "
-        f"their answer. The first: {offender}"
+        f"their answer. The first: {first_dropped}"
     )
     if not kept:
         raise UserError(
@@ -216,7 +193,7 @@ def _rows(dataset: datasets.Dataset) -> Iterator[tuple[Any, str, Any]]:
 
 
 def _parsed(value: str, row_id: Any) -> Any:
-    """What a csv file's cell means; text that is no JSON or Python literal is a bare answer."""
+    """Parse a csv file's cell; text that is neither JSON nor a Python literal is an answer."""
     stripped = value.strip()
     if not stripped:
         return None
@@ -228,15 +205,14 @@ def _parsed(value: str, row_id: Any) -> Any:
                 continue
         if stripped[0] == "{":
             raise UserError(
-                f"row {row_id!r}: answers are {_truncate(value)}, which is neither JSON "
-                "nor a Python "
-                f"literal. Write them like {_LAYOUT}."
+                f"row {row_id!r}: answers are {_truncate(value)}, which is neither JSON nor a "
+                f"Python literal. Write them like {_LAYOUT}."
             )
     return [value]
 
 
 def _parsed_element(element: Any) -> Any:
-    """An answer of a list; where answers differ in their keys, Arrow holds each as JSON text."""
+    """Parse an answer of a list: Arrow stores answers that differ in their keys as JSON text."""
     if isinstance(element, str) and element.startswith("{") and '"text"' in element:
         try:
             parsed = json.loads(element)
@@ -248,11 +224,11 @@ def _parsed_element(element: Any) -> Any:
 
 
 def _parse_int(number: Any) -> int:
-    """The number as an int; also of a float or a text, as csv files hold it.
+    """Convert a whole number, which csv files may store as a float or text.
 
     Raises:
-        TypeError: when it is nothing of the kind.
-        ValueError: when it is no whole number.
+        TypeError: when it has another type.
+        ValueError: when it is not a whole number.
     """
     if isinstance(number, bool) or not isinstance(number, (int, float, str)):
         raise TypeError

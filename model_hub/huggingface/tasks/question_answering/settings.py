@@ -1,4 +1,4 @@
-"""Question answering's keys in section ``data`` of the YAML, and whether they go together."""
+"""Keys of question answering in section ``data`` of the YAML, and checks of them."""
 
 import dataclasses
 from typing import ClassVar
@@ -6,7 +6,11 @@ from typing import ClassVar
 import transformers
 
 from model_hub.errors import UserError
-from model_hub.huggingface.tasks._common.tokenization import NO_LIMIT
+from model_hub.huggingface.tasks._common.tokenization import (
+    NO_LIMIT,
+    check_fast_tokenizer,
+    check_padding_token,
+)
 
 
 @dataclasses.dataclass
@@ -14,7 +18,7 @@ class QuestionAnsweringDataKwargs:
     """Keys of the YAML's section ``data`` that belong to question answering.
 
     Attributes:
-        max_seq_length: tokens of a window: question, special tokens and a part of the context.
+        max_seq_length: tokens of a window: question, special tokens and part of the context.
         doc_stride: tokens of the context that two neighbouring windows share.
         pad_to_max_length: pad every window to ``max_seq_length``; else to the longest of its batch.
         n_best_size: spans kept per feature and per example.
@@ -23,7 +27,7 @@ class QuestionAnsweringDataKwargs:
         null_score_diff_threshold: answer "" if "no answer" scores better by more than this.
         output_dir: folder for predictions.json, nbest_predictions.json and null_odds.json.
         preprocessing_num_workers: processes that prepare the features.
-        overwrite_cache: prepare the features anew although they are in the cache.
+        overwrite_cache: prepare the features again even if the cache has them.
     """
 
     yaml_section: ClassVar[str] = "data"
@@ -45,7 +49,7 @@ def check_lengths(
     data_kwargs: QuestionAnsweringDataKwargs,
     model_max_length: int | None = None,
 ) -> None:
-    """Checks that tokenizer and lengths go together, before anything is tokenized.
+    """Check that the settings fit tokenizer and model, before anything is tokenized.
 
     Args:
         tokenizer: the tokenizer.
@@ -54,15 +58,9 @@ def check_lengths(
 
     Raises:
         UserError: for a tokenizer without offsets, a window longer than tokenizer or model take, a
-            stride that leaves no progress, or a count below 1.
+            stride with which windows do not advance, or a count below 1.
     """
-    if not tokenizer.is_fast:
-        raise UserError(
-            f"{type(tokenizer).__name__} is a tokenizer in pure Python, which does not tell where "
-            "its tokens stand in the text; question answering needs that. Write "
-            "hyperparameters.use_fast: true, or in hyperparameters.tokenizer_name a tokenizer that "
-            "has a file tokenizer.json."
-        )
+    check_fast_tokenizer(tokenizer, "the positions of its tokens in the text")
     counts = ("max_seq_length", "n_best_size", "max_answer_length", "preprocessing_num_workers")
     for name in counts:
         value = getattr(data_kwargs, name)
@@ -76,24 +74,20 @@ def check_lengths(
                 f"tokens. Write data.max_seq_length: {int(limit)} or less."
             )
     special = tokenizer.num_special_tokens_to_add(pair=True)
-    # One token of question, one of context that is new: less cannot get ahead.
+    # At least one token of the question, and one of the context that the last window did not have.
     most = length - special - 2
     if stride < 0 or stride > most:
         raise UserError(
             f"data.doc_stride is {stride}, but should be between 0 and {max(most, 0)}: it is the "
-            f"number of tokens that two windows share, and of data.max_seq_length {length} the "
-            f"special tokens ({special}) and the question take their part. "
+            f"number of tokens that two windows share, and the data.max_seq_length {length} tokens "
+            f"of a window include {special} special tokens and the question. "
             + (
-                f"Common is a third of data.max_seq_length: {length // 3}."
+                f"A third of data.max_seq_length is common: {length // 3}."
                 if length // 3 <= most
                 else "Raise data.max_seq_length."
             )
         )
-    if data_kwargs.pad_to_max_length and tokenizer.pad_token_id is None:
-        raise UserError(
-            "data.pad_to_max_length is true, but the tokenizer has no padding token. Write "
-            "data.pad_to_max_length: false; batches are then padded to their longest window."
-        )
+    check_padding_token(tokenizer, data_kwargs.pad_to_max_length)
 
 
 def cut_lengths(
@@ -101,23 +95,13 @@ def cut_lengths(
     data_kwargs: QuestionAnsweringDataKwargs,
     model_max_length: int | None = None,
 ) -> QuestionAnsweringDataKwargs:
-    """The same settings, with windows no longer than tokenizer and model take.
+    """Return the settings with windows no longer than tokenizer and model take.
 
-    If windows become shorter, neighbours share at most a third of them; :func:`check_lengths` still
-    has to check the result.
-
-    Args:
-        tokenizer: the tokenizer.
-        data_kwargs: the settings; they are not changed.
-        model_max_length: tokens that the model takes; None if it has no limit.
+    The stride of shorter windows is at most a third of them. :func:`check_lengths` still has to
+    check the result. Arguments are those of :func:`check_lengths`.
     """
-    length = int(
-        min(
-            data_kwargs.max_seq_length,
-            tokenizer.model_max_length,
-            NO_LIMIT if model_max_length is None else model_max_length,
-        )
-    )
+    model_limit = NO_LIMIT if model_max_length is None else model_max_length
+    length = int(min(data_kwargs.max_seq_length, tokenizer.model_max_length, model_limit))
     if length == data_kwargs.max_seq_length:
         return data_kwargs
     stride = min(data_kwargs.doc_stride, length // 3)

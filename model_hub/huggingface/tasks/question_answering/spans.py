@@ -1,4 +1,4 @@
-"""The n best spans of every feature of a batch, on the device that has the logits."""
+"""The n best spans of every feature of a batch, computed on the device of the logits."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -9,13 +9,13 @@ import torch
 
 
 class SpanCandidates(NamedTuple):
-    """Spans in falling order of score; equal scores in the order of start, then end.
+    """Spans by falling score; equal scores in the order of start, then end.
 
     Attributes:
         start: first token, int64 ``[batch, n]``.
         end: last token (inclusive), int64 ``[batch, n]``.
-        score: ``start_logits[start] + end_logits[end]``, float32 ``[batch, n]``; ``-inf`` where a
-            feature has fewer than n spans (start and end are 0 there).
+        score: ``start_logits[start] + end_logits[end]``, float32 ``[batch, n]``; ``-inf`` (and 0
+            for start and end) if a feature has fewer than n spans.
     """
 
     start: torch.Tensor
@@ -32,23 +32,23 @@ def select_n_best_spans(
     n_best_size: int,
     max_answer_length: int,
 ) -> SpanCandidates:
-    """Finds the n best spans inside the context, as if all pairs of tokens had been compared.
+    """Return the n best spans inside the context, exactly those of comparing all pairs of tokens.
 
     A span's score is the sum of its two logits, its length at most ``max_answer_length``. The n
-    best spans begin in at most n tokens, and these are the n tokens whose own best span is best.
-    So the best end for every start comes first, from a sliding maximum, and only the spans of the n
-    best starts are compared one by one. Nothing is read back to the host.
+    best spans begin at no more than n tokens: those whose best span has the highest score. So a
+    sliding maximum gives the score of the best span of every start, and only the spans of the n
+    best starts are compared one by one. There is no synchronization with the host.
 
     Args:
         start_logits: any float type, ``[batch, length]``; scores are summed in float32.
         end_logits: the same.
         context_begin: first token of the context, int ``[batch]``.
         context_end: token after the last of the context, int ``[batch]``.
-        n_best_size: how many spans.
+        n_best_size: number of spans.
         max_answer_length: longest span in tokens.
 
     Returns:
-        The spans. Those with a score of ``-inf`` or NaN count as not there.
+        The spans, without those whose score is ``-inf`` or NaN.
     """
     batch, length = start_logits.shape
     device = start_logits.device
@@ -58,10 +58,10 @@ def select_n_best_spans(
     ends = _masked(end_logits, inside)
     width = max(1, min(max_answer_length, length))
     padded = torch.nn.functional.pad(ends, (0, width - 1), value=-torch.inf)
-    # [batch, length, width]: the ends that a span with that start may have; a view, no copy.
+    # [batch, length, width]: the possible ends of each start; a view, no copy.
     windows = padded.unfold(1, width, 1)
 
-    # Rounding keeps the order, so the best end logit also makes the best sum.
+    # Rounding keeps the order, so the best end logit also gives the best sum.
     best_of_start = starts + _sliding_maximum(padded, width)
     start_count = min(n_best_size, length)
     chosen = ordered_top(best_of_start, positions.expand(batch, length), start_count)
@@ -69,7 +69,7 @@ def select_n_best_spans(
     scores = starts.gather(1, chosen)[:, :, None] + windows.gather(
         1, chosen[:, :, None].expand(-1, -1, width)
     )
-    # Ranks a span by its start, then its end.
+    # Rank spans by start, then end.
     rank = chosen[:, :, None] * width + torch.arange(width, device=device)
     scores, rank = scores.flatten(1), rank.flatten(1)
     best = ordered_top(scores, rank, min(n_best_size, scores.shape[1]))
@@ -87,7 +87,7 @@ def select_n_best_spans(
 
 
 def _sliding_maximum(values: torch.Tensor, width: int) -> torch.Tensor:
-    """Maximum of every ``width`` neighbours; ``[batch, n]`` gives ``[batch, n - width + 1]``.
+    """Return the maximum of every ``width`` neighbours, ``[batch, n - width + 1]``.
 
     The maximum of 2k neighbours is that of two maxima of k: log2(width) steps instead of width.
     """
@@ -105,21 +105,21 @@ def _masked(logits: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
 
 
 def ordered_top(scores: torch.Tensor, rank: torch.Tensor, count: int) -> torch.Tensor:
-    """Indices of the ``count`` best scores of each row, equal ones by rising rank.
+    """Return the indices of the ``count`` best scores of each row, equal ones by rising rank.
 
-    ``torch.topk`` leaves open which of equal values it takes, and half-precision logits are often
-    equal. So score and rank go into one integer, which no two entries share.
+    ``torch.topk`` does not specify which of equal values it takes, and half-precision logits are
+    often equal. So score and rank are combined into one integer, different for all entries.
 
     Args:
         scores: float32 ``[batch, entries]``, no NaN.
         rank: int64 of the same shape, 0 to 2**32 - 1, different within a row.
-        count: how many.
+        count: number of indices.
 
     Returns:
         Int64 ``[batch, count]``.
     """
-    # Read as integers, floats are in order, negative ones in reverse order (IEEE 754 holds sign
-    # and magnitude). The reflection makes that one order, in which -0.0 and 0.0 are equal.
+    # The bits of floats, read as integers, are in order, for negative floats in reverse order (IEEE
+    # 754 stores sign and magnitude). Reflecting those makes one order, in which -0.0 equals 0.0.
     bits = scores.view(torch.int32).long()
     bits = bits.where(bits >= 0, torch.iinfo(torch.int32).min - bits)
     return ((bits << 32) + (2**32 - 1 - rank)).topk(count, dim=1).indices
@@ -127,22 +127,22 @@ def ordered_top(scores: torch.Tensor, rank: torch.Tensor, count: int) -> torch.T
 
 Floats = npt.NDArray[np.float32]
 
-# Small tensors that stay, each between large ones that go, keep the C library from using the room
-# of the latter again: ten times the memory of what is kept.
+# Batches whose spans are joined into one tensor. Small tensors that stay allocated between large
+# ones that are freed fragment the heap: ten times the memory of what is kept.
 _BATCHES_OF_A_BLOCK = 64
 
 
 class FeatureSpans(NamedTuple):
-    """The best spans of some features; ``seen`` features, n spans each.
+    """The n best spans of some features.
 
     Attributes:
-        feature_id: int64 ``[seen]``.
-        start: first token as stored in the feature (before the collator's padding), ``[seen, n]``.
+        feature_id: int64 ``[features]``.
+        start: first token in the stored feature, before the collator's padding, ``[features, n]``.
         end: last token, inclusive.
-        start_logit: float32 ``[seen, n]``.
-        end_logit: float32 ``[seen, n]``.
-        score: float32 ``[seen, n]``, the sum of both; ``-inf`` where there is no span.
-        null_score: float32 ``[seen]``, start logit plus end logit of the CLS token.
+        start_logit: float32 ``[features, n]``.
+        end_logit: float32 ``[features, n]``.
+        score: float32 ``[features, n]``, the sum of both; ``-inf`` if there is no span.
+        null_score: float32 ``[features]``, start logit plus end logit of the CLS token.
     """
 
     feature_id: npt.NDArray[Any]
@@ -155,8 +155,8 @@ class FeatureSpans(NamedTuple):
 
     @classmethod
     def joined(cls, parts: Sequence["FeatureSpans"]) -> "FeatureSpans":
-        """One after another, by rising ``feature_id``, every feature once."""
-        # Nothing is copied where it is already so: on one slot.
+        """Return all parts by rising ``feature_id``, every feature once."""
+        # Nothing is copied if that is already so, as on one slot.
         whole = parts[0]
         if len(parts) > 1:
             whole = cls(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
@@ -167,7 +167,7 @@ class FeatureSpans(NamedTuple):
 
 
 class SpanCollector:
-    """Takes logits batch by batch and keeps the n best spans of every feature.
+    """Collects the n best spans of every feature, batch by batch.
 
     Args:
         n_best_size: spans per feature.
@@ -177,8 +177,8 @@ class SpanCollector:
     def __init__(self, n_best_size: int, max_answer_length: int) -> None:
         self._n_best_size = n_best_size
         self._max_answer_length = max_answer_length
-        # Two tensors a batch, one of integers and one of floats, so that little is copied at the
-        # end; and those of many batches put together.
+        # Two tensors a batch, one of integers and one of floats, so that few are copied at the end;
+        # and those of many batches joined.
         self._batches: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._blocks: list[tuple[torch.Tensor, torch.Tensor]] = []
 
@@ -189,7 +189,7 @@ class SpanCollector:
         start_logits: torch.Tensor,
         end_logits: torch.Tensor,
     ) -> None:
-        """Takes the n best spans of a batch; without waiting for the device.
+        """Add the n best spans of a batch, without synchronizing with the device.
 
         Args:
             batch_columns: the columns of :data:`FEATURE_COLUMNS`, each int ``[batch]``, on any
@@ -229,10 +229,10 @@ class SpanCollector:
         end_logits: torch.Tensor,
         null_score: torch.Tensor,
     ) -> None:
-        """Takes spans that are chosen already; all on the same device.
+        """Add spans; all tensors are on the same device.
 
         Args:
-            columns: ``feature_id`` and, where the collator padded, ``left_padding``.
+            columns: ``feature_id`` and, if the collator padded, ``left_padding``.
             spans: the ``n_best_size`` best of each feature.
             start_logits: their first summand, float32 ``[batch, n]``.
             end_logits: their second summand, the same.
@@ -249,16 +249,11 @@ class SpanCollector:
             self._batches = []
 
     def collected(self) -> FeatureSpans:
-        """The spans of all features so far, a few hundred bytes a feature."""
+        """Return the spans of all features so far, a few hundred bytes a feature."""
         n = self._n_best_size
-        parts = self._blocks + self._batches
-        if not parts:
-            tokens, values = (
-                np.zeros((0, 1 + 2 * n), np.int32),
-                np.zeros((0, 1 + 3 * n), np.float32),
-            )
-        else:
-            tokens, values = (tensor.cpu().numpy() for tensor in _joined(parts))
+        none = torch.zeros((0, 1 + 2 * n), dtype=torch.int32), torch.zeros((0, 1 + 3 * n))
+        parts = self._blocks + self._batches or [none]
+        tokens, values = (tensor.cpu().numpy() for tensor in _joined(parts))
         return FeatureSpans(
             feature_id=tokens[:, 0],
             start=tokens[:, 1 : 1 + n],

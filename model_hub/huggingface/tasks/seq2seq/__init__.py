@@ -1,12 +1,8 @@
 """Summarization and translation: settings, features, batches, generation, metrics."""
 
 from model_hub.huggingface.tasks._common.token_loss import TokenMeanStep
-from model_hub.huggingface.tasks.seq2seq.data import (
-    ROW_COLUMN,
-    Seq2SeqDatasets,
-    build_datasets,
-    seq2seq_collator,
-)
+from model_hub.huggingface.tasks.seq2seq.collator import seq2seq_collator
+from model_hub.huggingface.tasks.seq2seq.data import ROW_COLUMN, Seq2SeqDatasets, build_datasets
 from model_hub.huggingface.tasks.seq2seq.features import prepare_features
 from model_hub.huggingface.tasks.seq2seq.metrics import split_sentences
 from model_hub.huggingface.tasks.seq2seq.reducer import (

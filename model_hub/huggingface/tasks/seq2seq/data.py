@@ -1,17 +1,14 @@
-"""Datasets and collator of sequence-to-sequence tasks."""
+"""Datasets of sequence-to-sequence tasks."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import datasets
 import numpy as np
-import torch
 import transformers
 
 from model_hub.huggingface.data import load
 from model_hub.huggingface.data.prepare import prepare_dataset
-from model_hub.huggingface.model import unwrap
-from model_hub.huggingface.tasks._common.tokenization import PlainBatches, padding_batches
 from model_hub.huggingface.tasks.seq2seq import metrics
 from model_hub.huggingface.tasks.seq2seq.features import prepare_features
 from model_hub.huggingface.tasks.seq2seq.rows import find_columns, language_codes, mark_languages
@@ -21,18 +18,18 @@ from model_hub.huggingface.tasks.seq2seq.settings import (
     source_length,
 )
 
-#: Column of a validation batch by which the reducer finds what was expected.
+#: Column of validation batches with the row numbers, by which the reducer finds references.
 ROW_COLUMN = "row"
 
 
 class Seq2SeqDatasets(NamedTuple):
-    """What a trial trains and validates on.
+    """The datasets of a summarization or translation trial.
 
     Attributes:
         train: features to train on.
         validation: features to validate on, with their row number in ``row``.
         references: the validation rows that the features were made of.
-        target_column: column of these with the expected texts.
+        target_column: column of these with the reference texts.
     """
 
     train: datasets.Dataset
@@ -50,23 +47,23 @@ def build_datasets(
     dataset_name: str | None = None,
     sources: Mapping[str, str] | None = None,
 ) -> Seq2SeqDatasets:
-    """Checks the rows and makes features of them; what was made before comes from the cache.
+    """Check the rows and make features of them, or read these from the cache.
 
     Args:
         raw_datasets: splits ``train`` and ``validation``.
         tokenizer: the tokenizer.
         data_kwargs: section ``data``, of summarization or of translation.
-        model_config: tells how many tokens the model takes.
-        dataset_name: ``data.dataset_name``, by which the columns of known data sets are found.
+        model_config: the model's configuration, for the most tokens that it takes.
+        dataset_name: ``data.dataset_name``, for the columns of known datasets.
         sources: where each split comes from, for messages; see
             :func:`model_hub.huggingface.split_sources`.
 
     Raises:
-        UserError: when lengths, columns or languages are not as they should be, or the package that
-            computes the metric is not installed.
+        UserError: when lengths, columns or languages are wrong, or the package that computes the
+            metric is not installed.
     """
     load.check_splits(raw_datasets)
-    # Before the wait, not after it.
+    # Fail before the preparation, not after it, if the package is missing.
     if isinstance(data_kwargs, TranslationDataKwargs):
         metrics.bleu_scorer()
     else:
@@ -79,7 +76,7 @@ def build_datasets(
         sources,
     )
     languages = language_codes(tokenizer, data_kwargs)
-    # Here already, since the cache is found by the tokenizer's state, too.
+    # Already here, since the tokenizer's state is part of the cache's key.
     mark_languages(tokenizer, languages)
 
     def prepare(split: str, max_target_length: int) -> datasets.Dataset:
@@ -105,19 +102,4 @@ def build_datasets(
         validation.add_column(ROW_COLUMN, np.arange(len(validation))),
         rows["validation"],
         columns.target,
-    )
-
-
-def seq2seq_collator(
-    tokenizer: transformers.PreTrainedTokenizerBase, model: torch.nn.Module
-) -> PlainBatches:
-    """A collator that pads sources, and labels with -100, and shifts the labels for the decoder.
-
-    Args:
-        tokenizer: tells padding values.
-        model: knows how its decoder's input begins; wrapped or not.
-    """
-    inner: Any = unwrap.unwrap(model)
-    return PlainBatches(
-        transformers.DataCollatorForSeq2Seq(padding_batches(tokenizer), model=inner)
     )

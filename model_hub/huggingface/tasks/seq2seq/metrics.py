@@ -1,4 +1,4 @@
-"""ROUGE, BLEU and chrF as sums over texts, which add up over batches and slots in any order."""
+"""ROUGE, BLEU and chrF from sums over texts, which add up over batches and slots in any order."""
 
 import collections
 import importlib
@@ -12,21 +12,21 @@ import torch
 from model_hub.errors import UserError
 from model_hub.huggingface.tasks._common.reducers import from_fixed_point, ratio, to_fixed_point
 
-#: ROUGE's kinds, in the order of :func:`rouge_sums`.
+#: Types of ROUGE, in the order of :func:`rouge_sums`.
 ROUGE_TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
 _BLEU_ORDERS = 4
 _CHRF_ORDERS = 6
 _CHRF_BETA = 2
-# A sentence ends with its mark and what closes with it; the next begins after a blank.
+# A sentence ends with a mark and closing quotes or brackets, followed by a blank.
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])[\"'”’)\]]*\s+")
 
 
 def optional_package(module: str, package: str, metric: str) -> Any:
-    """A module of a package that not everybody has, because only one metric needs it.
+    """Import a module of a package that only one metric needs.
 
     Raises:
-        UserError: when it is not installed; it says what to install.
+        UserError: when it is not installed, with the command that installs it.
     """
     try:
         return importlib.import_module(module)
@@ -38,10 +38,10 @@ def optional_package(module: str, package: str, metric: str) -> Any:
 
 
 def split_sentences(text: str) -> str:
-    """The text with a line for each sentence, as ROUGE-Lsum reads it; lines stay lines.
+    """Return the text with a line for each sentence, as ROUGE-Lsum needs it; lines stay lines.
 
-    A rule about marks and blanks: the splitter of nltk, which others take, is a download. It takes
-    the dot of an abbreviation for an end as well.
+    Sentences are split at marks followed by blanks, also after abbreviations: nltk's splitter,
+    which is more common, needs a download.
     """
     lines = (line.strip() for line in text.splitlines())
     sentences = (_SENTENCE_END.sub(lambda end: end[0].rstrip() + "\n", line) for line in lines)
@@ -49,7 +49,7 @@ def split_sentences(text: str) -> str:
 
 
 def rouge_scorer() -> Any:
-    """The scorer of the package rouge-score, with Porter's stemmer, for :func:`rouge_sums`.
+    """Return the scorer of the package rouge-score, with Porter's stemmer.
 
     Raises:
         UserError: when the package is not installed.
@@ -59,15 +59,15 @@ def rouge_scorer() -> Any:
 
 
 def rouge_sums(scorer: Any, texts: Sequence[str], references: Sequence[str]) -> torch.Tensor:
-    """Sums of F1 (0 to 1) over texts, in fixed-point units.
+    """Return the sums of F1 (0 to 1) over texts, as :func:`to_fixed_point`.
 
     Args:
         scorer: of :func:`rouge_scorer`.
-        texts: what was generated.
-        references: what was expected, one for each.
+        texts: generated texts.
+        references: the reference of each.
 
     Returns:
-        int64 ``[4]``, in the order of :data:`ROUGE_TYPES`; see ``to_fixed_point``.
+        int64 ``[4]``, in the order of :data:`ROUGE_TYPES`.
     """
     rows = []
     for text, reference in zip(texts, references, strict=True):
@@ -78,7 +78,7 @@ def rouge_sums(scorer: Any, texts: Sequence[str], references: Sequence[str]) -> 
 
 
 def rouge_metrics(sums: np.ndarray, rows: int) -> dict[str, float]:
-    """Mean F1 in per cent of each kind; NaN if there are no rows."""
+    """Return the mean F1 of each type in per cent; NaN if there are no rows."""
     return {
         name: 100 * ratio(from_fixed_point(total), rows)
         for name, total in zip(ROUGE_TYPES, sums.tolist(), strict=True)
@@ -86,7 +86,7 @@ def rouge_metrics(sums: np.ndarray, rows: int) -> dict[str, float]:
 
 
 def bleu_scorer() -> Any:
-    """BLEU of the package sacrebleu with its default settings (tokenization 13a).
+    """Return BLEU of the package sacrebleu with its default settings (tokenization 13a).
 
     Raises:
         UserError: when the package is not installed.
@@ -95,23 +95,23 @@ def bleu_scorer() -> Any:
 
 
 def bleu_counts(scorer: Any, texts: Sequence[str], references: Sequence[str]) -> torch.Tensor:
-    """What BLEU is computed from.
+    """Return the counts from which BLEU is computed.
 
     Args:
         scorer: of :func:`bleu_scorer`.
-        texts: what was generated; at least one.
-        references: what was expected, one for each.
+        texts: generated texts, at least one.
+        references: the reference of each.
 
     Returns:
-        int64 ``[10]``: length of the texts and of the references in tokens, n-grams that are right
-        (n = 1 to 4), n-grams (n = 1 to 4).
+        int64 ``[10]``: length of the texts and of the references in tokens, matched n-grams (n = 1
+        to 4), n-grams (n = 1 to 4).
     """
     score = scorer.corpus_score(list(texts), [list(references)])
     return torch.tensor([score.sys_len, score.ref_len, *score.counts, *score.totals])
 
 
 def bleu(scorer: Any, counts: np.ndarray) -> float:
-    """BLEU (0 to 100) of sums of :func:`bleu_counts`: that of ``sacrebleu.corpus_bleu``."""
+    """Return BLEU (0 to 100) of sums of :func:`bleu_counts`, as ``sacrebleu.corpus_bleu``."""
     length, reference_length, *ngrams = counts.tolist()
     score = scorer.compute_bleu(
         correct=ngrams[:_BLEU_ORDERS],
@@ -124,11 +124,11 @@ def bleu(scorer: Any, counts: np.ndarray) -> float:
 
 
 def chrf_counts(texts: Sequence[str], references: Sequence[str]) -> torch.Tensor:
-    """What chrF is computed from: n-grams of characters, without blanks.
+    """Return the counts from which chrF is computed: n-grams of characters, without blanks.
 
     Args:
-        texts: what was generated.
-        references: what was expected, one for each.
+        texts: generated texts.
+        references: the reference of each.
 
     Returns:
         int64 ``[6, 3]``: for n = 1 to 6 n-grams of the texts, of the references, and in common. A
@@ -137,24 +137,24 @@ def chrf_counts(texts: Sequence[str], references: Sequence[str]) -> torch.Tensor
     counts = np.zeros((_CHRF_ORDERS, 3), dtype=np.int64)
     for text, reference in zip(texts, references, strict=True):
         for order, row in enumerate(counts, start=1):
-            found, wanted = _character_ngrams(text, order), _character_ngrams(reference, order)
-            if wanted:
-                row += (found.total(), wanted.total(), (found & wanted).total())
+            of_text, expected = (_character_ngrams(t, order) for t in (text, reference))
+            if expected:
+                row += (of_text.total(), expected.total(), (of_text & expected).total())
     return torch.from_numpy(counts)
 
 
 def chrf(counts: np.ndarray) -> float:
-    """ChrF2 (0 to 100) of sums of :func:`chrf_counts`.
+    """Return chrF2 (0 to 100) of sums of :func:`chrf_counts`.
 
-    As Popović 2015 (https://aclanthology.org/W15-3049) defines it, with averages over those n that
+    As defined by Popović 2015 (https://aclanthology.org/W15-3049), with averages over those n that
     texts and references have, as in sacrebleu.
     """
-    found, wanted, common = (counts[:, column].astype(float) for column in range(3))
-    there = (found > 0) & (wanted > 0)
-    if not there.any():
+    of_texts, expected, common = (counts[:, column].astype(float) for column in range(3))
+    both = (of_texts > 0) & (expected > 0)
+    if not both.any():
         return 0.0
-    precision = float(np.mean(common[there] / found[there]))
-    recall = float(np.mean(common[there] / wanted[there]))
+    precision = float(np.mean(common[both] / of_texts[both]))
+    recall = float(np.mean(common[both] / expected[both]))
     beta = _CHRF_BETA**2
     return 100 * (1 + beta) * precision * recall / (beta * precision + recall) if recall else 0.0
 

@@ -1,4 +1,4 @@
-"""Texts are generated at validation, and reduced to counts at once; the file with the texts."""
+"""Generation at validation, and the reducers of its metrics."""
 
 import abc
 import pathlib
@@ -12,6 +12,7 @@ import transformers
 
 from model_hub.huggingface.model import unwrap
 from model_hub.huggingface.tasks._common.json_files import write_json
+from model_hub.huggingface.tasks._common.padding import NO_LABEL
 from model_hub.huggingface.tasks._common.reducers import (
     SumReducer,
     from_fixed_point,
@@ -23,14 +24,14 @@ from model_hub.huggingface.tasks.seq2seq.settings import Seq2SeqDataKwargs
 
 
 class Generated(NamedTuple):
-    """What a model has made of a batch.
+    """Texts that a model generated for a batch, and its loss.
 
     Attributes:
         texts: a text a row, without special tokens.
-        lengths: generated tokens of each, the end-of-sequence token among them, int64 ``[batch]``.
-        loss_sum: sum of the negative log-likelihoods of the labels' tokens, in fixed-point units;
+        lengths: generated tokens of each, including the end-of-sequence token, int64 ``[batch]``.
+        loss_sum: sum of the negative log-likelihoods of the labels, as :func:`to_fixed_point`,
             int64, a scalar.
-        label_tokens: number of these tokens, int64, a scalar.
+        label_tokens: number of labels, int64, a scalar.
     """
 
     texts: list[str]
@@ -46,21 +47,21 @@ def generate(
     tokenizer: transformers.PreTrainedTokenizerBase,
     data_kwargs: Seq2SeqDataKwargs,
 ) -> Generated:
-    """Generates the texts of a batch, and computes the loss of the right ones.
+    """Generate the texts of a batch, and compute the loss of the references.
 
     Args:
         model: wrapped or not. It is unwrapped: slots validate different numbers of batches, and
-            must not wait for each other in the middle of them.
+            must not wait for each other.
         batch: arguments of the model; ``labels`` are padded with -100.
-        tokenizer: decodes.
-        data_kwargs: section ``data``: ``num_beams`` and the greatest length.
+        tokenizer: decodes the texts.
+        data_kwargs: section ``data``, for ``num_beams`` and the most tokens.
     """
     inner: Any = unwrap.unwrap(model)
     labels = batch["labels"]
     logits = inner(**batch).logits
-    # Token by token, so that the sum does not depend on what stands in a batch together.
+    # Token by token, so that the sum does not depend on the rows of a batch.
     losses = torch.nn.functional.cross_entropy(
-        logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="none"
+        logits.float().flatten(0, 1), labels.flatten(), ignore_index=NO_LABEL, reduction="none"
     )
     beams = {} if data_kwargs.num_beams is None else {"num_beams": data_kwargs.num_beams}
     tokens = inner.generate(
@@ -76,25 +77,24 @@ def generate(
     padding = tokenizer.pad_token_id if padding is None else padding
     return Generated(
         [text.strip() for text in texts],
-        # The first token is the one that the decoder starts with.
+        # Without the token that the decoder starts with.
         (tokens[:, 1:] != padding).sum(1),
         to_fixed_point(losses).sum(),
-        (labels != -100).sum(),
+        (labels != NO_LABEL).sum(),
     )
 
 
 class Seq2SeqReducer(SumReducer):
-    """Metrics of generated texts over all slots; what is kept of a batch are counts.
+    """Metrics of generated texts over all slots, from counts.
 
-    Metrics do not depend on how rows are dealt into batches and slots. With ``data.output_dir`` the
-    texts are kept as well, until the end of the validation.
+    Metrics do not depend on how rows are divided into batches and slots. With ``data.output_dir``
+    the texts are kept as well, until the end of the validation.
 
     Args:
         references: the validation rows, whose row number is the ``row`` of the batches.
-        target_column: their column with the expected texts.
+        target_column: their column with the reference texts.
         data_kwargs: section ``data``.
-        write_files: write predictions.json, if ``data.output_dir`` says where; for one process
-            only.
+        write_files: write predictions.json if ``data.output_dir`` is set; true in one process.
     """
 
     def __init__(
@@ -113,16 +113,16 @@ class Seq2SeqReducer(SumReducer):
         super().__init__()
 
     def reset(self) -> None:
-        """Forgets all batches seen."""
+        """Forget all batches."""
         super().reset()
         self._texts = {}
 
     def update(self, rows: torch.Tensor, generated: Generated) -> None:
-        """Counts a batch.
+        """Add a batch.
 
         Args:
             rows: row numbers, int ``[batch]``.
-            generated: of :func:`generate`.
+            generated: the result of :func:`generate`.
         """
         numbers = rows.tolist()
         if self._output_dir is not None:
@@ -136,21 +136,21 @@ class Seq2SeqReducer(SumReducer):
         )
 
     def per_slot_reduce(self) -> Any:
-        """This slot's sums, and its texts if they are wanted."""
+        """Return this slot's sums, and its texts if they are kept."""
         return super().per_slot_reduce(), self._texts
 
     def cross_slot_reduce(self, per_slot_metrics: Sequence[Any]) -> dict[str, float]:
-        """The metrics of the sums over all slots; also writes the file."""
+        """Return the metrics of the sums over all slots, and write the file."""
         if self._write_files and self._output_dir is not None:
             texts = {row: text for _, part in per_slot_metrics for row, text in part.items()}
             self._write(pathlib.Path(self._output_dir).expanduser(), sorted(texts), texts)
         return super().cross_slot_reduce([sums for sums, _ in per_slot_metrics])
 
     def compute(self, sums: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """The task's own metrics, ``gen_len`` and ``validation_loss``; NaN without a row.
+        """Return :meth:`text_metrics`, ``gen_len`` and ``validation_loss``; NaN without a row.
 
-        ``gen_len`` is the mean number of generated tokens, the end of the sequence among them;
-        ``validation_loss`` the mean over the tokens of all labels.
+        ``gen_len`` is the mean number of generated tokens, including the end-of-sequence token;
+        ``validation_loss`` is the mean over all labels.
         """
         number = {
             name: int(sums.get(name, 0)) for name in ("rows", "generated", "loss", "label_tokens")
@@ -165,11 +165,11 @@ class Seq2SeqReducer(SumReducer):
     def count_texts(
         self, texts: Sequence[str], references: Sequence[str]
     ) -> dict[str, torch.Tensor]:
-        """Counts of a batch, by name."""
+        """Return the counts of a batch, by name."""
 
     @abc.abstractmethod
     def text_metrics(self, sums: Mapping[str, np.ndarray], rows: int) -> dict[str, float]:
-        """Metrics of the sums of :meth:`count_texts`."""
+        """Return the metrics of the sums of :meth:`count_texts`."""
 
     def _expected(self, numbers: Sequence[int]) -> list[str]:
         return list(self._references[list(numbers)][self._target_column])
@@ -198,11 +198,11 @@ class SummarizationReducer(Seq2SeqReducer):
     def count_texts(
         self, texts: Sequence[str], references: Sequence[str]
     ) -> dict[str, torch.Tensor]:
-        """Sums of the F1 of each kind."""
+        """Return the sums of each type's F1."""
         return {"rouge": metrics.rouge_sums(self._scorer, texts, references)}
 
     def text_metrics(self, sums: Mapping[str, np.ndarray], rows: int) -> dict[str, float]:
-        """The means."""
+        """Return the means."""
         nothing = np.zeros(len(metrics.ROUGE_TYPES), dtype=np.int64)
         return metrics.rouge_metrics(sums.get("rouge", nothing), rows)
 
@@ -221,14 +221,14 @@ class TranslationReducer(Seq2SeqReducer):
     def count_texts(
         self, texts: Sequence[str], references: Sequence[str]
     ) -> dict[str, torch.Tensor]:
-        """Numbers of n-grams."""
+        """Return the numbers of n-grams."""
         return {
             "bleu": metrics.bleu_counts(self._scorer, texts, references),
             "chrf": metrics.chrf_counts(texts, references),
         }
 
     def text_metrics(self, sums: Mapping[str, np.ndarray], rows: int) -> dict[str, float]:
-        """Both of the sums; NaN without a row."""
+        """Return both metrics; NaN without a row."""
         if not rows:
             return {"bleu": float("nan"), "chrf": float("nan")}
         return {

@@ -1,14 +1,14 @@
-"""Rows of summarization and translation: which columns hold source and target, and languages."""
+"""Rows of summarization and translation: columns of source and target, and languages."""
 
 import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import datasets
-import pyarrow as pa
 import transformers
 
 from model_hub.errors import UserError
+from model_hub.huggingface.data.columns import require_text
 from model_hub.huggingface.model import unwrap
 from model_hub.huggingface.tasks.seq2seq.settings import (
     Seq2SeqDataKwargs,
@@ -16,8 +16,8 @@ from model_hub.huggingface.tasks.seq2seq.settings import (
     TranslationDataKwargs,
 )
 
-#: Columns with text and summary of data sets whose columns are not document and summary; by the
-#: name on the Hub, without the organization.
+#: Columns with text and summary of datasets in which they are not document and summary, by the name
+#: on the Hub without the organization.
 SUMMARIZATION_COLUMNS = {
     "amazon_reviews_multi": ("review_body", "review_title"),
     "big_patent": ("description", "abstract"),
@@ -34,13 +34,8 @@ SUMMARIZATION_COLUMNS = {
 }
 
 
-class Columns(NamedTuple):
-    """Where the texts stand.
-
-    Attributes:
-        source: name of the column.
-        target: name of the column.
-    """
+class TextColumns(NamedTuple):
+    """Names of the columns of source and target texts."""
 
     source: str
     target: str
@@ -51,8 +46,8 @@ def find_columns(
     data_kwargs: Seq2SeqDataKwargs,
     dataset_name: str | None = None,
     sources: Mapping[str, str] | None = None,
-) -> tuple[dict[str, datasets.Dataset], Columns]:
-    """Finds source and target and checks that they are texts, before anything is tokenized.
+) -> tuple[dict[str, datasets.Dataset], TextColumns]:
+    """Find the columns of source and target and check all rows, before anything is tokenized.
 
     Args:
         splits: rows as loaded.
@@ -61,36 +56,34 @@ def find_columns(
         sources: where each split comes from, for messages.
 
     Returns:
-        The rows, in which each of the two columns is one of texts, and the columns' names.
+        The rows with one column for each, and the columns' names.
 
     Raises:
-        UserError: when a column or language is missing, not named, or holds no texts.
+        UserError: when a column or language is missing, or not set, or a column does not hold text.
     """
     rows = {name: split.flatten() for name, split in splits.items()}
     columns = None
     for name, split in rows.items():
-        found = _columns_of(
-            split.column_names,
-            data_kwargs,
-            dataset_name,
-            (sources or {}).get(name, f"split {name!r}"),
-        )
+        source = (sources or {}).get(name, f"split {name!r}")
+        found = _columns_of(split.column_names, data_kwargs, dataset_name, source)
         columns = columns or found
         if found != columns:
-            # One file has dicts, the other columns: the first one's names are as good as any.
+            # One file has dicts, the other columns: use the names of the first.
             rows[name] = split.rename_columns(dict(zip(found, columns, strict=True)))
-        _check_texts(rows[name], columns, (sources or {}).get(name, f"split {name!r}"))
+        if columns.source == columns.target:
+            raise UserError(f"{source}: source and target are the same column, {columns.source!r}.")
+        require_text(rows[name], columns, source)
     assert columns is not None
     return rows, columns
 
 
 def _columns_of(
     names: Sequence[str], data_kwargs: Seq2SeqDataKwargs, dataset_name: str | None, where: str
-) -> Columns:
+) -> TextColumns:
     if isinstance(data_kwargs, TranslationDataKwargs):
-        return Columns(
-            _language_column(names, "source_lang", data_kwargs.source_lang, where),
-            _language_column(names, "target_lang", data_kwargs.target_lang, where),
+        return TextColumns(
+            language_column(names, "source_lang", data_kwargs.source_lang, where),
+            language_column(names, "target_lang", data_kwargs.target_lang, where),
         )
     assert isinstance(data_kwargs, SummarizationDataKwargs)
     known = SUMMARIZATION_COLUMNS.get(str(dataset_name).rsplit("/", 1)[-1], ("document", "summary"))
@@ -105,10 +98,21 @@ def _columns_of(
             f"{', '.join(sorted(names))}. Write the names of the right ones in "
             f"{' and '.join(f'data.{key}' for key in missing)}."
         )
-    return Columns(*wanted.values())
+    return TextColumns(*wanted.values())
 
 
-def _language_column(names: Sequence[str], key: str, language: str | None, where: str) -> str:
+def language_column(names: Sequence[str], key: str, language: str | None, where: str) -> str:
+    """Return the column with the texts of a language.
+
+    Args:
+        names: the columns.
+        key: the YAML's key, for messages.
+        language: its value.
+        where: where the rows come from, for messages.
+
+    Raises:
+        UserError: when the key is not set, or there is no such column.
+    """
     prefix = "translation."
     languages = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
     known = languages or names
@@ -129,35 +133,17 @@ def _language_column(names: Sequence[str], key: str, language: str | None, where
     )
 
 
-def _check_texts(rows: datasets.Dataset, columns: Columns, where: str) -> None:
-    table = rows.with_format("arrow", columns=list(columns))[:]
-    if columns.source == columns.target:
-        raise UserError(f"{where}: source and target are the same column, {columns.source!r}.")
-    for name in columns:
-        column = table.column(name)
-        if not len(column):
-            continue
-        if column.null_count:
-            row = column.is_null().to_pylist().index(True)
-            raise UserError(
-                f"{where}: {column.null_count} rows have no {name}, the first of them is row "
-                f"{row + 1}. Write text or remove the rows."
-            )
-        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-            raise UserError(f"{where}: column {name} holds {column.type}, but should hold text.")
-
-
 def language_codes(
     tokenizer: transformers.PreTrainedTokenizerBase, data_kwargs: Seq2SeqDataKwargs
 ) -> tuple[str, str] | None:
-    """Source and target language for a tokenizer that marks its texts with them.
+    """Return source and target language for a tokenizer that marks texts with them.
 
     Args:
         tokenizer: the tokenizer.
         data_kwargs: section ``data``.
 
     Returns:
-        The codes; None where tokenizer or task know nothing of languages.
+        The codes; None if tokenizer or task have no languages.
 
     Raises:
         UserError: when the tokenizer does not know one of them.
@@ -174,8 +160,8 @@ def language_codes(
             codes = list(known or tokenizer.all_special_tokens)
             near = difflib.get_close_matches(code, codes, 3, 0.3) or codes[:5]
             raise UserError(
-                f"data.{key} is {code!r}, which the tokenizer does not know. It marks its texts "
-                f"with codes such as {', '.join(near)}; write the one that is meant."
+                f"data.{key} is {code!r}, which the tokenizer does not know. Write a code such as "
+                f"{', '.join(near)}."
             )
     return pair
 
@@ -183,7 +169,7 @@ def language_codes(
 def mark_languages(
     tokenizer: transformers.PreTrainedTokenizerBase, codes: tuple[str, str] | Sequence[str] | None
 ) -> None:
-    """Lets the tokenizer mark sources and targets with their languages.
+    """Set the languages with which the tokenizer marks sources and targets.
 
     Args:
         tokenizer: changed in place.
@@ -196,16 +182,15 @@ def mark_languages(
 def start_with_language(
     model: Any, tokenizer: transformers.PreTrainedTokenizerBase, data_kwargs: Seq2SeqDataKwargs
 ) -> None:
-    """Lets the model generate texts of the target language.
+    """Configure the model to generate texts in the target language.
 
-    Models of mBART's kind tell the language by a token. Where it stands in a target decides how a
-    text has to begin: in front (mBART-50, M2M100, NLLB) it is the first token to generate; at the
-    end (mBART), from where the shift to the right takes it to the beginning, it is the token that
-    the decoder starts with.
+    Models such as mBART know the language by a token. If targets begin with it (mBART-50, M2M100,
+    NLLB), it is the first token to generate. If they end with it (mBART), the shift to the right
+    moves it to the beginning, and it is the token that the decoder starts with.
 
     Args:
         model: its generation configuration is changed; wrapped or not.
-        tokenizer: marks languages from now on.
+        tokenizer: its languages are set.
         data_kwargs: section ``data``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The keys of summarization and translation in section ``data``, and whether they go together."""
+"""Keys of summarization and translation in section ``data`` of the YAML, and checks of them."""
 
 import dataclasses
 import logging
@@ -8,6 +8,7 @@ import transformers
 
 from model_hub.errors import UserError
 from model_hub.huggingface.tasks._common.tokenization import (
+    NO_PADDING_TOKEN,
     check_room,
     model_max_length,
     sequence_length,
@@ -21,19 +22,19 @@ class Seq2SeqDataKwargs:
     """Keys of the YAML's section ``data`` that summarization and translation share.
 
     Attributes:
-        max_source_length: longest source in tokens; what is longer is cut. None takes what
-            tokenizer and model take, at most 1024.
+        max_source_length: longest source in tokens; longer ones are cut. None takes what tokenizer
+            and model take, at most 1024.
         max_target_length: longest target in tokens.
-        val_max_target_length: the same for validation, and the most that is generated there
+        val_max_target_length: the same for validation, and the most tokens generated there
             (``max_length`` of ``generate``); None takes ``max_target_length``.
-        num_beams: beams of the search at validation; None takes what the model's generation
-            configuration says.
-        source_prefix: put before every source, as T5 wants it ("summarize: ").
-        pad_to_max_length: pad every source and target to their longest; else to the longest of the
+        num_beams: beams of beam search at validation; None takes the number of the model's
+            generation configuration.
+        source_prefix: prefix of every source, as T5 needs it ("summarize: ").
+        pad_to_max_length: pad sources and targets to these lengths; else to the longest of the
             batch, which is faster.
-        output_dir: folder for predictions.json, with what was generated at the last validation.
+        output_dir: folder for predictions.json, the texts generated at the last validation.
         preprocessing_num_workers: processes that tokenize.
-        overwrite_cache: tokenize again although the cache has it.
+        overwrite_cache: tokenize again even if the cache has the result.
 
     Raises:
         UserError: when a count is below 1.
@@ -58,7 +59,7 @@ class Seq2SeqDataKwargs:
 
     @property
     def generated_length(self) -> int:
-        """The most tokens that are generated at validation."""
+        """The most tokens generated at validation."""
         return self.val_max_target_length or self.max_target_length
 
 
@@ -67,8 +68,8 @@ class SummarizationDataKwargs(Seq2SeqDataKwargs):
     """Keys of section ``data`` for summarization.
 
     Attributes:
-        text_column: column with the texts; None takes the one of a known data set, or "document".
-        summary_column: column with their summaries; None takes the one of a known data set, or
+        text_column: column with the texts; None takes that of a known dataset, or "document".
+        summary_column: column with their summaries; None takes that of a known dataset, or
             "summary".
     """
 
@@ -82,8 +83,8 @@ class TranslationDataKwargs(Seq2SeqDataKwargs):
 
     Attributes:
         source_lang: language to translate from: a key of the dicts in column ``translation``, or a
-            column. For tokenizers that know languages their code, such as ``en_XX``; the key may
-            then be the part before the underscore.
+            column. For tokenizers with languages their code, such as ``en_XX``; the key may then be
+            the part before the underscore.
         target_lang: language to translate to, in the same way.
     """
 
@@ -96,7 +97,7 @@ def source_length(
     tokenizer: transformers.PreTrainedTokenizerBase,
     config: transformers.PretrainedConfig | None = None,
 ) -> int:
-    """Tokens of the longest source; also checks that model, tokenizer and settings go together.
+    """Return the tokens of the longest source, and check model, tokenizer and settings.
 
     Args:
         data_kwargs: section ``data``.
@@ -104,8 +105,8 @@ def source_length(
         config: the model's configuration.
 
     Raises:
-        UserError: when the model has no decoder or takes fewer tokens, a length leaves no room for
-            text, or there is no padding token.
+        UserError: when the model has no encoder and decoder or takes fewer tokens, a length leaves
+            no room for text, or there is no padding token.
     """
     if config is not None and not getattr(config, "is_encoder_decoder", False):
         raise UserError(
@@ -114,23 +115,19 @@ def source_length(
             "has (T5, BART, Marian, mBART, Pegasus, ...), with model_mode: seq2seq-lm."
         )
     if tokenizer.pad_token_id is None:
-        raise UserError(
-            "the tokenizer has no padding token, so that texts of different lengths cannot be in "
-            "one batch. Write hyperparameters.tokenizer_name with the folder of a tokenizer that "
-            "has one."
-        )
+        raise UserError(NO_PADDING_TOKEN)
     if getattr(config, "model_type", None) == "t5" and not data_kwargs.source_prefix:
         logger.warning(
-            "data.source_prefix is not set, but T5 was trained on sources that begin with what to "
-            'do: for instance source_prefix: "summarize: " or "translate English to German: ".'
+            "data.source_prefix is not set, but T5 was trained on sources that begin with the "
+            'task: for instance source_prefix: "summarize: " or "translate English to German: ".'
         )
     limit = model_max_length(config)
     for name in ("max_target_length", "val_max_target_length"):
         length = getattr(data_kwargs, name)
         if length is not None and length < 2:
             raise UserError(
-                f"data.{name} is {length}, but should be at least 2: what is generated begins with "
-                "a token that says so, and ends with another."
+                f"data.{name} is {length}, but should be at least 2: generated texts have a start "
+                "token and an end token."
             )
         if length is not None:
             check_room(length, tokenizer, key=f"data.{name}")
@@ -143,6 +140,6 @@ def source_length(
     if requested is not None:
         check_room(requested, tokenizer, key="data.max_source_length")
     if requested is not None and config is not None and limit is None:
-        # With relative positions, as T5 has them, the tokenizer's number is only a custom.
+        # With relative positions, as in T5, the tokenizer's number is only a convention.
         return requested
     return sequence_length(requested, tokenizer, config, key="data.max_source_length")

@@ -1,21 +1,19 @@
-"""Text classification (GLUE, XNLI, data of one's own): settings, features, batches, metrics."""
+"""Text classification (GLUE, XNLI, the user's data): settings, features, batches, metrics."""
 
 from model_hub.huggingface.tasks._common.labels import set_num_labels
 from model_hub.huggingface.tasks._common.tokenization import padding_collator
 from model_hub.huggingface.tasks.text_classification.data import (
     SPLIT_COLUMN,
-    TextClassificationDataKwargs,
     TextClassificationDatasets,
-    XNLIDataKwargs,
     build_datasets,
     build_reducer,
     load_glue,
     load_xnli,
     log_majority_baseline,
 )
-from model_hub.huggingface.tasks.text_classification.features import fit_to_head, prepare_features
-from model_hub.huggingface.tasks.text_classification.glue import GLUE_TASKS
-from model_hub.huggingface.tasks.text_classification.glue import prefix_metrics as reported
+from model_hub.huggingface.tasks.text_classification.features import prepare_features
+from model_hub.huggingface.tasks.text_classification.glue import GLUE_TASKS, reported
+from model_hub.huggingface.tasks.text_classification.labels import align_labels
 from model_hub.huggingface.tasks.text_classification.metrics import (
     classification_metrics,
     regression_metrics,
@@ -24,11 +22,18 @@ from model_hub.huggingface.tasks.text_classification.reducer import (
     ClassificationReducer,
     RegressionReducer,
 )
+from model_hub.huggingface.tasks.text_classification.settings import (
+    TextClassificationDataKwargs,
+    XNLIDataKwargs,
+)
 from model_hub.huggingface.tasks.text_classification.task import (
     TextClassificationTask,
     check_columns,
     find_task,
 )
+
+#: The former name of :func:`align_labels`.
+fit_to_head = align_labels
 
 __all__ = [
     "GLUE_TASKS",
@@ -39,6 +44,7 @@ __all__ = [
     "TextClassificationDatasets",
     "TextClassificationTask",
     "XNLIDataKwargs",
+    "align_labels",
     "build_datasets",
     "build_reducer",
     "check_columns",

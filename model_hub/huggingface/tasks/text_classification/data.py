@@ -1,6 +1,5 @@
-"""Section `data` and datasets of text classification."""
+"""Datasets of text classification."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -12,53 +11,27 @@ from model_hub.errors import UserError
 from model_hub.huggingface.data.load import default_load_dataset, hub_dataset_name
 from model_hub.huggingface.data.prepare import prepare_dataset
 from model_hub.huggingface.tasks._common.reducers import log_baseline_metrics
-from model_hub.huggingface.tasks._common.tokenization import TokenizationDataKwargs, sequence_length
+from model_hub.huggingface.tasks._common.tokenization import sequence_length
 from model_hub.huggingface.tasks.text_classification.features import prepare_features
 from model_hub.huggingface.tasks.text_classification.reducer import (
     ClassificationReducer,
     RegressionReducer,
 )
 from model_hub.huggingface.tasks.text_classification.rows import LABEL
+from model_hub.huggingface.tasks.text_classification.settings import TextClassificationDataKwargs
 from model_hub.huggingface.tasks.text_classification.task import TextClassificationTask
 
-#: Column of a validation batch that tells the validation split; only there if there are several.
+#: Column of validation batches with the number of the split, if there are several splits.
 SPLIT_COLUMN = "validation_split"
 
 
-@dataclasses.dataclass
-class TextClassificationDataKwargs(TokenizationDataKwargs):
-    """Keys of the YAML's section ``data`` that belong to text classification.
-
-    Attributes:
-        text_columns: the one or two columns that hold the text; None takes those of the GLUE task,
-            or finds them (see :func:`find_task`).
-        cache_dir: stands in old files, where it was null and not read; nor is it here.
-    """
-
-    text_columns: str | list[str] | None = None
-    cache_dir: str | None = None
-
-
-@dataclasses.dataclass
-class XNLIDataKwargs(TextClassificationDataKwargs):
-    """Keys of section ``data`` that belong to XNLI.
-
-    Attributes:
-        language: language to validate on (``de``); with data on the Hub it is needed.
-        train_language: language to train on; None takes ``language``.
-    """
-
-    language: str | None = None
-    train_language: str | None = None
-
-
 class TextClassificationDatasets(NamedTuple):
-    """What a text-classification trial trains and validates on.
+    """The datasets of a text-classification trial.
 
     Attributes:
         train: features to train on.
-        validation: features of all validation splits, one after the other; where there are several,
-            :data:`SPLIT_COLUMN` tells them apart.
+        validation: features of all validation splits, concatenated; if there are several,
+            :data:`SPLIT_COLUMN` has the number of the split.
     """
 
     train: datasets.Dataset
@@ -66,16 +39,16 @@ class TextClassificationDatasets(NamedTuple):
 
 
 def load_glue(data_config: Mapping[str, Any], finetuning_task: str | None) -> datasets.DatasetDict:
-    """Loads a task of GLUE, or data of one's own.
+    """Load a GLUE task, or the user's data.
 
     Args:
-        data_config: section ``data``; for ``dataset_name: nyu-mll/glue`` (or ``glue``, as it was
-            called) ``dataset_config_name`` may be absent, since it is the task's name.
+        data_config: section ``data``. For ``dataset_name: nyu-mll/glue`` (or its old name
+            ``glue``), ``dataset_config_name`` is the task's name by default.
         finetuning_task: ``hyperparameters.finetuning_task``.
 
     Raises:
-        UserError: as :func:`model_hub.huggingface.default_load_dataset`; and when the names of the
-            task and of GLUE's configuration are not the same.
+        UserError: as :func:`model_hub.huggingface.default_load_dataset`; and when
+            ``dataset_config_name`` is another task.
     """
     name = hub_dataset_name(str(data_config.get("dataset_name")))
     if name != "nyu-mll/glue":
@@ -91,17 +64,17 @@ def load_glue(data_config: Mapping[str, Any], finetuning_task: str | None) -> da
             **data_config,
             "dataset_name": name,
             "dataset_config_name": part or finetuning_task,
-            # Every task of GLUE has validation data, MNLI under two other names.
+            # Every task of GLUE has validation data, MNLI in two splits of other names.
             "validation_split_percentage": None,
         }
     )
 
 
 def load_xnli(data_config: Mapping[str, Any]) -> datasets.DatasetDict:
-    """Loads XNLI, trained on in one language and validated in another; or local files.
+    """Load XNLI, with one language for training and one for validation, or local files.
 
     Args:
-        data_config: section ``data``. Each language is a configuration of the data set
+        data_config: section ``data``. Each language is a configuration of the dataset
             ``dataset_name`` (None takes ``facebook/xnli``). With ``train_file`` the languages are
             those of the files.
 
@@ -116,7 +89,7 @@ def load_xnli(data_config: Mapping[str, Any]) -> datasets.DatasetDict:
     if not train_language or not (language or data_config.get("validation_file")):
         raise UserError(
             "data.language is missing: the language to validate on, for instance de "
-            "(data.train_language is the one to train on, if it is another)."
+            "(data.train_language is the one to train on, if it is different)."
         )
     name = hub_dataset_name(data_config.get("dataset_name") or "facebook/xnli")
 
@@ -139,17 +112,17 @@ def build_datasets(
     task: TextClassificationTask,
     model_config: transformers.PretrainedConfig | None = None,
 ) -> TextClassificationDatasets:
-    """Makes features of the rows; what was made before comes from the cache.
+    """Make features of the rows, or read these from the cache.
 
     Args:
         raw_datasets: rows that :func:`find_task` has checked.
         tokenizer: the tokenizer.
         data_kwargs: section ``data``.
-        task: what is to be learned, with the numbers of the model's head.
-        model_config: tells how many tokens the model takes.
+        task: the task, with the numbers of the model's outputs.
+        model_config: the model's configuration, for the most tokens that it takes.
 
     Raises:
-        UserError: when the sequences are to be longer than tokenizer or model take.
+        UserError: when ``max_seq_length`` is more than tokenizer or model take.
     """
     length = sequence_length(
         data_kwargs.max_seq_length, tokenizer, model_config, texts=len(task.text_columns)
@@ -157,7 +130,7 @@ def build_datasets(
 
     def prepare(split: str) -> datasets.Dataset:
         return prepare_dataset(
-            # Other columns would give their types to those features that have the same name.
+            # Other columns would give their types to features of the same name.
             raw_datasets[split].select_columns([*task.text_columns, LABEL]),
             prepare_features,
             tokenizer=tokenizer,
@@ -177,7 +150,7 @@ def build_datasets(
 
 
 def build_reducer(task: TextClassificationTask) -> ClassificationReducer | RegressionReducer:
-    """The reducer that computes the task's metrics."""
+    """Return the reducer that computes the task's metrics."""
     if task.is_regression:
         return RegressionReducer(task.metrics)
     return ClassificationReducer(task.num_labels, task.metrics, task.positive, task.metric_suffixes)
@@ -186,9 +159,9 @@ def build_reducer(task: TextClassificationTask) -> ClassificationReducer | Regre
 def log_majority_baseline(
     task: TextClassificationTask, prepared: TextClassificationDatasets
 ) -> dict[str, float]:
-    """Logs, and returns, what the most frequent label of the training data would score.
+    """Log and return the metrics of always predicting the most frequent training label.
 
-    For regression it is their mean, whose correlation with anything is not defined (NaN).
+    For regression it is the mean of the training labels, whose correlation is not defined (NaN).
     """
     train, labels = (_column(rows, "labels") for rows in prepared)
     if task.is_regression:
@@ -211,7 +184,7 @@ def log_majority_baseline(
 
 
 def _column(rows: datasets.Dataset, name: str) -> torch.Tensor:
-    """A column of numbers; empty if it is not there."""
+    """Return a column of numbers, empty if it does not exist."""
     if name not in rows.column_names:
         return torch.empty(0, dtype=torch.int64)
     column = rows.with_format("arrow", columns=[name])[:].column(name)

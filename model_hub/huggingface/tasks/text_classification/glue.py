@@ -1,4 +1,4 @@
-"""The tasks of GLUE, and XNLI: their columns, their labels and their official metrics."""
+"""The tasks of GLUE, and XNLI: columns, labels and official metrics."""
 
 import dataclasses
 import difflib
@@ -10,13 +10,13 @@ from model_hub.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class GlueTask:
-    """What GLUE says of one task.
+    """The definition of a GLUE task.
 
     Attributes:
-        text_columns: one or two columns that hold the text.
-        label_names: names of the labels 0, 1, ...; empty where a number is to be predicted.
-        metrics: official metrics, under the names that GLUE's own script gives them;
-            ``combined_score`` is the mean of those before it.
+        text_columns: one or two columns with the text.
+        label_names: names of the labels 0, 1, ...; empty for regression.
+        metrics: official metrics, by their names in GLUE's script; ``combined_score`` is the mean
+            of those before it.
     """
 
     text_columns: tuple[str, ...]
@@ -28,8 +28,8 @@ _SENTENCES = ("sentence1", "sentence2")
 _INFERENCE = ("entailment", "neutral", "contradiction")
 _ACCURACY_AND_F1 = ("accuracy", "f1", "combined_score")
 
-#: By the name in ``hyperparameters.finetuning_task``. Columns and labels are those of the data sets
-#: nyu-mll/glue and facebook/xnli; metrics are those of Wang et al. 2019 (GLUE), table 1.
+#: By the name in ``hyperparameters.finetuning_task``. Columns and labels are those of the datasets
+#: nyu-mll/glue and facebook/xnli, metrics those of Wang et al. 2019 (GLUE), table 1.
 GLUE_TASKS = {
     "cola": GlueTask(("sentence",), ("unacceptable", "acceptable"), ("matthews_correlation",)),
     "mnli": GlueTask(("premise", "hypothesis"), _INFERENCE),
@@ -38,30 +38,28 @@ GLUE_TASKS = {
     "qqp": GlueTask(("question1", "question2"), ("not_duplicate", "duplicate"), _ACCURACY_AND_F1),
     "rte": GlueTask(_SENTENCES, ("entailment", "not_entailment")),
     "sst2": GlueTask(("sentence",), ("negative", "positive")),
-    # mse is not official; it is there to be compared with the baseline, which has no correlation.
+    # mse is not official: the baseline, whose correlation is not defined, needs it.
     "stsb": GlueTask(_SENTENCES, (), ("pearson", "spearmanr", "combined_score", "mse")),
     "wnli": GlueTask(_SENTENCES, ("not_entailment", "entailment")),
     "xnli": GlueTask(("premise", "hypothesis"), _INFERENCE),
 }
 
+#: Metrics of the user's data: of classification, and of regression.
+CLASSIFICATION_METRICS = ("accuracy", "f1")
+REGRESSION_METRICS = ("mse", "pearson", "spearmanr")
 
-#: Metrics of data of one's own: of labels, and of numbers that are to be predicted.
-OWN_CLASSES = ("accuracy", "f1")
-OWN_NUMBERS = ("mse", "pearson", "spearmanr")
 
-
-def prefix_metrics(metric_names: Sequence[str], finetuning_task: Any) -> tuple[str, ...]:
-    """The metric names without those that are of other tasks.
+def reported(metric_names: Sequence[str], finetuning_task: Any) -> tuple[str, ...]:
+    """Return the metric names of a trial without those of other tasks.
 
     Args:
-        metric_names: those of a trial, its own ones among them.
-        finetuning_task: ``hyperparameters.finetuning_task``; all names stay if it is no task.
+        metric_names: names of the trial; those that belong to no task stay.
+        finetuning_task: ``hyperparameters.finetuning_task``; all names stay if it is not a task.
     """
     if finetuning_task is not None and finetuning_task not in tuple(GLUE_TASKS):
         return tuple(metric_names)
-    own = OWN_CLASSES + OWN_NUMBERS
     by_task: dict[Any, tuple[str, ...]] = {
-        None: own,
+        None: CLASSIFICATION_METRICS + REGRESSION_METRICS,
         **{name: task.metrics for name, task in GLUE_TASKS.items()},
     }
     by_task["mnli"] = ("accuracy", "accuracy_mismatched")
@@ -70,7 +68,7 @@ def prefix_metrics(metric_names: Sequence[str], finetuning_task: Any) -> tuple[s
 
 
 def glue_task(name: str | None) -> GlueTask | None:
-    """The task of that name; None stands for data of one's own.
+    """Return the task of that name, or None for None: the user's data.
 
     Raises:
         UserError: when there is no such task.

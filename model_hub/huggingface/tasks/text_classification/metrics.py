@@ -14,24 +14,24 @@ _NAN = float("nan")
 
 
 def accuracy(confusion: np.ndarray) -> float:
-    """The share of rows whose label was predicted; NaN without rows.
+    """Return the share of rows whose label was predicted; NaN without rows.
 
     Args:
-        confusion: int ``[labels, labels]``; how many rows with the label of the line were predicted
-            to have the label of the column.
+        confusion: int ``[labels, labels]``: number of rows with the label of the line and the
+            predicted label of the column.
     """
     return ratio(int(np.trace(confusion)), int(confusion.sum()))
 
 
 def matthews_correlation(confusion: np.ndarray) -> float:
-    """Matthews' correlation coefficient, also for more than two labels (Gorodkin 2004).
+    """Return Matthews' correlation coefficient, also for more than two labels (Gorodkin 2004).
 
     Args:
         confusion: as for :func:`accuracy`.
 
     Returns:
-        A number from -1 to 1; 0 where it is not defined (all rows have, or were predicted to have,
-        the same label), as in scikit-learn; NaN without rows.
+        A number from -1 to 1; 0 if it is not defined (all rows have the same label, or the same
+        prediction), as in scikit-learn; NaN without rows.
     """
     # Python's integers: products of counts can need more than 64 bits.
     true = [int(count) for count in confusion.sum(axis=1)]
@@ -45,7 +45,7 @@ def matthews_correlation(confusion: np.ndarray) -> float:
 
 
 def f1_per_label(confusion: np.ndarray) -> np.ndarray:
-    """F1 of each label against all others: the harmonic mean of precision and recall.
+    """Return F1 of each label against all others: the harmonic mean of precision and recall.
 
     Args:
         confusion: as for :func:`accuracy`.
@@ -54,7 +54,7 @@ def f1_per_label(confusion: np.ndarray) -> np.ndarray:
         float64 ``[labels]``; NaN for a label that no row has and that was never predicted.
     """
     right = np.diag(confusion).astype(np.float64)
-    # 2 TP + FP + FN: the rows with the label and the rows predicted to have it.
+    # 2 TP + FP + FN: rows with the label plus rows with the prediction.
     together = (confusion.sum(axis=0) + confusion.sum(axis=1)).astype(np.float64)
     scores = np.full(len(right), _NAN)
     np.divide(2 * right, together, out=scores, where=together > 0)
@@ -62,15 +62,15 @@ def f1_per_label(confusion: np.ndarray) -> np.ndarray:
 
 
 def f1(confusion: np.ndarray, positive: int | None = None) -> float:
-    """F1 of one label, or the mean over all labels.
+    """Return F1 of one label, or the mean over all labels.
 
     Args:
         confusion: as for :func:`accuracy`.
-        positive: number of the label; None takes the unweighted mean over those labels that occur
-            among the rows or the predictions (macro F1).
+        positive: number of the label; None takes the unweighted mean over the labels that occur in
+            the rows or the predictions (macro F1).
 
     Returns:
-        F1; 0 where it is not defined, as in scikit-learn; NaN without rows.
+        F1; 0 if it is not defined, as in scikit-learn; NaN without rows.
     """
     if confusion.sum() == 0:
         return _NAN
@@ -84,12 +84,12 @@ def f1(confusion: np.ndarray, positive: int | None = None) -> float:
 def classification_metrics(
     confusion: np.ndarray, names: Sequence[str], positive: int | None = None
 ) -> dict[str, float]:
-    """The metrics of these names.
+    """Return the metrics of these names.
 
     Args:
         confusion: as for :func:`accuracy`.
         names: of ``accuracy``, ``f1``, ``matthews_correlation``, ``combined_score`` (the mean of
-            those that stand before it).
+            those before it).
         positive: as for :func:`f1`.
     """
     known = {
@@ -104,14 +104,14 @@ def classification_metrics(
 
 
 def pearson(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson's correlation coefficient.
+    """Return Pearson's correlation coefficient.
 
     Args:
         x: float ``[rows]``.
         y: the same.
 
     Returns:
-        A number from -1 to 1; NaN for fewer than two rows, where one of the two is constant, or not
+        A number from -1 to 1; NaN for fewer than two rows, or if an input is constant or not
         finite.
     """
     x, y = x.astype(np.float64), y.astype(np.float64)
@@ -119,14 +119,14 @@ def pearson(x: np.ndarray, y: np.ndarray) -> float:
         return _NAN
     if x.min() == x.max() or y.min() == y.max():
         return _NAN
-    # math.fsum rounds once, at the end: its result has nothing to do with the order.
+    # math.fsum rounds once, at the end: its result does not depend on the order.
     dx, dy = x - math.fsum(x) / len(x), y - math.fsum(y) / len(y)
     spread = math.sqrt(math.fsum(dx * dx)) * math.sqrt(math.fsum(dy * dy))
     return min(max(math.fsum(dx * dy) / spread, -1.0), 1.0) if spread else _NAN
 
 
 def average_ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1; equal values get the mean of the ranks that they take up.
+    """Return ranks from 1; equal values get the mean of their ranks.
 
     Args:
         values: float ``[rows]``.
@@ -139,22 +139,14 @@ def average_ranks(values: np.ndarray) -> np.ndarray:
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Spearman's rank correlation: Pearson's of the :func:`average_ranks`.
-
-    Args:
-        x: float ``[rows]``.
-        y: the same.
-
-    Returns:
-        As :func:`pearson`.
-    """
+    """Return Spearman's rank correlation: :func:`pearson` of the :func:`average_ranks`."""
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         return _NAN
     return pearson(average_ranks(x), average_ranks(y))
 
 
 def mean_squared_error(predictions: np.ndarray, labels: np.ndarray) -> float:
-    """The mean of the squared differences; NaN without rows.
+    """Return the mean of the squared differences; NaN without rows.
 
     Args:
         predictions: float ``[rows]``.
@@ -169,19 +161,15 @@ def mean_squared_error(predictions: np.ndarray, labels: np.ndarray) -> float:
 def regression_metrics(
     predictions: np.ndarray, labels: np.ndarray, names: Sequence[str]
 ) -> dict[str, float]:
-    """The metrics of these names.
+    """Return the metrics of these names.
 
     Args:
         predictions: float ``[rows]``.
         labels: the same.
-        names: of ``mse``, ``pearson``, ``spearmanr``, ``combined_score`` (the mean of those that
-            stand before it).
+        names: of ``mse``, ``pearson``, ``spearmanr``, ``combined_score`` (the mean of those before
+            it).
     """
-    known = {
-        "mse": mean_squared_error,
-        "pearson": pearson,
-        "spearmanr": spearman,
-    }
+    known = {"mse": mean_squared_error, "pearson": pearson, "spearmanr": spearman}
     metrics: dict[str, float] = {}
     for name in names:
         metrics[name] = (
@@ -191,5 +179,5 @@ def regression_metrics(
 
 
 def mean_score(metrics: dict[str, float]) -> float:
-    """The mean of the values."""
+    """Return the mean of the values."""
     return math.fsum(metrics.values()) / len(metrics)

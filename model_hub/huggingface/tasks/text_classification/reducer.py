@@ -1,4 +1,4 @@
-"""Metrics of text classification as Determined reducers."""
+"""Reducers of the metrics of text classification."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,24 +6,22 @@ import numpy as np
 import torch
 from determined import pytorch
 
+from model_hub.huggingface.tasks._common.padding import NO_LABEL
 from model_hub.huggingface.tasks._common.reducers import SumReducer
 from model_hub.huggingface.tasks.text_classification.metrics import (
     classification_metrics,
     regression_metrics,
 )
 
-# Labels that stand for "no label", as everywhere in transformers.
-_IGNORED = -100
-
 
 class ClassificationReducer(SumReducer):
     """Keeps a confusion matrix for each validation split: 8 bytes for each pair of labels.
 
     Args:
-        num_labels: how many labels there are.
+        num_labels: number of labels.
         metrics: as for :func:`classification_metrics`.
-        positive: the label whose F1 is wanted; None takes macro F1.
-        suffixes: one for each validation split, added to the names of its metrics.
+        positive: the label for F1; None takes macro F1.
+        suffixes: for each validation split the suffix of its metrics' names.
     """
 
     def __init__(
@@ -42,22 +40,22 @@ class ClassificationReducer(SumReducer):
     def update(
         self, logits: torch.Tensor, labels: torch.Tensor, split: torch.Tensor | None = None
     ) -> None:
-        """Counts a batch; without waiting for the device.
+        """Add a batch, without synchronizing with the device.
 
         Args:
             logits: any float type, ``[batch, labels]``.
             labels: int ``[batch]``; -100 is not counted.
-            split: int ``[batch]``, the number of each row's validation split; None is 0 for all.
+            split: number of each row's validation split, int ``[batch]``; None is 0 for all.
         """
         self.count(logits.argmax(dim=-1), labels, split)
 
     def count(
         self, predictions: torch.Tensor, labels: torch.Tensor, split: torch.Tensor | None = None
     ) -> None:
-        """As :meth:`update`, with the number of the predicted label for each row."""
+        """Do the same with the numbers of the predicted labels, int ``[batch]``."""
         labels = labels.flatten()
-        counted = labels != _IGNORED
-        # Rows that do not count go to label 0 and add nothing: to leave them out would wait.
+        counted = labels != NO_LABEL
+        # Rows without a label add 0 to label 0: selecting the others would synchronize.
         labels = torch.where(counted, labels, 0)
         place = labels if split is None else split.flatten() * self._num_labels + labels
         place = place * self._num_labels + predictions.flatten()
@@ -66,7 +64,7 @@ class ClassificationReducer(SumReducer):
         self.add(confusion=zeros.index_add_(0, place, counted.to(torch.int64)).view(shape))
 
     def compute(self, sums: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """The metrics of each split, from its confusion matrix."""
+        """Return the metrics of each split, from its confusion matrix."""
         empty = np.zeros((len(self._suffixes), self._num_labels, self._num_labels), np.int64)
         metrics: dict[str, float] = {}
         for suffix, confusion in zip(self._suffixes, sums.get("confusion", empty), strict=True):
@@ -78,7 +76,7 @@ class ClassificationReducer(SumReducer):
 class RegressionReducer(pytorch.MetricReducer):
     """Keeps prediction and label of each row as float32, since ranks need all rows: 8 bytes a row.
 
-    The metrics do not depend on how the rows are dealt into batches and slots, to the last bit.
+    The metrics are the same to the last bit however the rows are divided into batches and slots.
 
     Args:
         metrics: as for :func:`regression_metrics`.
@@ -89,13 +87,13 @@ class RegressionReducer(pytorch.MetricReducer):
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all rows seen."""
+        """Forget all rows."""
         self._pairs: list[torch.Tensor] = []
 
     def update(
         self, logits: torch.Tensor, labels: torch.Tensor, split: torch.Tensor | None = None
     ) -> None:
-        """Takes a batch; without waiting for the device.
+        """Add a batch, without synchronizing with the device.
 
         Args:
             logits: predicted numbers, any float type, ``[batch, 1]`` or ``[batch]``.
@@ -106,13 +104,13 @@ class RegressionReducer(pytorch.MetricReducer):
         self._pairs.append(torch.stack([values.to(torch.float32) for values in pairs], dim=1))
 
     def per_slot_reduce(self) -> np.ndarray:
-        """float32 ``[rows of the slot, 2]``: prediction and label."""
+        """Return prediction and label of this slot's rows, float32 ``[rows, 2]``."""
         if not self._pairs:
             return np.empty((0, 2), np.float32)
         joined: np.ndarray = torch.cat(self._pairs).cpu().numpy()
         return joined
 
     def cross_slot_reduce(self, per_slot_metrics: Sequence[np.ndarray]) -> dict[str, float]:
-        """The metrics over all slots' rows; NaN where there is none."""
+        """Return the metrics over the rows of all slots; NaN if there is none."""
         pairs = np.concatenate(per_slot_metrics)
         return regression_metrics(pairs[:, 0], pairs[:, 1], self._metrics)

@@ -1,4 +1,4 @@
-"""Rows of text-classification data (one or two texts, and ``label``): what is wrong in them."""
+"""Rows of text classification (one or two texts, and ``label``): columns, and checks of them."""
 
 import difflib
 from collections.abc import Sequence
@@ -9,23 +9,41 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from model_hub.errors import UserError
+from model_hub.huggingface.data.columns import columns_of_text, require_columns, require_text
 
-#: The column that is to be predicted.
+#: The column to predict.
 LABEL = "label"
+#: The end of a message about the label -1.
+UNKNOWN_LABEL = (
+    "which means that their label is not known, as in GLUE's test splits. Take a split with "
+    "labels, or remove these rows."
+)
+_PAIR = ("sentence1", "sentence2")
 _READ_AS_EMPTY = (
     "In csv files, cells such as NA, None or null are read as empty too: put the data into a json "
     "file if they are meant as text."
 )
 
 
-def misspelt_label(columns: Sequence[str]) -> str | None:
-    """The column that seems to be meant for ``label``: ``lable``, ``Labels``, ``gold_label``.
+def default_text_columns(dataset: datasets.Dataset, label: str) -> tuple[str, ...]:
+    """Return ``sentence1`` and ``sentence2``, or else the first two columns of text.
 
     Args:
-        columns: names of all columns.
+        dataset: rows as loaded.
+        label: the column that does not count as text.
 
     Returns:
-        None where ``label`` is there, or no name is near to it.
+        Fewer than two columns if there are no more.
+    """
+    texts = columns_of_text(dataset, leave_out=[label])
+    return _PAIR if set(_PAIR) <= set(texts) else tuple(texts[:2])
+
+
+def misspelt_label(columns: Sequence[str]) -> str | None:
+    """Return the column whose name is close to ``label``: ``lable``, ``Labels``, ``gold_label``.
+
+    Returns:
+        None if ``label`` is among the columns, or no name is close to it.
     """
     if LABEL in columns:
         return None
@@ -36,7 +54,7 @@ def misspelt_label(columns: Sequence[str]) -> str | None:
 
 
 def check_texts(dataset: datasets.Dataset, source: str, text_columns: Sequence[str]) -> None:
-    """Checks that the columns are there and hold text in every row, before it is tokenized.
+    """Check that the columns exist and hold text in every row, before it is tokenized.
 
     Args:
         dataset: rows as loaded.
@@ -44,34 +62,24 @@ def check_texts(dataset: datasets.Dataset, source: str, text_columns: Sequence[s
         text_columns: columns of text.
 
     Raises:
-        UserError: naming the column, and the first row that is empty.
+        UserError: naming the column, and the first row without text.
     """
-    needed = [*text_columns, LABEL]
-    missing = [name for name in needed if name not in dataset.column_names]
-    if missing:
-        near = misspelt_label(dataset.column_names)
-        raise UserError(
-            f"{source}: the columns are {', '.join(map(repr, dataset.column_names))}, but needed "
-            f"are {', '.join(map(repr, needed))}; missing: {', '.join(map(repr, missing))}. "
-            + (f"Did you mean {LABEL!r} by {near!r}? " if near else "")
-            + "Rename or add them"
-            + ("." if missing == [LABEL] else ", or write data.text_columns with others.")
-        )
-    for name in text_columns:
-        kind = dataset.features.arrow_schema.field(name).type
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-            # A column in which every cell is empty has the type null.
-            raise UserError(f"{source}: column {name!r} holds {kind}, but should hold text.")
-        _check_filled(dataset, source, name)
+    near = misspelt_label(dataset.column_names)
+    advice = f"Did you mean {LABEL!r} by {near!r}? " if near else ""
+    advice += "Rename or add them"
+    if not set(text_columns) <= set(dataset.column_names):
+        advice += ", or write data.text_columns with others"
+    require_columns(dataset, [*text_columns, LABEL], source, "text classification", f"{advice}.")
+    require_text(dataset, text_columns, source, advice=_READ_AS_EMPTY)
 
 
 def check_numbers(dataset: datasets.Dataset, source: str, refused: float | None = None) -> None:
-    """Checks that the column ``label`` holds a finite number in every row.
+    """Check that the column ``label`` holds a finite number in every row.
 
     Args:
         dataset: rows as loaded.
         source: where they come from, for messages.
-        refused: a number that stands for "not known".
+        refused: a number that means "not known".
 
     Raises:
         UserError: when it does not, or there is a row with the refused number.
@@ -79,10 +87,9 @@ def check_numbers(dataset: datasets.Dataset, source: str, refused: float | None 
     kind = dataset.features.arrow_schema.field(LABEL).type
     if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
         raise UserError(
-            f"{source}: column {LABEL!r} holds {kind}, but should hold numbers, which are to be "
-            "predicted."
+            f"{source}: column {LABEL!r} holds {kind}, but should hold the numbers to predict."
         )
-    column = pc.cast(_check_filled(dataset, source, LABEL), pa.float64())
+    column = pc.cast(_read_labels(dataset, source), pa.float64())
     finite = pc.is_finite(column)
     if not pc.all(finite).as_py():
         row = finite.to_pylist().index(False)
@@ -91,39 +98,35 @@ def check_numbers(dataset: datasets.Dataset, source: str, refused: float | None 
             "finite number."
         )
     if refused is not None and pc.any(pc.equal(column, refused)).as_py():
-        raise UserError(
-            f"{source}: there are rows with the label {refused:g}, which means that their label is "
-            "not known; GLUE's test splits are so. Take a split with labels, or remove these rows."
-        )
+        raise UserError(f"{source}: there are rows with the label {refused:g}, {UNKNOWN_LABEL}")
 
 
 def label_values(dataset: datasets.Dataset, source: str) -> list[Any]:
-    """The labels that occur, each once.
+    """Return the distinct labels.
 
     Args:
         dataset: rows with the column ``label``.
         source: where they come from, for messages.
 
     Raises:
-        UserError: when a row has none, or they are lists or the like.
+        UserError: when a row has none, or their type is none of labels, such as lists.
     """
     kind = dataset.features.arrow_schema.field(LABEL).type
-    # A column in which every cell is empty has the type null; that is told below.
     if pa.types.is_nested(kind) or pa.types.is_temporal(kind) or pa.types.is_binary(kind):
         raise UserError(
             f"{source}: column {LABEL!r} holds {kind}, but should hold whole numbers or texts "
-            "(labels), or numbers with a decimal point (then these are predicted)."
+            "(labels), or numbers with a decimal point (regression)."
         )
-    values: list[Any] = _check_filled(dataset, source, LABEL).unique().to_pylist()
+    values: list[Any] = _read_labels(dataset, source).unique().to_pylist()
     return values
 
 
-def _check_filled(dataset: datasets.Dataset, source: str, name: str) -> pa.ChunkedArray:
-    column = dataset.with_format("arrow", columns=[name])[:].column(name)
+def _read_labels(dataset: datasets.Dataset, source: str) -> pa.ChunkedArray:
+    column = dataset.with_format("arrow", columns=[LABEL])[:].column(LABEL)
     if column.null_count:
         row = column.is_null().to_pylist().index(True)
         raise UserError(
-            f"{source}: {column.null_count} rows have no {name}, the first of them is row "
+            f"{source}: {column.null_count} rows have no {LABEL}, the first of them is row "
             f"{row + 1}. Write one or remove the rows. {_READ_AS_EMPTY}"
         )
     return column

@@ -1,9 +1,9 @@
-"""Token classification: named entities, parts of speech, chunks. Features, entities, metrics."""
+"""Token classification (named entities, parts of speech, chunks): settings, features, metrics."""
 
 from model_hub.huggingface.tasks._common.labels import set_num_labels
 from model_hub.huggingface.tasks._common.token_loss import TokenMeanStep
+from model_hub.huggingface.tasks.token_classification.collator import TokenClassificationCollator
 from model_hub.huggingface.tasks.token_classification.data import (
-    TokenClassificationCollator,
     TokenClassificationDatasets,
     build_datasets,
 )
@@ -13,25 +13,29 @@ from model_hub.huggingface.tasks.token_classification.entities import (
     parse_label,
 )
 from model_hub.huggingface.tasks.token_classification.features import prepare_features
+from model_hub.huggingface.tasks.token_classification.labels import align_labels
 from model_hub.huggingface.tasks.token_classification.reducer import (
     TokenClassificationReducer,
     log_baseline,
 )
-from model_hub.huggingface.tasks.token_classification.rows import (
-    Tagging,
-    TokenClassificationDataKwargs,
-    fit_to_head,
-    read_tagging,
-)
+from model_hub.huggingface.tasks.token_classification.rows import TaggingSchema, read_tagging
+from model_hub.huggingface.tasks.token_classification.settings import TokenClassificationDataKwargs
+
+#: The former name of :class:`TaggingSchema`.
+Tagging = TaggingSchema
+#: The former name of :func:`align_labels`.
+fit_to_head = align_labels
 
 __all__ = [
     "LabelTables",
     "Tagging",
+    "TaggingSchema",
     "TokenClassificationCollator",
     "TokenClassificationDataKwargs",
     "TokenClassificationDatasets",
     "TokenClassificationReducer",
     "TokenMeanStep",
+    "align_labels",
     "build_datasets",
     "count_entities",
     "fit_to_head",

@@ -1,49 +1,29 @@
-"""Datasets and collator of token classification."""
+"""Datasets of token classification."""
 
-import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import datasets
 import pyarrow.compute as pc
-import torch
 import transformers
 
 from model_hub.errors import UserError
 from model_hub.huggingface.data.prepare import prepare_dataset
-from model_hub.huggingface.tasks._common.padding import pad_rows, side_to_pad
-from model_hub.huggingface.tasks._common.tokenization import sequence_length
-from model_hub.huggingface.tasks.token_classification.features import prepare_features
-from model_hub.huggingface.tasks.token_classification.rows import (
-    Tagging,
-    TokenClassificationDataKwargs,
+from model_hub.huggingface.tasks._common.tokenization import (
+    check_fast_tokenizer,
+    check_padding_token,
+    sequence_length,
 )
+from model_hub.huggingface.tasks.token_classification.features import prepare_features
+from model_hub.huggingface.tasks.token_classification.rows import TaggingSchema
+from model_hub.huggingface.tasks.token_classification.settings import TokenClassificationDataKwargs
 
 logger = logging.getLogger("model_hub")
 
 
-@dataclasses.dataclass
-class TokenClassificationCollator:
-    """Makes a batch of a list of features, padded to the longest of them.
-
-    Attributes:
-        tokenizer: tells padding values and, by ``side_to_pad``, their side; it need not have a
-            padding token.
-    """
-
-    tokenizer: transformers.PreTrainedTokenizerBase
-
-    def __post_init__(self) -> None:
-        self._side = side_to_pad(self.tokenizer)
-
-    def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """The batch: int64 tensors, ``[batch, length]``; padding has the label -100."""
-        return pad_rows(features, self.tokenizer, padding_side=self._side)
-
-
 class TokenClassificationDatasets(NamedTuple):
-    """What a token-classification trial trains and validates on.
+    """The datasets of a token-classification trial.
 
     Attributes:
         train: features to train on.
@@ -58,39 +38,30 @@ def build_datasets(
     raw_datasets: Mapping[str, datasets.Dataset],
     tokenizer: transformers.PreTrainedTokenizerBase,
     data_kwargs: TokenClassificationDataKwargs,
-    tagging: Tagging,
+    tagging: TaggingSchema,
     model_config: transformers.PretrainedConfig | None = None,
 ) -> TokenClassificationDatasets:
-    """Makes features of the rows; what was made before comes from the cache.
+    """Make features of the rows, or read these from the cache.
 
-    Words that the model does not get to see, because their sentence is longer than a sequence or
-    the tokenizer makes nothing of them, are counted in a warning: metrics are without them.
+    A warning gives the number of words that have no token because their sentence was cut or the
+    tokenizer drops them: the metrics do not cover them.
 
     Args:
         raw_datasets: rows as loaded, splits ``train`` and ``validation``.
         tokenizer: a fast tokenizer.
         data_kwargs: section ``data``.
-        tagging: what :func:`read_tagging` found, with the labels in the model's order.
-        model_config: tells how many tokens the model takes.
+        tagging: the result of :func:`read_tagging`, with the labels in the model's order.
+        model_config: the model's configuration, for the most tokens that it takes.
 
     Raises:
-        UserError: when tokenizer and settings do not go together, or no row is left.
+        UserError: when tokenizer and settings do not fit together, or no row is left.
     """
-    if not tokenizer.is_fast:
-        raise UserError(
-            f"{type(tokenizer).__name__} is a tokenizer in pure Python, which does not tell which "
-            "word a token belongs to; token classification needs that. Write in "
-            "hyperparameters.tokenizer_name a tokenizer that has a file tokenizer.json."
-        )
-    if data_kwargs.pad_to_max_length and tokenizer.pad_token_id is None:
-        raise UserError(
-            "data.pad_to_max_length is true, but the tokenizer has no padding token. Write "
-            "data.pad_to_max_length: false; batches are then padded to their longest sequence."
-        )
+    check_fast_tokenizer(tokenizer, "the word that each token belongs to")
+    check_padding_token(tokenizer, data_kwargs.pad_to_max_length)
     if len(tagging.labels) < 2:
         raise UserError(
-            f"there is only the label {tagging.labels[0]!r}, so that there is nothing to tell "
-            f"apart. Column {tagging.tags_column} should hold at least two labels."
+            f"there is only the label {tagging.labels[0]!r}. Column {tagging.tags_column} should "
+            "hold at least two different labels."
         )
     length = sequence_length(data_kwargs.max_seq_length, tokenizer, model_config, texts=1)
 
@@ -112,10 +83,10 @@ def build_datasets(
             names=tagging.names,
         )
         if "words" not in features.column_names:
-            # Rows of which nothing is left are dropped; then the columns are still the raw ones.
+            # If all rows are dropped, the columns are still the raw ones.
             raise UserError(
-                f"{split} data: no row has a word that fits into {length} tokens, special tokens "
-                "included. Write a larger data.max_seq_length, or look at the words in column "
+                f"{split} data: no row has a word that fits into {length} tokens (with special "
+                "tokens). Write a larger data.max_seq_length, or check the words in column "
                 f"{tagging.tokens_column}."
             )
         words = rows.with_format("arrow", columns=[tagging.tags_column])[:].column(0)

@@ -1,4 +1,4 @@
-"""Words with labels become tokens with labels."""
+"""Features of token classification: words with labels become tokens with labels."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -24,28 +24,29 @@ def prepare_features(
     pad_to_max_length: bool = False,
     label_all_tokens: bool = False,
 ) -> dict[str, list[Any]]:
-    """Makes features of rows of words and labels; for ``Dataset.map(batched=True)``.
+    """Make features of rows of words and labels; a function for ``Dataset.map(batched=True)``.
 
-    A word becomes one or more tokens. The first has the word's label and the others none; with
-    ``label_all_tokens`` all have one: after ``B-PER`` follows ``I-PER``, and an ``S-PER`` becomes
-    ``B-PER`` to ``E-PER``, so that the word stays in one entity. Where the labels have no name for
-    the tokens that follow, only the first is labelled. Rows without a labelled token are left out.
+    The first token of a word has its label and the others none. With ``label_all_tokens`` all have
+    one: ``B-PER`` is followed by ``I-PER``, and ``S-PER`` becomes ``B-PER`` to ``E-PER``, so that
+    the word stays in one entity; if there is no such label, only the first token is labelled. Rows
+    without a labelled token are left out.
 
     Args:
         examples: a column of lists of words and one of lists of labels, equally long.
         tokenizer: a fast tokenizer.
         tokens_column: name of the column with the words.
         tags_column: name of the column with the labels.
-        labels: names of the labels, in the order of the numbers that the model learns.
-        names: names of the numbers in ``tags_column``; None if it holds names itself.
-        max_seq_length: tokens of the longest sequence, special ones included; the rest is cut off.
+        labels: names of the labels, in the order of the model's outputs.
+        names: names of the numbers in ``tags_column``; None if it holds names.
+        max_seq_length: tokens of the longest sequence, including special tokens; longer ones are
+            cut.
         pad_to_max_length: store every sequence padded; the collator pads to the longest of a batch.
-        label_all_tokens: give all tokens of a word a label.
+        label_all_tokens: label all tokens of a word.
 
     Returns:
         Lists with one entry per row, ``input_ids``, ``attention_mask``, ``token_type_ids`` if the
         tokenizer makes them, ``labels`` (all lists of int; -100 is no label), and ``words`` (int),
-        how many words have a token with a label.
+        the number of words with a labelled token.
     """
     encoded = tokenizer(
         _words_with_blanks(examples[tokens_column], tokenizer),
@@ -69,17 +70,17 @@ def prepare_features(
 def _words_with_blanks(
     rows: Sequence[Sequence[str]], tokenizer: transformers.PreTrainedTokenizerBase
 ) -> list[list[str]]:
-    """The words, with a blank before each where the tokenizer counts that to the word.
+    """Return the words, with a blank before each if the tokenizer makes it part of the token.
 
-    Byte-level tokenizers (GPT-2, RoBERTa, Llama 3) know "Paris" at the beginning of a text and
-    " Paris" within it as different tokens. From a list of words they would take all of them as
-    the former, or rather as the continuation of the word before.
+    Byte-level tokenizers (GPT-2, RoBERTa, Llama 3) have different tokens for "Paris" at the
+    beginning of a text, or inside a word, and " Paris". They would take all words of a list as the
+    former.
     """
     pre_tokenizer = tokenizer.backend_tokenizer.pre_tokenizer
     state = b"" if pre_tokenizer is None else pre_tokenizer.__getstate__()
     if b'"ByteLevel"' not in state:
         return [list(words) for words in rows]
-    # An empty word must stay one: it has no token.
+    # An empty word must stay empty: it has no token.
     return [
         [f" {word}" if word and not word[0].isspace() else word for word in words] for words in rows
     ]
@@ -92,16 +93,16 @@ def _label_tokens(
     names: Sequence[str] | None,
     label_all_tokens: bool,
 ) -> tuple[list[list[int]], list[int]]:
-    """Labels of all tokens of some rows, -100 where there is none; and the words of each row.
+    """Return labels of all tokens, -100 for none, and the number of labelled words, by row.
 
     Args:
-        words: by row the number of each token's word; None where it is of no word.
+        words: by row the number of each token's word, None for special tokens.
         tags: by row the label of each word.
-        labels: names of the labels, in the order of the numbers that the model learns.
+        labels: names of the labels, in the order of the model's outputs.
         names: names of the numbers in ``tags``; None if they are names.
-        label_all_tokens: give all tokens of a word a label.
+        label_all_tokens: label all tokens of a word.
     """
-    # All rows one after the other; neighbours of the same row and word are the tokens of a word.
+    # All rows concatenated; neighbours of the same row and word are the tokens of a word.
     lengths = np.array([len(row) for row in words], dtype=np.int64)
     row = np.repeat(np.arange(len(words)), lengths)
     flat = pa.array(list(itertools.chain.from_iterable(words)), pa.int64())
@@ -121,11 +122,11 @@ def _label_tokens(
         alike = tag == number
         for count in np.unique(counts[alike]).tolist():
             spread = _spread(name, count) if label_all_tokens else [name]
-            if any(each not in numbers for each in spread):
+            if not set(spread) <= set(numbers):
                 spread = [name]
             chosen = begins[alike & (counts == count)]
-            for place, each in enumerate(spread):
-                found[chosen + place] = numbers[each]
+            for place, label in enumerate(spread):
+                found[chosen + place] = numbers[label]
     ends = np.cumsum(lengths).tolist()
     all_labels = found.tolist()
     return (
@@ -138,7 +139,7 @@ def _label_tokens(
 
 
 def _spread(tag: str, count: int) -> list[str]:
-    """Labels of the tokens of one word, in which its entity stays one."""
+    """Return labels for the tokens of a word that keep it in one entity."""
     position, _ = parse_label(tag)
     if count == 1:
         return [tag]

@@ -1,4 +1,4 @@
-"""Precision, recall and F1 of entities as a Determined reducer, and what "O" alone would score."""
+"""The reducer of precision, recall and F1 of entities, and the baseline."""
 
 import collections
 from collections.abc import Mapping, Sequence
@@ -20,17 +20,17 @@ _ROWS_AT_A_TIME = 1000
 
 
 class TokenClassificationReducer(SumReducer):
-    """Metrics of entities and tokens; it keeps counts only.
+    """Metrics of entities and tokens, from counts.
 
     Entities are those of :func:`count_entities`. Metrics, all between 0 and 1:
 
     * ``precision``, ``recall``, ``f1`` over the entities of all types;
-    * ``precision_TYPE``, ``recall_TYPE``, ``f1_TYPE`` for each type of the labels, as
+    * ``precision_TYPE``, ``recall_TYPE``, ``f1_TYPE`` for each type of the labels, such as
       ``f1_creative-work``;
-    * ``accuracy`` over tokens, and the same as ``accuracy_score``, as it was called once.
+    * ``accuracy`` over tokens, also under its old name ``accuracy_score``.
 
-    Where there is nothing to divide by (nothing predicted, or nothing to be found), the metric is
-    0, as in ``conlleval``; without any token all are NaN.
+    A metric with the denominator 0 (nothing predicted, or no entities) is 0, as in ``conlleval``;
+    without any token all are NaN.
 
     Args:
         labels: names of the labels, in the order of their numbers.
@@ -41,20 +41,20 @@ class TokenClassificationReducer(SumReducer):
         self._tables = LabelTables(labels)
 
     def update(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
-        """Counts a batch; without waiting for the device.
+        """Add a batch, without synchronizing with the device.
 
         Args:
             logits: any float type, ``[batch, length, labels]``.
-            labels: int64 ``[batch, length]``, -100 where there is none.
+            labels: int64 ``[batch, length]``, -100 for none.
         """
         self.update_predictions(logits.argmax(dim=-1), labels)
 
     def update_predictions(self, predictions: torch.Tensor, labels: torch.Tensor) -> None:
-        """The same, with the predicted labels themselves: int64 ``[batch, length]``."""
+        """Do the same with the numbers of the predicted labels, int64 ``[batch, length]``."""
         self.add(**count_entities(predictions, labels, self._tables))
 
     def compute(self, sums: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """The metrics; see the class."""
+        """Return the metrics; see the class."""
         none = np.zeros(len(self._tables.types), dtype=np.int64)
         gold, predicted, matched = (
             sums.get(name, none) for name in ("gold", "predicted", "matched")
@@ -64,7 +64,7 @@ class TokenClassificationReducer(SumReducer):
         metrics = _scores(matched.sum(), predicted.sum(), gold.sum())
         metrics |= {"accuracy": accuracy, "accuracy_score": accuracy}
         for kind, *counts in zip(self._tables.types, matched, predicted, gold, strict=True):
-            if kind:  # Of bare labels there is one type, without a name.
+            if kind:  # The type of bare labels has no name.
                 metrics |= {f"{name}_{kind}": value for name, value in _scores(*counts).items()}
         return metrics if tokens else dict.fromkeys(metrics, float("nan"))
 
@@ -80,7 +80,7 @@ def _scores(matched: int, predicted: int, gold: int) -> dict[str, float]:
 def log_baseline(
     train: datasets.Dataset, validation: datasets.Dataset, labels: Sequence[str]
 ) -> dict[str, float]:
-    """Says what one label for all tokens scores on the validation data.
+    """Log what one label for all tokens scores on the validation data.
 
     Args:
         train: features to train on, with ``labels``.
@@ -88,8 +88,8 @@ def log_baseline(
         labels: names of the labels, in the order of their numbers.
 
     Returns:
-        The metrics of ``O`` for all tokens; where the labels have no ``O``, of the most frequent
-        label of the training data.
+        The metrics of ``O`` for all tokens, or, without an ``O``, of the most frequent label of the
+        training data.
     """
     if OUTSIDE in labels:
         number, description = list(labels).index(OUTSIDE), "always 'O'"

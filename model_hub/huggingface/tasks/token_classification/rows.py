@@ -1,6 +1,5 @@
-"""Rows of words with labels: their columns, the names of the labels, and what is wrong in them."""
+"""Rows of words with labels: columns, names of the labels, and checks of them."""
 
-import collections
 import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
@@ -10,14 +9,11 @@ import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
-import transformers
 
 from model_hub.errors import UserError
 from model_hub.huggingface.data import load
-from model_hub.huggingface.data.columns import columns_of_lists
-from model_hub.huggingface.tasks._common.labels import name_outputs
-from model_hub.huggingface.tasks._common.tokenization import TokenizationDataKwargs
+from model_hub.huggingface.data.columns import columns_of_lists, is_text
+from model_hub.huggingface.tasks.token_classification.settings import TokenClassificationDataKwargs
 
 logger = logging.getLogger("model_hub")
 
@@ -25,44 +21,15 @@ _SPLITS = ("train", "validation")
 _LAYOUT = '{"tokens": ["In", "Paris"], "ner_tags": ["O", "B-location"]}'
 
 
-@dataclasses.dataclass
-class TokenClassificationDataKwargs(TokenizationDataKwargs):
-    """Keys of the YAML's section ``data`` that belong to token classification.
-
-    Attributes:
-        label_all_tokens: give all tokens of a word its label; else only the first.
-        label_names: names of the labels, in the order of their numbers; needed where the rows hold
-            numbers without names.
-        cache_dir: old key, not read: the environment variable ``HF_HOME`` says where data is kept.
-    """
-
-    label_all_tokens: bool = False
-    label_names: list[str] | None = None
-    cache_dir: str | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        names = self.label_names
-        if names is None:
-            return
-        wrong = [name for name in names if not isinstance(name, str)]
-        wrong += [name for name, count in collections.Counter(names).items() if count > 1]
-        if wrong or not names:
-            raise UserError(
-                f"data.label_names is {names}, but should be a list of different texts; for "
-                "instance [O, B-person, I-person]."
-            )
-
-
 @dataclasses.dataclass(frozen=True)
-class Tagging:
-    """Where the rows have their words and labels, and what the labels are.
+class TaggingSchema:
+    """The columns of words and labels, and the labels.
 
     Attributes:
         tokens_column: the column with lists of words.
         tags_column: the column with lists of labels.
-        labels: names of the labels, in the order of the numbers that the model learns.
-        names: names of the numbers in the rows; None where the rows hold the names themselves.
+        labels: names of the labels, in the order of the model's outputs.
+        names: names of the numbers in the rows; None if the rows hold names.
     """
 
     tokens_column: str
@@ -76,15 +43,15 @@ def read_tagging(
     data_kwargs: TokenClassificationDataKwargs,
     finetuning_task: str | None = None,
     sources: Mapping[str, str] | None = None,
-) -> Tagging:
-    """Finds columns and labels, and checks all rows, before anything is tokenized.
+) -> TaggingSchema:
+    """Find columns and labels, and check all rows, before anything is tokenized.
 
     Words are in the column ``tokens``, or else in the first one that holds lists. Labels are in the
-    column ``<finetuning_task>_tags`` (``ner_tags`` if no task is named), or else in the next one.
+    column ``<finetuning_task>_tags`` (``ner_tags`` without a task), or else in the next one.
 
-    The names of labels that are numbers are those of the data set's ``ClassLabel``, or of
-    ``data.label_names``. Labels that are text are all that occur in the training and validation
-    rows, sorted, or ``data.label_names``.
+    If labels are numbers, their names are those of the dataset's ``ClassLabel`` or
+    ``data.label_names``. If they are texts, the labels are ``data.label_names``, or all that occur
+    in the training and validation rows, sorted.
 
     Args:
         raw_datasets: rows as loaded, splits ``train`` and ``validation``.
@@ -100,7 +67,7 @@ def read_tagging(
     load.check_splits(raw_datasets)
     where = {split: (sources or {}).get(split, f"split {split!r}") for split in _SPLITS}
     tokens_column, tags_column = _find_columns(
-        raw_datasets["train"], finetuning_task or "ner", where["train"]
+        raw_datasets["train"], default_tags_column(finetuning_task), where["train"]
     )
     tables = {
         split: _checked_table(raw_datasets[split], tokens_column, tags_column, where[split])
@@ -109,54 +76,39 @@ def read_tagging(
     tags = {split: _elements(table.column(tags_column)) for split, table in tables.items()}
     numbered = {split: pa.types.is_integer(column.type) for split, column in tags.items()}
     for split, column in tags.items():
-        if not (numbered[split] or _is_text(column.type)) or numbered[split] != numbered["train"]:
+        if not (numbered[split] or is_text(column.type)) or numbered[split] != numbered["train"]:
             raise UserError(
                 f"{where[split]}: column {tags_column} holds lists of {column.type}, but should "
-                "hold lists of labels: all of them texts, or in both splits whole numbers."
+                "hold lists of labels: texts, or in both splits whole numbers."
             )
-    given = tuple(data_kwargs.label_names) if data_kwargs.label_names else None
+    configured = tuple(data_kwargs.label_names) if data_kwargs.label_names else None
     if numbered["train"]:
-        names = _names_of_numbers(raw_datasets, tags_column, given, where)
+        names = _names_of_numbers(raw_datasets, tags_column, configured, where)
         for split, column in tags.items():
             _check_numbers(column, names, tags_column, where[split])
-        return Tagging(tokens_column, tags_column, names, names)
+        return TaggingSchema(tokens_column, tags_column, names, names)
     found = {split: set(pc.unique(column).to_pylist()) for split, column in tags.items()}
-    for split, names_there in found.items():
-        unknown = sorted(names_there.difference(given or names_there))
+    for split, occurring in found.items():
+        unknown = sorted(occurring.difference(configured or occurring))
         if unknown:
             raise UserError(
                 f"{where[split]}: column {tags_column} has labels that data.label_names does not "
                 f"list: {', '.join(unknown)}. Add them there, or remove data.label_names."
             )
-    labels = given or tuple(sorted(found["train"] | found["validation"]))
+    labels = configured or tuple(sorted(found["train"] | found["validation"]))
     if not labels:
         raise UserError(f"{where['train']}: column {tags_column} has no labels at all.")
-    return Tagging(tokens_column, tags_column, labels, None)
+    return TaggingSchema(tokens_column, tags_column, labels, None)
 
 
-def fit_to_head(
-    tagging: Tagging, model: torch.nn.Module, config: transformers.PretrainedConfig
-) -> Tagging:
-    """Makes data and model speak of the same labels; for how see ``name_outputs``.
-
-    Args:
-        tagging: the labels.
-        model: the trial's model, wrapped or not.
-        config: the trial's configuration; like the model's it gets the labels' names, which are
-            saved with it.
-
-    Returns:
-        The same tagging, its labels in the order of the model's outputs.
-    """
-    numbers, _ = name_outputs(tagging.labels, config, model)
-    by_output = dict(zip(numbers, tagging.labels, strict=True))
-    return dataclasses.replace(tagging, labels=tuple(name for _, name in sorted(by_output.items())))
+def default_tags_column(finetuning_task: str | None) -> str:
+    """Return the name of the column with the labels of a task (``ner``, ``pos``, ``chunk``)."""
+    return f"{finetuning_task or 'ner'}_tags"
 
 
-def _find_columns(dataset: datasets.Dataset, task: str, where: str) -> tuple[str, str]:
+def _find_columns(dataset: datasets.Dataset, wanted: str, where: str) -> tuple[str, str]:
     columns, lists = dataset.column_names, columns_of_lists(dataset)
     tokens_column = "tokens" if "tokens" in columns else next(iter(lists), columns[0])
-    wanted = f"{task}_tags"
     others = [name for name in lists or columns if name != tokens_column]
     tags_column = wanted if wanted in columns else next(iter(others), tokens_column)
     if tags_column == tokens_column:
@@ -173,7 +125,7 @@ def _find_columns(dataset: datasets.Dataset, task: str, where: str) -> tuple[str
 def _checked_table(
     dataset: datasets.Dataset, tokens_column: str, tags_column: str, where: str
 ) -> pa.Table:
-    """The two columns; all rows have as many labels as words, and no value is missing."""
+    """Return the two columns, after checking their types, nulls and lengths."""
     missing = [name for name in (tokens_column, tags_column) if name not in dataset.column_names]
     if missing:
         raise UserError(
@@ -197,7 +149,7 @@ def _checked_table(
                 " be. Write them or remove the row."
             )
     words = _elements(table.column(tokens_column))
-    if len(words) and not _is_text(words.type):
+    if len(words) and not is_text(words.type):
         raise UserError(
             f"{where}: column {tokens_column} holds lists of {words.type}, but should hold lists "
             f"of words; a row looks like {_LAYOUT}."
@@ -216,30 +168,30 @@ def _checked_table(
 def _names_of_numbers(
     raw_datasets: Mapping[str, datasets.Dataset],
     tags_column: str,
-    given: tuple[str, ...] | None,
+    configured: tuple[str, ...] | None,
     where: Mapping[str, str],
 ) -> tuple[str, ...]:
-    own = {}
+    of_split = {}
     for split in _SPLITS:
         feature: Any = getattr(raw_datasets[split].features[tags_column], "feature", None)
         if isinstance(feature, datasets.ClassLabel):
-            own[split] = tuple(feature.names)
-    for split, names in own.items():
-        other = given or own.get("train", names)
+            of_split[split] = tuple(feature.names)
+    for split, names in of_split.items():
+        other = configured or of_split.get("train", names)
         if names != other:
             raise UserError(
                 f"{where[split]}: column {tags_column} has the labels {', '.join(names)}, but "
-                f"{'data.label_names' if given else where['train']} has {', '.join(other)}. Both "
-                "must be the same, in the same order."
+                f"{'data.label_names' if configured else where['train']} has {', '.join(other)}. "
+                "Both must be the same, in the same order."
             )
-    names_found = given or own.get("train") or own.get("validation")
-    if names_found is None:
+    result = configured or of_split.get("train") or of_split.get("validation")
+    if result is None:
         raise UserError(
             f"{where['train']}: column {tags_column} holds numbers, whose names are not known. "
             "Write data.label_names with the names of 0, 1, 2 and so on, for instance "
-            "[O, B-person, I-person]; or write names in the place of the numbers."
+            "[O, B-person, I-person]; or write names in the rows."
         )
-    return names_found
+    return result
 
 
 def _check_numbers(
@@ -260,10 +212,6 @@ def _elements(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _is_list(kind: pa.DataType) -> bool:
     tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     return any(test(kind) for test in tests)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _first(flags: pa.ChunkedArray) -> int:

@@ -124,12 +124,13 @@ def test_how_many_were_cut_is_said(caplog: pytest.LogCaptureFixture) -> None:
     kwargs = sft.InstructionTuningDataKwargs(max_seq_length=length)
     raw = {"train": rows, "validation": rows.select([1])}
     built = sft.build_datasets(raw, tokenizer, kwargs)
-    assert f"train: of 4 conversations 2 are longer than {length} tokens and cut, and 1" in (
-        caplog.text
+    assert (
+        f"train: of 4 conversations, 2 are cut because they are longer than {length} tokens, and 1"
+        in (caplog.text)
     )
     assert len(built.train) == 3 and built.sequences is built.train
     assert set(built.train.column_names) == {"input_ids", "labels"}
-    with pytest.raises(UserError, match="never a token of the assistant"):
+    with pytest.raises(UserError, match="no conversation has a token of the assistant"):
         sft.build_datasets(raw, tokenizer, sft.InstructionTuningDataKwargs(max_seq_length=2))
 
 
@@ -154,7 +155,10 @@ def test_template_that_refuses_a_conversation() -> None:
     [
         ({}, "the tokenizer has no chat template"),
         ({"chat_template_file": "nowhere.jinja"}, r"data\.chat_template_file: cannot read"),
-        ({"chat_template": "{% for %}"}, r"data\.chat_template is no Jinja template: line 1"),
+        (
+            {"chat_template": "{% for %}"},
+            r"data\.chat_template is not a valid Jinja template: line 1",
+        ),
     ],
 )
 def test_no_template_or_a_broken_one(settings: dict[str, str], said: str) -> None:
@@ -180,7 +184,7 @@ def test_template_of_a_file(tmp_path: pathlib.Path) -> None:
         ({"messages": [TALK, []]}, r"row 2.*found \[\]"),
         ({"messages": [[{"role": "user", "content": None}]]}, "its content should be text"),
         ({"messages": [[{"from": "human", "value": "Hi"}]]}, "its role should be text"),
-        ({"messages": [TALK[:2]]}, "no conversation has a message of the role 'assistant'"),
+        ({"messages": [TALK[:2]]}, "no conversation has a message with the role 'assistant'"),
     ],
 )
 def test_wrong_rows(rows: dict[str, list[Any]], said: str) -> None:

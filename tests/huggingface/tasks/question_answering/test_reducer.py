@@ -306,7 +306,7 @@ def test_no_files_unless_told(
 
 def test_ids_must_differ(bert: Tokenizer) -> None:
     rows = examples().map(lambda _: {"id": "same"})
-    with pytest.raises(UserError, match="'same' stands in several rows"):
+    with pytest.raises(UserError, match="several rows have the id 'same'"):
         qa.QuestionAnsweringReducer(rows, features_of(bert, rows), settings())
 
 

@@ -130,7 +130,7 @@ class TestRows:
         with pytest.raises(UserError) as caught:
             qa.check_columns(dataset, "data.train_file (x.json)")
         message = str(caught.value)
-        assert "data.train_file (x.json): the columns are answers, question, text" in message
+        assert "data.train_file (x.json): the columns are text, question, answers" in message
         assert "needs id, context, question, answers; missing: id, context." in message
 
     def test_missing_text(self) -> None:
@@ -235,7 +235,7 @@ class TestMisaligned:
         (record,) = caplog.records
         assert "3 of 6" in record.message
         assert (
-            "'q1' says answer_start 4; there stands 'aris ', but expected was 'paris'"
+            "'q1' has answer_start 4, where the context has 'aris ' and not the answer 'paris'"
             in record.message
         )
 

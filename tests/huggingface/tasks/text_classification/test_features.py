@@ -231,7 +231,7 @@ def test_number_of_labels_in_the_yaml(caplog: pytest.LogCaptureFixture) -> None:
     hparams = {"num_labels": 5}
     tc.set_num_labels(hparams, 3)
     assert hparams == {"num_labels": 3}
-    assert "num_labels is 5, but the data asks for 3" in caplog.text
+    assert "num_labels is 5, but the data has 3" in caplog.text
 
 
 @pytest.mark.parametrize(("columns", "special"), [(("sentence1",), 2), (None, 3)])

@@ -1,0 +1,24 @@
+"""Batches of sequence-to-sequence tasks."""
+
+from typing import Any
+
+import torch
+import transformers
+
+from model_hub.huggingface.model import unwrap
+from model_hub.huggingface.tasks._common.tokenization import PlainBatches, padding_batches
+
+
+def seq2seq_collator(
+    tokenizer: transformers.PreTrainedTokenizerBase, model: torch.nn.Module
+) -> PlainBatches:
+    """Return a collator that pads sources, pads labels with -100 and makes the decoder's inputs.
+
+    Args:
+        tokenizer: has the padding values.
+        model: shifts the labels for its decoder; wrapped or not.
+    """
+    inner: Any = unwrap.unwrap(model)
+    return PlainBatches(
+        transformers.DataCollatorForSeq2Seq(padding_batches(tokenizer), model=inner)
+    )

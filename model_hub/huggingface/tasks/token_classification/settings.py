@@ -1,0 +1,36 @@
+"""Keys of token classification in section ``data`` of the YAML."""
+
+import collections
+import dataclasses
+
+from model_hub.errors import UserError
+from model_hub.huggingface.tasks._common.tokenization import TokenizationDataKwargs
+
+
+@dataclasses.dataclass
+class TokenClassificationDataKwargs(TokenizationDataKwargs):
+    """Keys of the YAML's section ``data`` that belong to token classification.
+
+    Attributes:
+        label_all_tokens: label all tokens of a word; else only the first.
+        label_names: names of the labels, in the order of their numbers; needed if the rows hold
+            numbers without names.
+        cache_dir: old key, not read: the environment variable ``HF_HOME`` sets the cache folder.
+    """
+
+    label_all_tokens: bool = False
+    label_names: list[str] | None = None
+    cache_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = self.label_names
+        if names is None:
+            return
+        wrong = [name for name in names if not isinstance(name, str)]
+        wrong += [name for name, count in collections.Counter(names).items() if count > 1]
+        if wrong or not names:
+            raise UserError(
+                f"data.label_names is {names}, but should be a list of different texts; for "
+                "instance [O, B-person, I-person]."
+            )
