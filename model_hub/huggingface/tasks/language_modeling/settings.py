@@ -24,7 +24,6 @@ class LanguageModelingDataKwargs(TokenizationDataKwargs):
     document_boundaries: bool = False
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.line_by_line and self.document_boundaries:
             raise UserError(
                 "data.line_by_line and data.document_boundaries are both true. The first cuts rows "
@@ -45,7 +44,6 @@ class MaskedLanguageModelingDataKwargs(LanguageModelingDataKwargs):
     mlm_probability: float = 0.15
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         _check_probability("mlm_probability", self.mlm_probability)
 
 
@@ -62,7 +60,6 @@ class PermutationLanguageModelingDataKwargs(LanguageModelingDataKwargs):
     max_span_length: int = 5
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         _check_probability("plm_probability", self.plm_probability)
         if self.max_span_length < 1:
             raise UserError(
