@@ -16,13 +16,6 @@ from model_hub.utils import AttrDict
 ROWS = {"text": [f"row {number}" for number in range(40)], "label": list(range(40))}
 
 
-@pytest.fixture
-def train_file(tmp_path: pathlib.Path) -> str:
-    path = tmp_path / "train.csv"
-    datasets.Dataset.from_dict(ROWS).to_csv(path)
-    return str(path)
-
-
 class TestLoadDataset:
     @pytest.mark.parametrize("form", [dict, attrdict.AttrDict, AttrDict])
     def test_two_files(

@@ -24,16 +24,6 @@ from model_hub import huggingface as hf
 from model_hub.huggingface.data.prepare import source_code
 from model_hub.huggingface.tasks import question_answering
 
-ROWS = {"text": [f"row {number}" for number in range(40)], "label": list(range(40))}
-
-
-@pytest.fixture
-def train_file(tmp_path: pathlib.Path) -> str:
-    path = tmp_path / "train.csv"
-    datasets.Dataset.from_dict(ROWS).to_csv(path)
-    return str(path)
-
-
 PREPARATION = '''
 """A preparation function as in a trial file, which records its calls."""
 
