@@ -9,7 +9,8 @@ import torch
 import transformers
 
 from model_hub.errors import UserError
-from model_hub.huggingface.data import load, prepare
+from model_hub.huggingface.data import load
+from model_hub.huggingface.tasks._common import preparation
 from model_hub.huggingface.tasks._common.model_checks import check_next_token_model, check_packing
 from model_hub.huggingface.tasks._common.tokenization import check_fast_tokenizer, sequence_length
 from model_hub.huggingface.tasks.instruction_tuning.collator import PackedConversations
@@ -64,18 +65,17 @@ def build_datasets(
     check_fast_tokenizer(tokenizer, "the positions of its tokens in the text")
     set_chat_template(tokenizer, data_kwargs)
     column = data_kwargs.messages_column
-    where = {n: (sources or {}).get(n, f"split {n!r}") for n in ("train", "validation")}
+    where = preparation.sources_of_splits(sources)
     for split, source in where.items():
         check_conversations(raw_datasets[split], source, column)
     prepared = {}
     for split, source in where.items():
-        prepared[split] = prepare.prepare_dataset(
+        prepared[split] = preparation.prepare_split(
             raw_datasets[split],
             tokenize_conversations,
-            tokenizer=tokenizer,
-            num_proc=data_kwargs.preprocessing_num_workers,
-            overwrite_cache=data_kwargs.overwrite_cache,
-            description=f"{split} conversations",
+            tokenizer,
+            data_kwargs,
+            f"{split} conversations",
             column=column,
             max_seq_length=length,
         )

@@ -11,7 +11,7 @@ from datasets.fingerprint import Hasher
 
 from model_hub.errors import UserError
 from model_hub.huggingface.data import load
-from model_hub.huggingface.data.prepare import prepare_dataset
+from model_hub.huggingface.tasks._common import preparation
 from model_hub.huggingface.tasks._common.tokenization import sequence_length
 from model_hub.huggingface.tasks.language_modeling.collator import ROW
 from model_hub.huggingface.tasks.language_modeling.features import (
@@ -78,7 +78,7 @@ def build_datasets(
 
     def prepare(split: str) -> datasets.Dataset:
         rows = raw_datasets[split]
-        source = (sources or {}).get(split, f"split {split!r}")
+        source = preparation.sources_of_splits(sources)[split]
         settings: dict[str, Any] = {
             "column": text_column(rows, source, data_kwargs.text_column),
             # These objectives do not predict special tokens.
@@ -88,13 +88,12 @@ def build_datasets(
             settings["max_seq_length"] = length
         else:
             settings["end_with_eos"] = data_kwargs.document_boundaries
-        tokens = prepare_dataset(
+        tokens = preparation.prepare_split(
             rows,
             tokenize_lines if data_kwargs.line_by_line else tokenize_texts,
-            tokenizer=tokenizer,
-            num_proc=data_kwargs.preprocessing_num_workers,
-            overwrite_cache=data_kwargs.overwrite_cache,
-            description=f"{split} tokens",
+            tokenizer,
+            data_kwargs,
+            f"{split} tokens",
             **settings,
         )
         if not data_kwargs.line_by_line:

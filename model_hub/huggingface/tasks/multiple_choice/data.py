@@ -1,15 +1,13 @@
 """Datasets of multiple choice, and its baselines."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import datasets
 import numpy as np
 import transformers
 
 from model_hub.huggingface.data import load
-from model_hub.huggingface.data.prepare import prepare_dataset
-from model_hub.huggingface.tasks._common import reducers
+from model_hub.huggingface.tasks._common import preparation, reducers
 from model_hub.huggingface.tasks._common.tokenization import check_padding_token, sequence_length
 from model_hub.huggingface.tasks.multiple_choice.features import prepare_features
 from model_hub.huggingface.tasks.multiple_choice.rows import (
@@ -20,17 +18,8 @@ from model_hub.huggingface.tasks.multiple_choice.rows import (
 )
 from model_hub.huggingface.tasks.multiple_choice.settings import MultipleChoiceDataKwargs
 
-
-class MultipleChoiceDatasets(NamedTuple):
-    """The datasets of a multiple-choice trial.
-
-    Attributes:
-        train: features to train on.
-        validation: features to validate on.
-    """
-
-    train: datasets.Dataset
-    validation: datasets.Dataset
+#: The datasets of a trial.
+MultipleChoiceDatasets = preparation.PreparedDatasets
 
 
 def build_datasets(
@@ -56,18 +45,17 @@ def build_datasets(
     load.check_splits(raw_datasets)
     check_padding_token(tokenizer, data_kwargs.pad_to_max_length)
     length = sequence_length(data_kwargs.max_seq_length, tokenizer, model_config, texts=2)
-    for split in ("train", "validation"):
-        check_rows(raw_datasets[split], (sources or {}).get(split, f"split {split!r}"))
+    for split, source in preparation.sources_of_splits(sources).items():
+        check_rows(raw_datasets[split], source)
 
     def prepare(split: str) -> datasets.Dataset:
         rows = raw_datasets[split]
-        return prepare_dataset(
+        return preparation.prepare_split(
             rows,
             prepare_features,
-            tokenizer=tokenizer,
-            num_proc=data_kwargs.preprocessing_num_workers,
-            overwrite_cache=data_kwargs.overwrite_cache,
-            description=f"{split} features",
+            tokenizer,
+            data_kwargs,
+            f"{split} features",
             endings=ending_columns(rows.column_names),
             max_seq_length=length,
             pad_to_max_length=data_kwargs.pad_to_max_length,

@@ -7,7 +7,7 @@ import datasets
 import transformers
 
 from model_hub.huggingface.data import load
-from model_hub.huggingface.data.prepare import prepare_dataset
+from model_hub.huggingface.tasks._common import preparation
 from model_hub.huggingface.tasks._common.tokenization import model_max_length
 from model_hub.huggingface.tasks.question_answering.features import (
     number_features,
@@ -64,19 +64,18 @@ def build_datasets(
     """
     load.check_splits(raw_datasets)
     check_lengths(tokenizer, data_kwargs, model_max_length(model_config))
-    for split in ("train", "validation"):
-        check_columns(raw_datasets[split], (sources or {}).get(split, f"split {split!r}"))
+    for split, source in preparation.sources_of_splits(sources).items():
+        check_columns(raw_datasets[split], source)
 
     def prepare(
         rows: datasets.Dataset, function: Callable[..., Any], description: str, **settings: Any
     ) -> datasets.Dataset:
-        return prepare_dataset(
+        return preparation.prepare_split(
             rows,
             function,
-            tokenizer=tokenizer,
-            num_proc=data_kwargs.preprocessing_num_workers,
-            overwrite_cache=data_kwargs.overwrite_cache,
-            description=description,
+            tokenizer,
+            data_kwargs,
+            description,
             max_seq_length=data_kwargs.max_seq_length,
             doc_stride=data_kwargs.doc_stride,
             pad_to_max_length=data_kwargs.pad_to_max_length,

@@ -8,7 +8,7 @@ import numpy as np
 import transformers
 
 from model_hub.huggingface.data import load
-from model_hub.huggingface.data.prepare import prepare_dataset
+from model_hub.huggingface.tasks._common import preparation
 from model_hub.huggingface.tasks.seq2seq import metrics
 from model_hub.huggingface.tasks.seq2seq.features import prepare_features
 from model_hub.huggingface.tasks.seq2seq.rows import find_columns, language_codes, mark_languages
@@ -80,13 +80,12 @@ def build_datasets(
     mark_languages(tokenizer, languages)
 
     def prepare(split: str, max_target_length: int) -> datasets.Dataset:
-        return prepare_dataset(
+        return preparation.prepare_split(
             rows[split],
             prepare_features,
-            tokenizer=tokenizer,
-            num_proc=data_kwargs.preprocessing_num_workers,
-            overwrite_cache=data_kwargs.overwrite_cache,
-            description=f"{split} features",
+            tokenizer,
+            data_kwargs,
+            f"{split} features",
             source_column=columns.source,
             target_column=columns.target,
             max_source_length=max_source_length,

@@ -9,7 +9,7 @@ import transformers
 
 from model_hub.errors import UserError
 from model_hub.huggingface.data.load import default_load_dataset, hub_dataset_name
-from model_hub.huggingface.data.prepare import prepare_dataset
+from model_hub.huggingface.tasks._common import preparation
 from model_hub.huggingface.tasks._common.reducers import log_baseline_metrics
 from model_hub.huggingface.tasks._common.tokenization import sequence_length
 from model_hub.huggingface.tasks.text_classification.features import prepare_features
@@ -129,14 +129,13 @@ def build_datasets(
     )
 
     def prepare(split: str) -> datasets.Dataset:
-        return prepare_dataset(
+        return preparation.prepare_split(
             # Other columns would give their types to features of the same name.
             raw_datasets[split].select_columns([*task.text_columns, LABEL]),
             prepare_features,
-            tokenizer=tokenizer,
-            num_proc=data_kwargs.preprocessing_num_workers,
-            overwrite_cache=data_kwargs.overwrite_cache,
-            description=f"{split} features",
+            tokenizer,
+            data_kwargs,
+            f"{split} features",
             text_columns=task.text_columns,
             label_numbers=tuple(task.label_numbers.items()),
             max_seq_length=length,

@@ -2,14 +2,13 @@
 
 import logging
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import datasets
 import pyarrow.compute as pc
 import transformers
 
 from model_hub.errors import UserError
-from model_hub.huggingface.data.prepare import prepare_dataset
+from model_hub.huggingface.tasks._common import preparation
 from model_hub.huggingface.tasks._common.tokenization import (
     check_fast_tokenizer,
     check_padding_token,
@@ -22,16 +21,8 @@ from model_hub.huggingface.tasks.token_classification.settings import TokenClass
 logger = logging.getLogger("model_hub")
 
 
-class TokenClassificationDatasets(NamedTuple):
-    """The datasets of a token-classification trial.
-
-    Attributes:
-        train: features to train on.
-        validation: features to validate on.
-    """
-
-    train: datasets.Dataset
-    validation: datasets.Dataset
+#: The datasets of a trial.
+TokenClassificationDatasets = preparation.PreparedDatasets
 
 
 def build_datasets(
@@ -67,13 +58,12 @@ def build_datasets(
 
     def prepare(split: str) -> datasets.Dataset:
         rows = raw_datasets[split]
-        features = prepare_dataset(
+        features = preparation.prepare_split(
             rows,
             prepare_features,
-            tokenizer=tokenizer,
-            num_proc=data_kwargs.preprocessing_num_workers,
-            overwrite_cache=data_kwargs.overwrite_cache,
-            description=f"{split} features",
+            tokenizer,
+            data_kwargs,
+            f"{split} features",
             max_seq_length=length,
             pad_to_max_length=data_kwargs.pad_to_max_length,
             label_all_tokens=data_kwargs.label_all_tokens,

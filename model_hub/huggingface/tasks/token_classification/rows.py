@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from model_hub.errors import UserError
 from model_hub.huggingface.data import load
 from model_hub.huggingface.data.columns import columns_of_lists, is_text
+from model_hub.huggingface.tasks._common import preparation
 from model_hub.huggingface.tasks.token_classification.settings import TokenClassificationDataKwargs
 
 logger = logging.getLogger("model_hub")
@@ -65,7 +66,7 @@ def read_tagging(
             equal length, or a label has no name.
     """
     load.check_splits(raw_datasets)
-    where = {split: (sources or {}).get(split, f"split {split!r}") for split in _SPLITS}
+    where = preparation.sources_of_splits(sources)
     tokens_column, tags_column = _find_columns(
         raw_datasets["train"], default_tags_column(finetuning_task), where["train"]
     )

@@ -135,7 +135,7 @@ def fitted(
     model = model_with(names)
     config = model_with(names).config
     found = tc.find_task(splits_of({**PAIRS, "label": labels}, **features), task)
-    found = tc.fit_to_head(found, model, config, tiny.word_tokenizer())
+    found = tc.align_labels(found, model, config, tiny.word_tokenizer())
     assert config.id2label == model.config.id2label
     assert config.problem_type == model.config.problem_type
     return found, model
@@ -187,7 +187,7 @@ def test_model_that_needs_a_padding_token() -> None:
     config = tiny.CONFIGS["gpt2"](num_labels=2)
     model = transformers.GPT2ForSequenceClassification(config)
     task = tc.find_task(splits_of(PAIRS), "mrpc")
-    tc.fit_to_head(task, model, config, tiny.word_tokenizer())
+    tc.align_labels(task, model, config, tiny.word_tokenizer())
     prepared = built(splits_of(PAIRS), "mrpc")
     hf.remove_unused_columns(model, prepared.train)
     batch = tc.padding_collator(tiny.word_tokenizer())(list(prepared.train))
@@ -204,7 +204,7 @@ def test_tokenizer_without_a_padding_token_pads_with_its_end() -> None:
     model = transformers.GPT2ForSequenceClassification(config).eval()
     rows = {"text": ["the cat", "", "the cat sat on the mat"], "label": ["a", "b", "a"]}
     splits = {name: datasets.Dataset.from_dict(rows) for name in ("train", "validation")}
-    task = tc.fit_to_head(tc.find_task(splits, None), model, config, tokenizer)
+    task = tc.align_labels(tc.find_task(splits, None), model, config, tokenizer)
     assert tokenizer.pad_token == "<|endoftext|>" and config.pad_token_id == tokenizer.pad_token_id
     collator = tc.padding_collator(tokenizer)
     found = []
@@ -220,7 +220,7 @@ def test_tokenizer_without_a_padding_token_pads_with_its_end() -> None:
         torch.testing.assert_close(other, found[0], rtol=1e-5, atol=1e-6)
     tokenizer.eos_token = tokenizer.pad_token = None
     with pytest.raises(UserError, match=r"no padding token.*hyperparameters\.tokenizer_name"):
-        tc.fit_to_head(task, model, config, tokenizer)
+        tc.align_labels(task, model, config, tokenizer)
 
 
 def test_number_of_labels_in_the_yaml(caplog: pytest.LogCaptureFixture) -> None:

@@ -134,7 +134,7 @@ class TestFitToHead:
     def test_names_are_saved(self, tmp_path: pathlib.Path) -> None:
         config, model = self.configs()
         tagging = tc.Tagging("tokens", "ner_tags", NAMES, None)
-        assert tc.fit_to_head(tagging, torch.compile(model), config) == tagging
+        assert tc.align_labels(tagging, torch.compile(model), config) == tagging
         model.save_pretrained(tmp_path)
         for each in (config, transformers.AutoConfig.from_pretrained(tmp_path)):
             assert each.id2label == {0: "B-per", 1: "I-per", 2: "O"}
@@ -144,14 +144,14 @@ class TestFitToHead:
     def test_a_model_that_knows_the_labels_keeps_its_numbers(self) -> None:
         config, model = self.configs(id2label={0: "O", 1: "B-per", 2: "I-per"})
         tagging = tc.Tagging("tokens", "ner_tags", NAMES, NAMES)
-        renumbered = tc.fit_to_head(tagging, model, config)
+        renumbered = tc.align_labels(tagging, model, config)
         assert renumbered == dataclasses.replace(tagging, labels=("O", "B-per", "I-per"))
         assert model.config.id2label == config.id2label == {0: "O", 1: "B-per", 2: "I-per"}
 
     def test_a_model_with_other_labels(self, caplog: pytest.LogCaptureFixture) -> None:
         config, model = self.configs(id2label={0: "X", 1: "Y", 2: "Z"})
         tagging = tc.Tagging("tokens", "ner_tags", NAMES, None)
-        assert tc.fit_to_head(tagging, model, config) == tagging
+        assert tc.align_labels(tagging, model, config) == tagging
         assert "'X', 'Y', 'Z'" in caplog.text and config.id2label[0] == "B-per"
 
 
