@@ -30,7 +30,7 @@ def schedule(**hparams: Any) -> Any:
     return build_default_lr_scheduler(optimizer, kwargs)
 
 
-def user_error(message: str) -> Any:
+def error(message: str) -> Any:
     raise UserError(message)
 
 
@@ -49,16 +49,16 @@ CASES: dict[str, tuple[dict[str, Any], Any, bool]] = {
                  True),
     "warm-up": ({"warmup_ratio": {"type": "double", "minval": 0, "maxval": 2}},
                 lambda: schedule(num_training_steps=1, warmup_ratio=2.0), True),
-    "colon": ({"freeze": categorical("x")}, lambda: user_error("hyperparameters.freeze: no weight"),
+    "colon": ({"freeze": categorical("x")}, lambda: error("hyperparameters.freeze: no weight"),
               True),
     "below": ({"peft": {"r": {"type": "int", "minval": 0, "maxval": 8}}},
-              lambda: user_error("hyperparameters.peft: LORA does not take this"), True),
-    "end": ({"bf16": categorical(True)}, lambda: user_error("Remove hyperparameters.bf16."), True),
+              lambda: error("hyperparameters.peft: LORA does not take this"), True),
+    "end": ({"bf16": categorical(True)}, lambda: error("Remove hyperparameters.bf16."), True),
     "not searched": ({"fp16": {"type": "const", "val": True}, "bf16": True},
                      lambda: options(bf16=True, fp16=True), False),
-    "name of another": ({"freeze": categorical("x")}, lambda: user_error("hyperparameters.freezer is"),
+    "name of another": ({"freeze": categorical("x")}, lambda: error("hyperparameters.freezer is"),
                         False),
-    "file": ({"fp16": categorical(True)}, lambda: user_error("data.train_file: there is none"), False),
+    "file": ({"fp16": categorical(True)}, lambda: error("data.train_file: there is none"), False),
     "memory": ({"global_batch_size": categorical(8, 512)}, out_of_memory, True),
     "memory of others": ({"learning_rate": categorical(1, 2)}, out_of_memory, False),
 }  # fmt: skip
