@@ -73,7 +73,12 @@ def train_experiment(
         recorder.continue_from(checkpoints, steps if latest else None)
     with (
         stop_on_signals(distributed) as stop,
-        _core_context(distributed, stop, recorder) as core_context,
+        core.Context(
+            distributed=distributed,
+            checkpoint=_LocalCheckpointContext(distributed, recorder),
+            preempt=stop,
+            train=recorder,
+        ) as core_context,
         contextlib.closing(recorder),
     ):
         _seed_everything(experiment.seed)
@@ -131,7 +136,7 @@ class _LocalController(ResumableController):
 
     def _train_batch(self, batch: Any, epoch_idx: int, batch_idx: int) -> Any:
         metrics = super()._train_batch(batch=batch, epoch_idx=epoch_idx, batch_idx=batch_idx)
-        self.recorder.batch(
+        self.recorder.record_batch(
             (batch_idx + 1) / self._batches_per_epoch(),
             metrics.get("loss"),
             self.trial.get_batch_length(batch) * self.context.distributed.size,
@@ -172,34 +177,6 @@ class _LocalController(ResumableController):
             super()._save(path)
 
 
-class _LocalTrainContext(core.DummyTrainContext):
-    """Passes the reports of Determined's loop to the recorder instead of a master."""
-
-    def __init__(self, recorder: RunRecorder) -> None:
-        super().__init__(recorder.folder.tensorboard)
-        self._recorder = recorder
-
-    def set_status(self, status: str) -> None:
-        self._recorder.console.status(status)
-
-    def report_training_metrics(
-        self, steps_completed: int, metrics: dict[str, Any], batch_metrics: Any = None
-    ) -> None:
-        self._recorder.training_report(steps_completed, metrics)
-
-    def report_validation_metrics(self, steps_completed: int, metrics: dict[str, Any]) -> None:
-        self._recorder.validation_report(steps_completed, metrics)
-
-    def report_progress(self, progress: float) -> None:
-        pass  # The bar shows it.
-
-    def _get_last_validation(self) -> int | None:
-        return self._recorder.last_validation_steps
-
-    def get_experiment_best_validation(self) -> float | None:
-        return self._recorder.best
-
-
 class _LocalCheckpointContext(core.DummyCheckpointContext):
     """Stores checkpoints in the run's folder."""
 
@@ -216,7 +193,7 @@ class _LocalCheckpointContext(core.DummyCheckpointContext):
     def _report_checkpoint(
         self, storage_id: str, resources: Any = None, metadata: dict[str, Any] | None = None
     ) -> None:
-        self._recorder.checkpoint(storage_id, int((metadata or {})["steps_completed"]))
+        self._recorder.record_checkpoint(storage_id, int((metadata or {})["steps_completed"]))
 
 
 @contextlib.contextmanager
@@ -226,19 +203,6 @@ def _invalid_hp_as_user_error() -> Iterator[None]:
         yield
     except det.InvalidHP as error:
         raise UserError(f"the trial rejects its hyperparameters (InvalidHP): {error}") from error
-
-
-def _core_context(
-    distributed: core.DistributedContext,
-    stop: PreemptOnSignal,
-    recorder: RunRecorder,
-) -> core.Context:
-    return core.Context(
-        distributed=distributed,
-        checkpoint=_LocalCheckpointContext(distributed, recorder),
-        preempt=stop,
-        train=_LocalTrainContext(recorder),
-    )
 
 
 def _trial_context(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from determined import core
 from torch.utils import tensorboard
 
 from model_hub.huggingface.runner import plot
@@ -19,8 +20,8 @@ _REFRESH_SECONDS = 0.2
 logger = logging.getLogger("model_hub")
 
 
-class RunRecorder:
-    """Writes the reports of a run into its folder and shows them on the console.
+class RunRecorder(core.DummyTrainContext):
+    """Writes what Determined's loop reports into the run's folder and shows it on the console.
 
     Args:
         folder: the run's folder.
@@ -39,6 +40,7 @@ class RunRecorder:
     def __init__(
         self, folder: RunFolder, config: Mapping[str, Any], console: Console, *, writes: bool
     ) -> None:
+        super().__init__(folder.tensorboard)
         self.folder = folder
         self.console = console
         self.writes = writes
@@ -92,7 +94,7 @@ class RunRecorder:
                 return float(group["lr"] or 0.0)
         return 0.0
 
-    def batch(self, epoch: float, loss: Any, samples: int) -> None:
+    def record_batch(self, epoch: float, loss: Any, samples: int) -> None:
         """Record a trained batch.
 
         Args:
@@ -125,13 +127,22 @@ class RunRecorder:
             )
         self._losses.clear()
 
-    def training_report(self, steps: int, metrics: Mapping[str, Any]) -> None:
+    def set_status(self, status: str) -> None:
+        """Show whether the run is training, validating or writing a checkpoint."""
+        self.console.status(status)
+
+    def report_progress(self, progress: float) -> None:
+        """Do nothing: the progress bar is updated with every batch."""
+
+    def report_training_metrics(
+        self, steps_completed: int, metrics: dict[str, Any], batch_metrics: Any = None
+    ) -> None:
         """Record training metrics, averaged over the batches since the last report."""
         self._show_progress()
         now = time.monotonic()
         record = {
             "group": "training",
-            "steps_completed": steps,
+            "steps_completed": steps_completed,
             "epochs": round(self.epochs, 6),
             **{k: _scalar(v) for k, v in metrics.items() if k not in ("batches", "epochs")},
             "learning_rate": self.learning_rate(),
@@ -145,19 +156,26 @@ class RunRecorder:
         self._samples = 0
         self._since = time.monotonic()
 
-    def validation_report(self, steps: int, metrics: Mapping[str, Any]) -> None:
+    def report_validation_metrics(self, steps_completed: int, metrics: dict[str, Any]) -> None:
         """Record the metrics of a validation."""
         values = {k: _scalar(v) for k, v in metrics.items() if k not in ("batches", "epochs")}
         record = {
             "group": "validation",
-            "steps_completed": steps,
+            "steps_completed": steps_completed,
             "epochs": round(self.epochs, 6),
             **values,
         }
-        self.console.validation(steps, self.epochs, values, self.best)
-        self._note_validation(steps, values)
+        self.console.validation(steps_completed, self.epochs, values, self.best)
+        self._note_validation(steps_completed, values)
         self.last_validation = values
         self._write(record)
+
+    def _get_last_validation(self) -> int | None:
+        return self.last_validation_steps
+
+    def get_experiment_best_validation(self) -> float | None:
+        """Return the best value of the searcher's metric; Determined asks for it."""
+        return self.best
 
     def _note_validation(self, steps: int, values: Mapping[str, Any]) -> None:
         self.last_validation_steps = steps
@@ -178,7 +196,7 @@ class RunRecorder:
                 )
         self.writer.flush()
 
-    def checkpoint(self, uuid: str, steps: int) -> None:
+    def record_checkpoint(self, uuid: str, steps: int) -> None:
         """Record a complete checkpoint and delete those beyond ``checkpoint_storage``'s numbers."""
         self._checkpoints.append(Checkpoint(uuid, steps))
         kept = self._checkpoints[-self._keep_latest :]

@@ -1,4 +1,4 @@
-"""Which errors of a trial end it alone, and not the search that has chosen its values."""
+"""Which errors become InvalidHP, so that a search goes on with other values."""
 
 import contextlib
 from typing import Any
@@ -30,7 +30,7 @@ def schedule(**hparams: Any) -> Any:
     return build_default_lr_scheduler(optimizer, kwargs)
 
 
-def said(message: str) -> Any:
+def error(message: str) -> Any:
     raise UserError(message)
 
 
@@ -49,25 +49,25 @@ CASES: dict[str, tuple[dict[str, Any], Any, bool]] = {
                  True),
     "warm-up": ({"warmup_ratio": {"type": "double", "minval": 0, "maxval": 2}},
                 lambda: schedule(num_training_steps=1, warmup_ratio=2.0), True),
-    "colon": ({"freeze": categorical("x")}, lambda: said("hyperparameters.freeze: no weight"),
+    "colon": ({"freeze": categorical("x")}, lambda: error("hyperparameters.freeze: no weight"),
               True),
     "below": ({"peft": {"r": {"type": "int", "minval": 0, "maxval": 8}}},
-              lambda: said("hyperparameters.peft: LORA does not accept this"), True),
-    "end": ({"bf16": categorical(True)}, lambda: said("Remove hyperparameters.bf16."), True),
+              lambda: error("hyperparameters.peft: LORA does not accept this"), True),
+    "end": ({"bf16": categorical(True)}, lambda: error("Remove hyperparameters.bf16."), True),
     "not searched": ({"fp16": {"type": "const", "val": True}, "bf16": True},
                      lambda: options(bf16=True, fp16=True), False),
-    "name of another": ({"freeze": categorical("x")}, lambda: said("hyperparameters.freezer is"),
+    "name of another": ({"freeze": categorical("x")}, lambda: error("hyperparameters.freezer is"),
                         False),
-    "file": ({"fp16": categorical(True)}, lambda: said("data.train_file: there is none"), False),
+    "file": ({"fp16": categorical(True)}, lambda: error("data.train_file: there is none"), False),
     "memory": ({"global_batch_size": categorical(8, 512)}, out_of_memory, True),
     "memory of others": ({"learning_rate": categorical(1, 2)}, out_of_memory, False),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_it_is_the_values_or_it_is_not(name: str) -> None:
-    hparams, fail, goes_on = CASES[name]
-    expected = det.InvalidHP if goes_on else (UserError, torch.OutOfMemoryError)
+def test_only_errors_of_searched_values_are_invalid_hp(name: str) -> None:
+    hparams, fail, is_invalid_hp = CASES[name]
+    expected = det.InvalidHP if is_invalid_hp else (UserError, torch.OutOfMemoryError)
     with pytest.raises(expected), contextlib.ExitStack() as stack:
         stack.enter_context(cluster._report_invalid_hparams({"hyperparameters": hparams}))
         fail()

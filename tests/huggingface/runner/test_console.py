@@ -24,19 +24,19 @@ from model_hub.huggingface.runner.console import Console
 def test_the_bar_fits_the_terminal(
     columns: int, shown: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What does not fit is left out; nothing is cut, and the last state is that of the training."""
+    """Pieces that do not fit are left out whole, and the last state is that of the training."""
     reader, writer = pty.openpty()
     fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     console = Console(enabled=True)
     with open(writer, "w", encoding="utf-8") as stderr:
-        # Here and not in a fixture: pytest has a standard error of its own for each phase.
+        # Not in a fixture: pytest replaces standard error for each phase of a test.
         monkeypatch.setattr(sys, "stderr", stderr)
         console.start(total=100, done=0)
         console.advance(batches=50, epoch=0.5, loss=1.2345, learning_rate=3e-5, speed=678.9)
         console.status("checkpointing")
         console.close()
     text = b""
-    # Once the other side is closed, a terminal gives what is left, and then an error.
+    # Once the writer is closed, reading returns what is left and then raises an error.
     with contextlib.suppress(OSError):
         while block := os.read(reader, 65536):
             text += block

@@ -1,4 +1,4 @@
-"""Training metrics that stay on a GPU until they are reported; here the CPU plays the GPU."""
+"""Training metrics that stay on a GPU until they are reported; the CPU stands in for a GPU."""
 
 import json
 import math
@@ -19,7 +19,7 @@ from model_hub.huggingface.training import device
 
 
 @pytest.fixture
-def everything_defers(monkeypatch: pytest.MonkeyPatch) -> None:
+def all_metrics_are_lazy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         device,
         "stays_on_device",
@@ -27,34 +27,34 @@ def everything_defers(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_nothing_is_deferred_on_a_cpu() -> None:
+def test_metrics_on_a_cpu_are_not_lazy() -> None:
     loss = torch.tensor(1.5)
     assert device.keep_on_device(loss) is loss
     assert device.keep_on_device({"loss": loss, "rows": 3}) == {"loss": loss, "rows": 3}
 
 
-@pytest.mark.usefixtures("everything_defers")
+@pytest.mark.usefixtures("all_metrics_are_lazy")
 def test_determined_reports_the_same_numbers() -> None:
     losses = torch.tensor([0.5, 2.0, -1.25], requires_grad=True) * 1
-    deferred = [device.keep_on_device({"loss": loss, "rows": 4}) for loss in losses]
-    assert all(isinstance(batch["loss"], device.LazyMetric) for batch in deferred)
+    lazy = [device.keep_on_device({"loss": loss, "rows": 4}) for loss in losses]
+    assert all(isinstance(batch["loss"], device.LazyMetric) for batch in lazy)
     plain = [{"loss": loss.detach().numpy(), "rows": 4} for loss in losses]
-    found, expected = util.make_metrics(None, deferred), util.make_metrics(None, plain)
+    found, expected = util.make_metrics(None, lazy), util.make_metrics(None, plain)
     assert found["avg_metrics"] == expected["avg_metrics"]
     assert json.loads(util.json_encode(found)) == json.loads(util.json_encode(expected))
-    # The chief has its own as they are, those of others as they come out of a socket.
-    arrived = pickle.loads(pickle.dumps([batch["loss"] for batch in deferred]))
-    assert all(type(value) is np.ndarray and value.shape == () for value in arrived)
-    mixed = {"loss": [[batch["loss"] for batch in deferred], arrived]}
+    # The chief has its own metrics as they are, and those of other slots unpickled.
+    unpickled = pickle.loads(pickle.dumps([batch["loss"] for batch in lazy]))
+    assert all(type(value) is np.ndarray and value.shape == () for value in unpickled)
+    mixed = {"loss": [[batch["loss"] for batch in lazy], unpickled]}
     averaged = _metric_utils._average_training_metrics(mixed, [3, 3])
     assert [batch["loss"] for batch in averaged] == losses.tolist()
-    device.to_numpy(deferred)
-    assert [batch["loss"] for batch in deferred] == [batch["loss"] for batch in plain]
-    assert all(type(batch["loss"]) is np.ndarray for batch in deferred)
+    device.to_numpy(lazy)
+    assert [batch["loss"] for batch in lazy] == [batch["loss"] for batch in plain]
+    assert all(type(batch["loss"]) is np.ndarray for batch in lazy)
 
 
-@pytest.mark.usefixtures("everything_defers")
-def test_what_is_no_number_stays() -> None:
+@pytest.mark.usefixtures("all_metrics_are_lazy")
+def test_other_values_do_not_change() -> None:
     metrics = {"several": torch.ones(2), "text": "a", "none": None}
     assert device.keep_on_device(metrics) == metrics
     assert device.keep_on_device("loss") == "loss"
@@ -62,7 +62,7 @@ def test_what_is_no_number_stays() -> None:
 
 
 class _Reports(pytorch.PyTorchCallback):
-    """Keeps what a trial's callback is told of its batches."""
+    """A callback that keeps the metrics it gets."""
 
     def __init__(self) -> None:
         self.batches: list[dict[str, Any]] = []
@@ -76,12 +76,12 @@ class _Reports(pytorch.PyTorchCallback):
 
 
 def train(folder: str, monkeypatch: pytest.MonkeyPatch) -> tuple[_Reports, list[bool]]:
-    reports, deferred = _Reports(), []
+    reports, lazy = _Reports(), []
     train_batch = pytorch._PyTorchTrialController._train_batch
 
     def noting(self: Any, **arguments: Any) -> Any:
         metrics = train_batch(self, **arguments)
-        deferred.append(isinstance(metrics["loss"], device.LazyMetric))
+        lazy.append(isinstance(metrics["loss"], device.LazyMetric))
         return metrics
 
     def collate(rows: list[int]) -> dict[str, torch.Tensor]:
@@ -119,7 +119,7 @@ def train(folder: str, monkeypatch: pytest.MonkeyPatch) -> tuple[_Reports, list[
             reporting_period=pytorch.Batch(3),
             checkpoint_policy="none",
         )
-    return reports, deferred
+    return reports, lazy
 
 
 def test_a_training_reports_the_same(
@@ -131,11 +131,11 @@ def test_a_training_reports_the_same(
     )
     if torch.cuda.is_available():
         monkeypatch.setattr(device, "stays_on_device", lambda value: False)
-    plain, deferred = train(tiny_bert, monkeypatch)
-    assert not any(deferred)
-    request.getfixturevalue("everything_defers")
-    found, deferred = train(tiny_bert, monkeypatch)
-    assert all(deferred) and len(deferred) == 6
+    plain, lazy = train(tiny_bert, monkeypatch)
+    assert not any(lazy)
+    request.getfixturevalue("all_metrics_are_lazy")
+    found, lazy = train(tiny_bert, monkeypatch)
+    assert all(lazy) and len(lazy) == 6
     assert [r["loss"] for r in found.averages] == [r["loss"] for r in plain.averages]
     assert all(type(batch["loss"]) is np.ndarray for batch in found.batches)
     assert [float(b["loss"]) for b in found.batches] == [float(b["loss"]) for b in plain.batches]

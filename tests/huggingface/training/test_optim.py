@@ -1,4 +1,4 @@
-"""A schedule that follows a metric takes its steps after validations, as `Trainer` lets it."""
+"""Schedules that depend on a metric are stepped after validations, as `Trainer` does it."""
 
 import types
 from typing import Any
@@ -26,7 +26,7 @@ def plateau(sgd: torch.optim.Optimizer) -> Any:
     return hf.build_default_lr_scheduler(sgd, kwargs)
 
 
-def test_lowers_the_rate_when_the_metric_is_no_better() -> None:
+def test_the_rate_is_lowered_when_the_metric_does_not_improve() -> None:
     sgd = optimizer()
     callback = callbacks.MetricScheduleCallback(plateau(sgd), context(7), "loss")
     rates = []
@@ -36,7 +36,7 @@ def test_lowers_the_rate_when_the_metric_is_no_better() -> None:
     assert rates == [1.0, 1.0, 0.5, 0.25]
 
 
-def test_a_validation_of_the_untrained_model_counts_not() -> None:
+def test_a_validation_of_the_untrained_model_does_not_count() -> None:
     sgd = optimizer()
     scheduler = plateau(sgd)
     callback = callbacks.MetricScheduleCallback(scheduler, context(None), "loss")
@@ -46,14 +46,14 @@ def test_a_validation_of_the_untrained_model_counts_not() -> None:
 
 
 @pytest.mark.parametrize("metric", [None, "accuracy"])
-def test_a_metric_that_is_not_there(metric: str | None) -> None:
+def test_a_metric_that_is_not_reported(metric: str | None) -> None:
     callback = callbacks.MetricScheduleCallback(plateau(optimizer()), context(1), metric)
     with pytest.raises(UserError, match=r"searcher\.metric is .*loss"):
         callback.on_validation_end({"loss": 1.0})
 
 
 @pytest.mark.parametrize("kind", ["linear", "cosine", "constant"])
-def test_others_want_none(kind: str) -> None:
+def test_other_schedules_do_not_depend_on_a_metric(kind: str) -> None:
     scheduler = hf.build_default_lr_scheduler(optimizer(), hf.LRSchedulerKwargs(5, kind))
     assert not optim.steps_on_metric(scheduler)
     assert optim.steps_on_metric(plateau(optimizer()))

@@ -1,4 +1,4 @@
-"""Copies to a GPU that nobody waits for; tests/trials/test_gpu.py has those that need one."""
+"""Non-blocking copies to a GPU; the tests that need a GPU are in tests/trials/test_gpu.py."""
 
 from typing import Any, NamedTuple
 
@@ -10,19 +10,19 @@ from determined import pytorch
 from model_hub.huggingface.training import device
 from model_hub.huggingface.training.device import copy_to_device, enable_non_blocking_copies
 
-# Tensors move there, on any machine, and have no content.
+# Tensors can be moved there on any machine; they have no content.
 META = torch.device("meta")
 
 
 class Pair(NamedTuple):
-    """One of the kinds of batches that collators make."""
+    """A named tuple, as some collators return it."""
 
     ids: torch.Tensor
     text: str
 
 
 class Batch(dict[str, Any]):
-    """Another one."""
+    """A subclass of dict, as others return it."""
 
 
 @pytest.fixture
@@ -40,13 +40,13 @@ class Context:
         return "moved", data
 
 
-def test_a_cpu_copies_as_before() -> None:
+def test_nothing_changes_on_a_cpu() -> None:
     context: Any = Context("cpu")
     enable_non_blocking_copies(context)
     assert "to_device" not in vars(context)
 
 
-def test_determineds_gets_what_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_determineds_method_gets_the_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[Any] = []
     monkeypatch.setattr(
         device, "copy_to_device", lambda data, device: begun.append(device) or [data]
@@ -60,11 +60,11 @@ def test_determineds_gets_what_is_under_way(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.usefixtures("all_pinned")
-def test_what_is_pinned_is_copied_and_keeps_the_kind_that_determined_gives() -> None:
+def test_pinned_tensors_are_copied_into_the_types_that_determined_returns() -> None:
     one = torch.ones(2)
     nested = {"a": [one, (one, "text")], "b": Batch(c=one), "d": Pair(one, "e"), "f": None}
     for data in (one, [one], (one, 1), nested, transformers.BatchEncoding({"ids": one})):
-        # Determined's own moves an encoding in place.
+        # Determined moves an encoding in place.
         again = transformers.BatchEncoding(dict(data)) if hasattr(data, "encodings") else data
         found = copy_to_device(data, META)
         expected = pytorch.to_device(again, META, {str, int, type(None)})
@@ -73,7 +73,7 @@ def test_what_is_pinned_is_copied_and_keeps_the_kind_that_determined_gives() -> 
 
 
 def kinds(data: Any) -> Any:
-    """The types of a batch, and where its tensors are."""
+    """Return the types of a batch and the devices of its tensors."""
     if isinstance(data, torch.Tensor):
         return str(data.device)
     if isinstance(data, (dict, transformers.BatchEncoding)):
@@ -83,7 +83,7 @@ def kinds(data: Any) -> Any:
     return data
 
 
-def test_what_is_not_pinned_is_left_to_determined() -> None:
+def test_other_tensors_are_left_to_determined() -> None:
     one = torch.ones(2)
     found = copy_to_device({"a": one, "b": [one, "text"]}, META)
     assert found["a"] is one and found["b"][0] is one and found["b"][1] == "text"
