@@ -6,6 +6,7 @@ be out of date. Only the release in which a key came is written down here.
 
 import contextlib
 import dataclasses
+import importlib
 import inspect
 import io
 import os
@@ -213,6 +214,28 @@ class OptionsTable(SphinxDirective):
         return self.parse_text_to_nodes(markdown(section), allow_section_headings=True)
 
 
+class TaskReference(SphinxDirective):
+    """``{task-reference}``: the public names of all tasks; a class once, where it is first."""
+
+    def run(self) -> list[nodes.Node]:
+        return self.parse_text_to_nodes(task_reference(), allow_section_headings=True)
+
+
+def task_reference() -> str:
+    """A section for each package of a task, as Markdown."""
+    sections = []
+    seen: set[int] = set()
+    for package in dict.fromkeys(task.package for task in tasks.TASKS):
+        name = f"{tasks.__name__}.{package}"
+        public = vars(importlib.import_module(name))
+        classes = {n: id(public[n]) for n in public["__all__"] if isinstance(public[n], type)}
+        repeated = ", ".join(n for n, identity in classes.items() if identity in seen)
+        seen.update(classes.values())
+        exclude = f"   :exclude-members: {repeated}\n" if repeated else ""
+        sections.append(f"### `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n{exclude}```\n")
+    return "\n".join(sections)
+
+
 class CommandHelp(SphinxDirective):
     """``{command-help} train``: what ``model-hub train --help`` prints."""
 
@@ -241,5 +264,6 @@ def command_help(command: str) -> str:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     app.add_directive("options-table", OptionsTable)
+    app.add_directive("task-reference", TaskReference)
     app.add_directive("command-help", CommandHelp)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

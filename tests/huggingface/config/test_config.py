@@ -491,7 +491,9 @@ class TestCheckHparams:
         with pytest.raises(UserError, match=rf"write data\.{name} instead"):
             check_hparams(hparams, {})
         with pytest.raises(UserError, match=rf"write data\.{name} instead"):
-            validate.check_settings(hf.BaseTransformerTrial, hparams, {}, slots=1)
+            validate.check_settings(
+                hf.BaseTransformerTrial, hparams, {}, slots=1, unsmoothed_modes={}
+            )
 
     def test_names_of_the_parts_suffice(self) -> None:
         hparams = {

@@ -24,6 +24,7 @@ class LanguageModelingDataKwargs(TokenizationDataKwargs):
     document_boundaries: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.line_by_line and self.document_boundaries:
             raise UserError(
                 "data.line_by_line and data.document_boundaries are both true. The first cuts rows "
@@ -44,6 +45,7 @@ class MaskedLanguageModelingDataKwargs(LanguageModelingDataKwargs):
     mlm_probability: float = 0.15
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_probability("mlm_probability", self.mlm_probability)
 
 
@@ -57,14 +59,11 @@ class PermutationLanguageModelingDataKwargs(LanguageModelingDataKwargs):
     """
 
     plm_probability: float = 1 / 6
-    max_span_length: int = 5
+    max_span_length: int = dataclasses.field(default=5, metadata={"min": 1})
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_probability("plm_probability", self.plm_probability)
-        if self.max_span_length < 1:
-            raise UserError(
-                f"data.max_span_length is {self.max_span_length}, but should be at least 1."
-            )
 
 
 def _check_probability(name: str, value: float) -> None:

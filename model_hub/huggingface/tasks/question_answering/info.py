@@ -21,5 +21,5 @@ QUESTION_ANSWERING = TaskInfo(
         "XLMForQuestionAnswering",
     ),
     texts_per_sequence=2,
-    smoothing_conflict="the labels of question answering are places in a text, not classes",
+    smoothing_conflict="the labels of question answering are positions in a text, not classes",
 )

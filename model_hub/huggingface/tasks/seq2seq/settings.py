@@ -7,6 +7,7 @@ from typing import ClassVar
 import transformers
 
 from model_hub.errors import UserError
+from model_hub.huggingface.config.limits import check_limits
 from model_hub.huggingface.tasks._common.tokenization import (
     NO_PADDING_TOKEN,
     check_room,
@@ -53,9 +54,7 @@ class Seq2SeqDataKwargs:
     overwrite_cache: bool = False
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if isinstance(value, int) and not isinstance(value, bool) and value < 1:
-                raise UserError(f"data.{name} is {value}, but should be at least 1.")
+        check_limits(self)
 
     @property
     def generated_length(self) -> int:
