@@ -165,6 +165,7 @@ def test_stopped_in_the_middle_it_ends_the_same(
     assert all(torch.allclose(whole[n], exported[n], atol=1e-6) for n in whole)
 
 
+@pytest.mark.slow
 def test_on_two_slots(projects: dict[str, Project], tmp_path: pathlib.Path) -> None:
     """Slots whose ranks differed would be alike after a stop, and go on otherwise."""
     jobs, runs = [], []
