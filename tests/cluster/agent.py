@@ -124,8 +124,8 @@ class Run:
         except subprocess.TimeoutExpired:
             self.kill()
             raise TrialTimeout(f"still running after {timeout} s:\n{self.output()}") from None
-        # Helpers of Python's that end with their parent need a moment for it.
-        deadline = time.monotonic() + 2
+        # Helpers of Python's that end with their parent need a moment for it, and a core.
+        deadline = time.monotonic() + 20
         while self.processes() and time.monotonic() < deadline:
             time.sleep(0.05)
         for process in self.processes():
