@@ -1,6 +1,7 @@
 """What tests of several folders start from."""
 
 import json
+import logging
 import os
 import pathlib
 import subprocess
@@ -18,7 +19,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import datasets
 import pytest
 import torch
-from workspaces import EXAMPLE
+from once import make_once
+from workspaces import EXAMPLE, Finished, RunCommand, command_line, environment, run_here
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -27,10 +29,8 @@ def pytest_xdist_auto_num_workers() -> int:
     return (len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1) + 1
 
 
-@pytest.fixture(scope="session")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """``train.json``, ``validation.json`` and ``model/`` of the demo, small."""
-    folder = tmp_path_factory.mktemp("corpus")
+def make_corpus(folder: pathlib.Path) -> None:
+    """Write the demo's data and model, small."""
     sizes = ["--train-rows", "80", "--validation-rows", "30"]
     script = EXAMPLE / "demo" / "make_corpus.py"
     subprocess.run(
@@ -45,7 +45,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     settings.update(num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
     settings.update(embedding_size=32)
     model_config.write_text(json.dumps(settings))
-    return folder
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """``train.json``, ``validation.json`` and ``model/`` of the demo, small; not to be changed."""
+    return make_once(tmp_path_factory, "corpus", make_corpus)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -66,3 +71,61 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """The command sets up logging for its process, which here is that of all tests."""
+    names = (None, "model_hub", "transformers", "datasets", "huggingface_hub")
+    loggers = [logging.getLogger(name) for name in names]
+    before = [(log, log.level, log.propagate, list(log.handlers)) for log in loggers]
+    yield
+    logging.captureWarnings(False)
+    for log, level, propagate, handlers in before:
+        log.setLevel(level)
+        log.propagate = propagate
+        log.handlers[:] = handlers
+
+
+@pytest.fixture
+def homes(tmp_path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    """An empty folder to work in, and one for what programs keep at home."""
+    work, home = tmp_path / "work", tmp_path / "home"
+    for folder in (work, home):
+        folder.mkdir(exist_ok=True)
+    return work, home
+
+
+@pytest.fixture
+def command(homes: tuple[pathlib.Path, pathlib.Path]) -> RunCommand:
+    """Runs a program of this environment, as a user would, in an empty folder of its own."""
+    work, home = homes
+
+    def run(
+        *words: str | pathlib.Path,
+        cwd: pathlib.Path = work,
+        timeout: float = 900,
+        **variables: str,
+    ) -> Finished:
+        done = subprocess.run(
+            command_line(words),
+            cwd=cwd,
+            env=environment(home) | variables,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def command_here(homes: tuple[pathlib.Path, pathlib.Path]) -> RunCommand:
+    """Like ``command``, for ``model-hub`` alone and in this process."""
+    work, home = homes
+
+    def run(*words: str | pathlib.Path, cwd: pathlib.Path = work, **variables: str) -> Finished:
+        return run_here(words, cwd, home, **variables)
+
+    return run

@@ -5,11 +5,13 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from typing import Any
 
 import expconf
@@ -18,7 +20,7 @@ import psutil
 import torch
 from master import Master
 from reaper import container_processes
-from records import Allocation, Trial, pack
+from records import Allocation, Checkpoint, Trial, pack
 
 RELOCATION = pathlib.Path(__file__).parent / "relocation"
 REAPER = pathlib.Path(__file__).parent / "reaper.py"
@@ -41,6 +43,13 @@ MARK = "DET_ALLOCATION_ID"
 
 class TrialTimeout(Exception):
     """A trial that does not come to an end."""
+
+
+def without_launcher(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration without the processes that launch several slots; one does not need them."""
+    launcher = "python3 -m determined.launch.torch_distributed "
+    assert config["entrypoint"].startswith(launcher)
+    return {**config, "entrypoint": config["entrypoint"].removeprefix(launcher)}
 
 
 @dataclasses.dataclass
@@ -115,8 +124,8 @@ class Run:
         except subprocess.TimeoutExpired:
             self.kill()
             raise TrialTimeout(f"still running after {timeout} s:\n{self.output()}") from None
-        # Helpers of Python's that end with their parent need a moment for it.
-        deadline = time.monotonic() + 2
+        # Helpers of Python's that end with their parent need a moment for it, and a core.
+        deadline = time.monotonic() + 20
         while self.processes() and time.monotonic() < deadline:
             time.sleep(0.05)
         for process in self.processes():
@@ -161,6 +170,7 @@ class Agent:
         hparams: dict[str, Any] | None = None,
         env: dict[str, str] | None = None,
         experiment_id: int | None = None,
+        checkpoint: tuple[pathlib.Path, int] | None = None,
     ) -> Run:
         """Start a new trial.
 
@@ -173,12 +183,19 @@ class Agent:
                 those in `config`.
             env: More environment variables, beside those that the configuration asks for.
             experiment_id: Of the experiment that this is a further trial of.
+            checkpoint: A checkpoint's folder, and how many batches are in it: what an earlier start
+                of the trial would have saved. It is copied into `storage`.
         """
         full = expconf.complete(config, str(self.storage), slots)
         # A master hands out JSON, so that nothing but JSON arrives in a trial.
         full = json.loads(json.dumps(full))
         chosen = expconf.sample(full["hyperparameters"]) if hparams is None else hparams
         trial = self.master.create_trial(full, chosen, pack(context), experiment_id)
+        if checkpoint is not None:
+            folder, steps = checkpoint
+            name = str(uuid.uuid4())
+            shutil.copytree(folder, self.checkpoint(name))
+            self.master.checkpoints.append(Checkpoint(name, trial.id, "", steps, {}, {}))
         return self._start(trial, slots, env or {})
 
     def restart(

@@ -1,11 +1,13 @@
-"""A stand-in cluster for each test: a master, and an agent that runs trials of it."""
+"""A stand-in cluster for each test, and a run on two slots that several tests look at."""
 
 import pathlib
 from collections.abc import Callable, Iterator
 
+import probing
 import pytest
 from agent import Agent, Run
 from master import Master
+from once import make_once
 
 
 @pytest.fixture
@@ -31,3 +33,21 @@ def run_trial(agent: Agent) -> Callable[..., Run]:
         return it
 
     return run
+
+
+@pytest.fixture(scope="session")
+def probing_context(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    return probing.write_context(tmp_path_factory.mktemp("context"))
+
+
+@pytest.fixture
+def two_slot_run(
+    corpus: pathlib.Path, probing_context: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> probing.TwoSlotRun:
+    """Validated on 21 rows, unevenly split; its preparation outlasts the processes' patience."""
+    folder = make_once(
+        tmp_path_factory,
+        "two-slot-run",
+        lambda folder: probing.train_on_two_slots(folder, corpus, probing_context),
+    )
+    return probing.read(folder)

@@ -25,10 +25,12 @@ from records import (
 from server import FOREVER, Answer, Fault, Request, Server
 
 FILE, DIRECTORY = ord("0"), ord("5")  # as tar names them
-# The preemption is known to the trial's process a moment after we have answered.
-SECONDS_TO_LET_IT_SINK_IN = 0.3
-SECONDS_TO_DELIVER_A_PREEMPTION = 20.0
-SECONDS_TO_WAIT_FOR_METRICS = 3.0
+# The preemption is known to the trial's process a moment after we have answered. Where all cores
+# are busy, the thread that reads our answer has to wait for one.
+SECONDS_TO_LET_IT_SINK_IN = 2.0
+# What comes well within a second on an idle machine, and comes at all unless it is lost.
+SECONDS_TO_DELIVER_A_PREEMPTION = 300.0
+SECONDS_TO_WAIT_FOR_METRICS = 60.0
 
 Action = Callable[[Allocation], None]
 
@@ -275,12 +277,14 @@ class Master(Books):
         return Answer()
 
     def _progress(self, request: Request, trial: Trial, allocation: Allocation) -> Answer:
+        generation = self._server.generation
         with self.changed:
             fraction = float(request.body["progress"])
             self.progress.append(Progress(trial.id, allocation.run_id, fraction))
             # Which batch that is, the metrics tell. They have been sent before, but from a thread.
             self.changed.wait_for(
-                lambda: allocation.fresh_reports > 0, timeout=SECONDS_TO_WAIT_FOR_METRICS
+                lambda: allocation.fresh_reports > 0 or self._server.generation != generation,
+                timeout=SECONDS_TO_WAIT_FOR_METRICS,
             )
             allocation.fresh_reports = 0
             batch = max(self.reported("training", trial.id), default=0)

@@ -1,16 +1,13 @@
 """A checkpoint of two slots of a cluster is exported: from its folder, and by its UUID."""
 
 import pathlib
-import shutil
 from typing import Any
 
 import pytest
 import torch
 import transformers
-from agent import Agent
-from master import Master
+from probing import TwoSlotRun
 from server import Answer, Request, Server
-from workspaces import ENTRYPOINT, EXAMPLE
 
 from model_hub import cli
 
@@ -20,7 +17,7 @@ def master_that_knows(uuid: str, folder: pathlib.Path) -> Server:
     checkpoint = {
         "uuid": uuid,
         "state": "STATE_COMPLETED",
-        "metadata": {"steps_completed": 3},
+        "metadata": {"steps_completed": 4},
         "resources": {},
         "training": {
             "trialId": 1,
@@ -48,44 +45,14 @@ def master_that_knows(uuid: str, folder: pathlib.Path) -> Server:
 
 
 def test_of_two_slots(
-    corpus: pathlib.Path,
-    master: Master,
-    agent: Agent,
+    two_slot_run: TwoSlotRun,
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """Neither the data nor the base model is there any more."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    context, data = tmp_path / "context", tmp_path / "data"
-    context.mkdir()
-    shutil.copy(EXAMPLE / "qa_trial.py", context)
-    shutil.copytree(corpus, data)
-    config = {
-        "name": "export",
-        "entrypoint": ENTRYPOINT,
-        "hyperparameters": {
-            "model_mode": "question-answering",
-            "pretrained_model_name_or_path": str(data / "model"),
-            "use_pretrained_weights": False,
-            "global_batch_size": 8,
-            "max_steps": 3,
-        },
-        "data": {
-            "train_file": str(data / "train.json"),
-            "validation_file": str(data / "validation.json"),
-            "max_seq_length": 96,
-            "doc_stride": 32,
-        },
-        "searcher": {"name": "single", "metric": "f1", "smaller_is_better": False},
-        "scheduling_unit": 1,
-    }
-    run = agent.start(config, context, slots=2)
-    run.wait()
-    # Neither the data nor the base model is there any more.
-    shutil.rmtree(data)
-    latest = master.latest_checkpoint(run.trial.id)
-    assert latest is not None
-    folder = agent.checkpoint(latest.uuid)
+    folder = two_slot_run.storage / two_slot_run.uuid
     assert cli.main(["export", str(folder), str(tmp_path / "one")]) == 0
     loaded: Any = transformers.AutoModelForQuestionAnswering.from_pretrained(tmp_path / "one")
     expected = torch.load(folder / "state_dict.pth")["models_state_dict"][0]
@@ -93,9 +60,9 @@ def test_of_two_slots(
     card = (tmp_path / "one" / "README.md").read_text("utf-8")
     assert "| f1 |" in card and "det experiment create experiment.yaml ." in card
 
-    server = master_that_knows(latest.uuid, agent.storage)
+    server = master_that_knows(two_slot_run.uuid, two_slot_run.storage)
     try:
-        words = ["export", latest.uuid, str(tmp_path / "two"), "--master", server.url]
+        words = ["export", two_slot_run.uuid, str(tmp_path / "two"), "--master", server.url]
         assert cli.main(words) == 0
         other = "00000000-0000-0000-0000-000000000000"
         assert cli.main(["export", other, str(tmp_path / "none"), "--master", server.url]) == 2

@@ -5,7 +5,7 @@ import shutil
 from typing import Any
 
 import pytest
-from agent import Agent
+from agent import Agent, without_launcher
 from master import Master
 from records import Allocation
 from workspaces import ENTRYPOINT, EXAMPLE, changed
@@ -55,7 +55,9 @@ def test_values_that_cannot_work_end_the_trial_alone(
     assert master.reported("training") == {}
 
     wrong_file = changed(config, data__train_file="nowhere.json")
-    run = agent.start(wrong_file, context, hparams=changed(hparams, global_batch_size=8))
+    run = agent.start(
+        without_launcher(wrong_file), context, hparams=changed(hparams, global_batch_size=8)
+    )
     assert run.wait(expect=None) != 0
     assert "data.train_file" in run.output()
 
@@ -87,7 +89,7 @@ def test_a_bad_trial_ends_early(
         min_validation_period={"batches": 2},
         scheduling_unit=1,
     )
-    hparams = config["hyperparameters"]
+    config, hparams = without_launcher(config), config["hyperparameters"]
 
     first = agent.start(config, context, hparams=changed(hparams, learning_rate=0.0))
     first.wait()

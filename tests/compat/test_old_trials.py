@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from agent import Agent
 from master import Master
-from workspaces import changed
+from workspaces import RunCommand, Workspace, changed, metrics_of
 
 TRIALS = pathlib.Path(__file__).parent / "trials"
 
@@ -53,16 +53,64 @@ def config(corpus: pathlib.Path) -> dict[str, Any]:
     }
 
 
+TRIED = [
+    ("old_ner_trial:NERTrial", "token-classification", ["accuracy", "majority"]),
+    ("old_own_model_trial:OwnModelTrial", "question-answering", ["loss"]),
+    ("old_glue_trial:GLUETrial", "sequence-classification", ["accuracy", "rows"]),
+]
+
+
+def for_trial(config: dict[str, Any], trial: str, mode: str, metric: str) -> dict[str, Any]:
+    return changed(
+        config,
+        entrypoint=trial,
+        hyperparameters__model_mode=mode,
+        searcher__metric=metric,
+        searcher__smaller_is_better=metric == "loss",
+    )
+
+
+def assert_has_learned(
+    training: dict[int, dict[str, Any]], validation: dict[int, dict[str, Any]], metrics: list[str]
+) -> None:
+    assert set(validation) == {10, 20}
+    for name in metrics:
+        assert isinstance(validation[20][name], float), name
+    assert min(training) == 5 and max(training) == 20
+    # So the weights that the trial has built are those that are trained.
+    assert training[20]["loss"] < training[5]["loss"]
+
+
+@pytest.mark.parametrize(("trial", "mode", "metrics"), TRIED)
+def test_runs_unchanged(
+    trial: str,
+    mode: str,
+    metrics: list[str],
+    config: dict[str, Any],
+    tmp_path: pathlib.Path,
+    command_here: RunCommand,
+) -> None:
+    config = for_trial(config, trial, mode, metrics[0])
+    yaml = Workspace(tmp_path, config).write_yaml(config)
+    finished = command_here("model-hub", "train", yaml, TRIALS, "--output-dir", tmp_path / "run")
+    assert finished.code == 0, finished.errors
+    records = metrics_of(tmp_path / "run")
+    training, validation = (
+        {record["steps_completed"]: record for record in records if record["group"] == group}
+        for group in ("training", "validation")
+    )
+    assert_has_learned(training, validation, metrics)
+    assert "did you mean" not in finished.output + finished.errors
+
+
 @pytest.mark.parametrize(
     ("trial", "mode", "metrics", "slots"),
     [
-        ("old_ner_trial:NERTrial", "token-classification", ["accuracy", "majority"], 1),
-        ("old_ner_trial:NERTrial", "token-classification", ["accuracy", "majority"], 2),
-        ("old_own_model_trial:OwnModelTrial", "question-answering", ["loss"], 1),
-        ("old_glue_trial:GLUETrial", "sequence-classification", ["accuracy", "rows"], 1),
+        (*TRIED[0], 2),
+        *(pytest.param(*tried, 1, marks=pytest.mark.slow) for tried in TRIED),
     ],
 )
-def test_runs_unchanged(
+def test_runs_unchanged_on_a_cluster(
     trial: str,
     mode: str,
     metrics: list[str],
@@ -70,23 +118,13 @@ def test_runs_unchanged(
     config: dict[str, Any],
     tmp_path: pathlib.Path,
 ) -> None:
-    config = changed(
-        config,
-        entrypoint=trial,
-        hyperparameters__model_mode=mode,
-        searcher__metric=metrics[0],
-        searcher__smaller_is_better=metrics[0] == "loss",
-    )
+    config = for_trial(config, trial, mode, metrics[0])
     with Master() as master, Agent(master, tmp_path / "agent") as agent:
         run = agent.start(config, TRIALS, slots=slots)
         run.wait()
-        reported = master.reported("validation", run.trial.id)
-        training = master.reported("training", run.trial.id)
+        training, validation = (
+            master.reported(group, run.trial.id) for group in ("training", "validation")
+        )
         output = run.output()
-    assert set(reported) == {10, 20}
-    for name in metrics:
-        assert isinstance(reported[20][name], float), name
-    assert min(training) == 5 and max(training) == 20
-    # It has learned something, so the weights that the trial has built are those that are trained.
-    assert training[20]["loss"] < training[5]["loss"]
+    assert_has_learned(training, validation, metrics)
     assert "did you mean" not in output

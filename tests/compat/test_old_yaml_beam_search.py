@@ -2,12 +2,11 @@
 
 import json
 import pathlib
-import subprocess
 from typing import Any
 
 import pytest
 import tiny_xlnet
-from workspaces import EXAMPLE, command_line, environment, metrics_of
+from workspaces import EXAMPLE, RunCommand, metrics_of
 
 OLD = """
 name: huggingface_squad_with_beam_search
@@ -54,7 +53,9 @@ entrypoint: qa_beam_search_trial:QABeamSearchTrial
 
 
 @pytest.mark.parametrize("version_2", [False, True])
-def test_runs_as_it_was(version_2: bool, corpus: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_runs_as_it_was(
+    version_2: bool, corpus: pathlib.Path, tmp_path: pathlib.Path, command_here: RunCommand
+) -> None:
     files: dict[str, pathlib.Path] = {}
     rows: list[dict[str, Any]] = []
     for name, count in (("train", 24), ("validation", 8)):
@@ -75,17 +76,10 @@ def test_runs_as_it_was(version_2: bool, corpus: pathlib.Path, tmp_path: pathlib
         **files,
     )
     (tmp_path / "old.yaml").write_text(text)
-    words = ["model-hub", "train", "old.yaml", str(EXAMPLE), "--output-dir", "run"]
-    finished = subprocess.run(
-        command_line(words),
-        cwd=tmp_path,
-        env=environment(tmp_path / "home"),
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert finished.returncode == 0, finished.stderr
-    assert "did you mean" not in finished.stderr
+    words = ["model-hub", "train", "old.yaml", EXAMPLE, "--output-dir", "run"]
+    finished = command_here(*words, cwd=tmp_path)
+    assert finished.code == 0, finished.errors
+    assert "did you mean" not in finished.errors
     last = metrics_of(tmp_path / "run")[-1]
     # An epoch: 24 rows, or a few more windows.
     assert last["steps_completed"] >= 6

@@ -1,12 +1,11 @@
 """The old library's YAMLs for language modeling, with small models and text, run as they were."""
 
 import pathlib
-import subprocess
 
 import pytest
 import text_models
 import tiny
-from workspaces import ROOT, command_line, environment, metrics_of
+from workspaces import ROOT, RunCommand, metrics_of
 
 EXAMPLE = ROOT / "examples" / "huggingface" / "language-modeling"
 LINES = [f"the cat sat where the dog ran the {n % 7} cat ran" for n in range(96)]
@@ -66,7 +65,7 @@ PERMUTED = (
     ],
 )
 def test_runs_as_it_was(
-    kind: str, mode: str, length: str, own: str, tmp_path: pathlib.Path
+    kind: str, mode: str, length: str, own: str, tmp_path: pathlib.Path, command_here: RunCommand
 ) -> None:
     folder = tmp_path / "model"
     if kind == "mlm":
@@ -89,16 +88,10 @@ def test_runs_as_it_was(
             train=tmp_path / "train.txt",
         )
     )
-    finished = subprocess.run(
-        command_line(["model-hub", "train", "old.yaml", str(EXAMPLE), "--output-dir", "run"]),
-        cwd=tmp_path,
-        env=environment(tmp_path / "home"),
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert finished.returncode == 0, finished.stderr
-    assert "did you mean" not in finished.stderr
+    words = ["model-hub", "train", "old.yaml", EXAMPLE, "--output-dir", "run"]
+    finished = command_here(*words, cwd=tmp_path)
+    assert finished.code == 0, finished.errors
+    assert "did you mean" not in finished.errors
     last = metrics_of(tmp_path / "run")[-1]
     assert last["steps_completed"] >= 3
     assert last["perplexity"] > 1

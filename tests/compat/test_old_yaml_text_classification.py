@@ -1,14 +1,13 @@
 """The old library's YAMLs of text classification run as they were: every key, the old metrics."""
 
 import pathlib
-import subprocess
 from typing import Any
 
 import datasets
 import pytest
 import ruamel.yaml
 import tiny
-from workspaces import ROOT, Config, changed, command_line, environment, metrics_of
+from workspaces import ROOT, Config, RunCommand, changed, metrics_of
 
 EXAMPLE = ROOT / "examples" / "huggingface" / "text-classification"
 
@@ -76,7 +75,7 @@ def rows_of(columns: list[str], labels: list[Any]) -> datasets.Dataset:
     )
 
 
-def ran(config: Config, tmp_path: pathlib.Path) -> dict[str, Any]:
+def ran(config: Config, tmp_path: pathlib.Path, command_here: RunCommand) -> dict[str, Any]:
     """The last metrics of a run, as the command of today does it."""
     context = tmp_path / "context"
     tiny.save(context / "model", "bert")
@@ -85,17 +84,10 @@ def ran(config: Config, tmp_path: pathlib.Path) -> dict[str, Any]:
     config = changed(config, hyperparameters__pretrained_model_name_or_path=str(context / "model"))
     with (context / "old.yaml").open("w", encoding="utf-8") as file:
         ruamel.yaml.YAML(typ="safe", pure=True).dump(config, file)
-    words = ["model-hub", "train", "old.yaml", "--output-dir", str(tmp_path / "run")]
-    finished = subprocess.run(
-        command_line(words),
-        cwd=context,
-        env=environment(tmp_path / "home"),
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert finished.returncode == 0, finished.stderr
-    assert "did you mean" not in finished.stderr and "not known" not in finished.stderr
+    words = ["model-hub", "train", "old.yaml", "--output-dir", tmp_path / "run"]
+    finished = command_here(*words, cwd=context)
+    assert finished.code == 0, finished.errors
+    assert "did you mean" not in finished.errors and "not known" not in finished.errors
     records = metrics_of(tmp_path / "run")
     steps = [record["steps_completed"] for record in records if record["group"] == "validation"]
     assert steps == [3, 6]
@@ -124,6 +116,7 @@ def test_glue_config(
     labels: list[Any],
     metrics: list[str],
     tmp_path: pathlib.Path,
+    command_here: RunCommand,
 ) -> None:
     file = str(tmp_path / "rows.csv")
     rows_of(columns, labels).to_csv(file)
@@ -135,11 +128,13 @@ def test_glue_config(
         searcher__metric=metrics[0],
         searcher__smaller_is_better=metrics == ["mse"],
     )
-    found = ran(config, tmp_path)
+    found = ran(config, tmp_path, command_here)
     assert all(isinstance(found[name], float) for name in metrics), found
 
 
-def test_glue_config_with_a_data_set_by_name(tmp_path: pathlib.Path) -> None:
+def test_glue_config_with_a_data_set_by_name(
+    tmp_path: pathlib.Path, command_here: RunCommand
+) -> None:
     label = datasets.ClassLabel(names=["entailment", "neutral", "contradiction"])
     rows = rows_of(["premise", "hypothesis"], [0, 1, 2]).cast_column("label", label)
     test = rows_of(["premise", "hypothesis"], [-1]).cast_column("label", label)
@@ -158,12 +153,12 @@ def test_glue_config_with_a_data_set_by_name(tmp_path: pathlib.Path) -> None:
         data__dataset_config_name="mnli",
         searcher__metric="accuracy",
     )
-    found = ran(config, tmp_path)
+    found = ran(config, tmp_path, command_here)
     assert isinstance(found["accuracy"], float)
     assert isinstance(found["accuracy_mismatched"], float)
 
 
-def test_xnli_config(tmp_path: pathlib.Path) -> None:
+def test_xnli_config(tmp_path: pathlib.Path, command_here: RunCommand) -> None:
     """With a folder in the place of the data set's name; each language is a configuration."""
     header = ["---", "configs:"]
     for language in ("en", "de"):
@@ -177,5 +172,5 @@ def test_xnli_config(tmp_path: pathlib.Path) -> None:
             rows.to_json(tmp_path / "xnli" / file)
             header.append(f"  - split: {split}\n    path: {file}")
     (tmp_path / "xnli" / "README.md").write_text("\n".join([*header, "---", ""]))
-    found = ran(changed(XNLI, data__dataset_name=str(tmp_path / "xnli")), tmp_path)
+    found = ran(changed(XNLI, data__dataset_name=str(tmp_path / "xnli")), tmp_path, command_here)
     assert isinstance(found["accuracy"], float)

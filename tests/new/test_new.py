@@ -269,7 +269,7 @@ def new_from(
     return done
 
 
-@pytest.mark.parametrize("by_sdist", [False, True])
+@pytest.mark.parametrize("by_sdist", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_from_a_wheel(by_sdist: bool, tmp_path: pathlib.Path) -> None:
     source = copy_of_repository(tmp_path / "source", examples=True)
     if by_sdist:

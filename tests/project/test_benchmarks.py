@@ -52,6 +52,7 @@ def table_of(
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["postprocess"], indirect=True)
 def test_postprocess(
     script: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -73,6 +74,7 @@ def test_postprocess(
         table_of(script, monkeypatch, capfd)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["preprocess"], indirect=True)
 def test_preprocess(
     script: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -87,6 +89,7 @@ def test_preprocess(
         table_of(script, monkeypatch, capfd, "--tasks", "clm")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["startup"], indirect=True)
 def test_startup(
     script: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -96,6 +99,7 @@ def test_startup(
     assert cold[2] == "22 texts tokenized" and warm[2] == "0 texts tokenized"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["run"], indirect=True)
 def test_run(
     script: Any,
@@ -145,6 +149,7 @@ def test_plain_answers_where_no_best_pair_is_a_span(script: Any, tmp_path: pathl
     assert json.loads((tmp_path / "predictions.json").read_text()) == {"q": "Nora"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["step"], indirect=True)
 def test_step(
     script: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -162,6 +167,7 @@ def test_step(
         table_of(script, monkeypatch, capfd, "--repeats", "1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["scaling"], indirect=True)
 def test_scaling(
     script: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -177,6 +183,7 @@ def test_scaling(
     assert script.efficiency(0.006, 400e6, cluster, 1.0, 3) == pytest.approx(6 / (13 - 4 / 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["evaluate_memory"], indirect=True)
 def test_evaluate_memory(
     script: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -198,6 +205,7 @@ def test_evaluate_memory(
         table_of(script, monkeypatch, capfd, "--tasks", tasks[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["_bench"], indirect=True)
 def test_new_processes(script: Any) -> None:
     pids = script.in_new_processes(os.getpid, [(), (), ()], ["json"])
@@ -230,6 +238,7 @@ print(_bench.peak_mib(map_file), _bench.peak_mib(use_memory_and_then_map))
 """
 
 
+@pytest.mark.slow
 def test_mapped_files_are_no_memory(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "data"
     path.write_bytes(bytes(32 << 20))

@@ -4,6 +4,7 @@ As a program, under torchrun, it does several runs one after another: most of th
 several slots is spent on importing torch.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -57,16 +58,20 @@ class Job:
 
     Attributes:
         words: what follows the program's name.
-        stop: the batch before which it stops itself with a signal, or None.
+        stop: the number of the batch, from 0, which is the last that it trains; it stops itself
+            with a signal, if its trial does as ``STOP_AT_BATCH`` says. None lets it run through.
+        code: the exit code where it is not stopped.
     """
 
     words: list[str]
     stop: int | None = None
+    code: int = 0
 
     def run(self) -> None:
         """Runs it in this process."""
         # The trial of another project, or of an earlier run, goes by the same name.
-        sys.modules.pop("probe_trial", None)
+        for module in ("probe_trial", "stopping_trial"):
+            sys.modules.pop(module, None)
         os.environ.pop("STOP_AT_BATCH", None)
         if self.stop is not None:
             os.environ["STOP_AT_BATCH"] = str(self.stop)
@@ -74,7 +79,7 @@ class Job:
         # up and compiles no more.
         torch.compiler.reset()
         code = cli.main(self.words)
-        assert code == (0 if self.stop is None else 128 + SIGTERM), code
+        assert code == (self.code if self.stop is None else 128 + SIGTERM), code
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,6 +141,21 @@ def new_project(task: str, folder: pathlib.Path) -> Project:
     return Project(task, folder)
 
 
+def stopping_trial(folder: pathlib.Path, entrypoint: str) -> str:
+    """Write a trial that stops itself as a ``Job`` wants it into a folder; its ``module:Class``."""
+    module, trial = entrypoint.split(":")
+    (folder / "stopping_trial.py").write_text(
+        "import os, signal\n"
+        f"from {module} import {trial}\n\n\n"
+        f"class StoppingTrial({trial}):\n"
+        "    def train_batch(self, batch, epoch_idx, batch_idx):\n"
+        "        if batch_idx == int(os.environ.get('STOP_AT_BATCH', -1)):\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        return super().train_batch(batch, epoch_idx, batch_idx)\n"
+    )
+    return "stopping_trial:StoppingTrial"
+
+
 def switches_of(task: str, *, gpu: bool) -> dict[str, dict[str, Any]]:
     """What is switched on, alone and together, and under which name."""
     lora = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ATTENTION[task]}
@@ -172,30 +192,54 @@ def tolerance(name: str) -> float:
     return 1e-5 if "compile" in name else 0.0
 
 
-def run_on_two_slots(jobs: list[Job], folder: pathlib.Path) -> None:
-    """Runs jobs one after another, in two processes that each of them trains in."""
+def run_on_two_slots(jobs: list[Job], folder: pathlib.Path) -> list[str]:
+    """Runs jobs one after another, in two processes that each of them trains in.
+
+    Returns:
+        What each job has printed, on both slots.
+    """
     file = folder / "jobs.json"
     free = ports.free_ports(len(jobs))
-    work = [(port, job.words, job.stop) for port, job in zip(free, jobs, strict=True)]
+    work = [(port, dataclasses.asdict(job)) for port, job in zip(free, jobs, strict=True)]
     file.write_text(json.dumps(work))
     launcher = ["torchrun", "--standalone", "--nproc_per_node=2", __file__, str(file)]
     done = subprocess.run(
         command_line(launcher),
+        cwd=folder,
         env=environment(folder / "home"),
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=900 * len(jobs),
     )
-    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.returncode == 0, done.stderr[-8000:]
+    return [
+        "".join(_output_file(folder, number, rank).read_text("utf-8") for rank in (0, 1))
+        for number in range(len(jobs))
+    ]
+
+
+def _output_file(folder: pathlib.Path, number: int, rank: int) -> pathlib.Path:
+    return folder / f"output-{number}-{rank}.txt"
 
 
 def main() -> None:
     """Runs the jobs in a file on this slot, as its sibling does."""
     # Where the processes meet, they leave what those of the next job would stumble over.
     os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "False"
-    for port, words, stop in json.loads(pathlib.Path(sys.argv[1]).read_text()):
+    jobs = pathlib.Path(sys.argv[1])
+    for number, (port, job) in enumerate(json.loads(jobs.read_text())):
         os.environ["MASTER_PORT"] = str(port)
-        Job(words, stop).run()
+        output = _output_file(jobs.parent, number, int(os.environ["RANK"]))
+        try:
+            with (
+                output.open("w", encoding="utf-8") as file,
+                contextlib.redirect_stdout(file),
+                contextlib.redirect_stderr(file),
+            ):
+                Job(**job).run()
+        except BaseException:
+            print(f"job {number}: {job}", output.read_text("utf-8"), file=sys.stderr)
+            raise
 
 
 if __name__ == "__main__":

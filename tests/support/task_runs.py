@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from workspaces import ROOT, metrics_of
 
 from model_hub import cli
@@ -33,6 +35,17 @@ def train_here(
 
 def validations_of(run: pathlib.Path) -> list[dict[str, Any]]:
     return [record for record in metrics_of(run) if record["group"] == "validation"]
+
+
+def weights(run: pathlib.Path) -> dict[str, torch.Tensor]:
+    """Of the model that a run has exported."""
+    return load_file(run / "model" / "model.safetensors")
+
+
+def same_weights(one: pathlib.Path, other: pathlib.Path) -> bool:
+    """Whether two runs have ended with the same model, to the last bit."""
+    a, b = weights(one), weights(other)
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def write_rows(path: pathlib.Path, rows: Iterable[Mapping[str, Any]]) -> str:

@@ -1,6 +1,8 @@
 """Configurations that train a tiny model, and ways to run the commands on them."""
 
+import contextlib
 import dataclasses
+import io
 import json
 import os
 import pathlib
@@ -9,8 +11,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pytest
 import ruamel.yaml
 import torch
+
+from model_hub import cli
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "huggingface" / "question-answering"
@@ -122,6 +127,26 @@ def environment(home: pathlib.Path) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",
     }
+
+
+def run_here(
+    words: Sequence[str | pathlib.Path], cwd: pathlib.Path, home: pathlib.Path, **variables: str
+) -> Finished:
+    """``model-hub`` in this process: importing torch takes longer than a tiny training.
+
+    An error that the command does not expect is raised here, where a process would end with a
+    traceback.
+    """
+    program, *rest = map(str, words)
+    assert program == "model-hub"
+    output, errors = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"HOME": str(home), **variables}.items():
+            patch.setenv(name, value)
+        patch.chdir(cwd)
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+            code = cli.main(rest)
+    return Finished(code, output.getvalue(), errors.getvalue())
 
 
 def metrics_of(run: pathlib.Path) -> list[dict[str, Any]]:

@@ -154,6 +154,7 @@ def test_a_stopped_run_ends_with_the_same_weights(
     assert all(torch.allclose(whole[n], exported[n], atol=1e-6) for n in whole)
 
 
+@pytest.mark.slow
 def test_on_two_slots(projects: dict[str, Project], tmp_path: pathlib.Path) -> None:
     jobs, runs = [], []
     for task, peft in ((CLASSES, LORA), (CLM, PROMPT)):

@@ -46,12 +46,12 @@ def written(folder: pathlib.Path, rows: Rows, **changes: Any) -> Config:
 
 
 def train(
-    config: Config, folder: pathlib.Path, command: RunCommand
+    config: Config, folder: pathlib.Path, command_here: RunCommand
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """First and last metrics."""
     yaml = folder / "experiment.yaml"
     yaml.write_text(json.dumps(config))
-    finished = command("model-hub", "train", yaml, EXAMPLE, "--output-dir", folder / "run")
+    finished = command_here("model-hub", "train", yaml, EXAMPLE, "--output-dir", folder / "run")
     assert finished.code == 0, finished.errors
     assert "warning" not in finished.errors.lower(), finished.errors
     first, *_, last = [r for r in metrics_of(folder / "run") if r["group"] == "validation"]
@@ -60,7 +60,7 @@ def train(
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the folder with the small public datasets is absent")
-def test_learns_real_rows_by_heart(tmp_path: pathlib.Path, command: RunCommand) -> None:
+def test_learns_real_rows_by_heart(tmp_path: pathlib.Path, command_here: RunCommand) -> None:
     """SQuAD v2.0: answers, and that there is none; contexts are cut, so that it takes seconds."""
     lines = (DATA / "squad_v2" / "train.json").read_text("utf-8").splitlines()
     rows = [{**row, "context": row["context"][:160]} for row in map(json.loads, lines)]
@@ -74,7 +74,7 @@ def test_learns_real_rows_by_heart(tmp_path: pathlib.Path, command: RunCommand) 
     chosen = answered[::8][:8] + unanswered[::8][:8]
     assert len(chosen) == 16
     config = written(tmp_path, chosen, version_2_with_negative=True)
-    first, last = train(config, tmp_path, command)
+    first, last = train(config, tmp_path, command_here)
     # An untrained model, and one that says "no answer" to half of the questions.
     assert first["f1"] < 60
     assert last["f1"] > 90 and last["HasAns_f1"] > 80 and last["NoAns_f1"] > 80
@@ -85,9 +85,10 @@ def test_learns_real_rows_by_heart(tmp_path: pathlib.Path, command: RunCommand) 
         assert (text == "") == (odds[name] > 0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DATA.is_dir(), reason="the folder with the small public datasets is absent")
 def test_gets_better_on_questions_that_it_has_not_seen(
-    tmp_path: pathlib.Path, command: RunCommand
+    tmp_path: pathlib.Path, command_here: RunCommand
 ) -> None:
     """All of the small SQuAD files, with a model from scratch: there is no small trained XLNet."""
     squad = DATA / "squad"
@@ -105,19 +106,19 @@ def test_gets_better_on_questions_that_it_has_not_seen(
     }
     config["data"] |= {"max_seq_length": 128, "doc_stride": 48, "max_answer_length": 4}
     config["min_validation_period"] = {"batches": 150}
-    first, last = train(config, tmp_path, command)
+    first, last = train(config, tmp_path, command_here)
     # With this seed it gains 3, with others 1.2 to 3.1.
     assert last["f1"] > first["f1"] + 2 and last["exact_match"] > first["exact_match"]
 
 
 def test_wrong_model_is_told(
-    corpus: pathlib.Path, tmp_path: pathlib.Path, command: RunCommand
+    corpus: pathlib.Path, tmp_path: pathlib.Path, command_here: RunCommand
 ) -> None:
     rows = [json.loads(line) for line in (corpus / "train.json").read_text().splitlines()[:8]]
     config = written(tmp_path, rows)
     config["hyperparameters"]["pretrained_model_name_or_path"] = str(corpus / "model")
     (tmp_path / "experiment.yaml").write_text(json.dumps(config))
-    finished = command("model-hub", "train", tmp_path / "experiment.yaml", EXAMPLE)
+    finished = command_here("model-hub", "train", tmp_path / "experiment.yaml", EXAMPLE)
     assert finished.code == 2
     assert "builds XLNetForQuestionAnswering" in finished.errors
     assert "model of type 'xlnet'" in finished.errors

@@ -16,7 +16,6 @@ import transformers
 import yaml
 from task_runs import write_rows
 from trained_models import TASKS, Trained
-from workspaces import RunCommand
 
 from model_hub import cli
 from model_hub.huggingface.export import model_card
@@ -241,18 +240,6 @@ def test_a_custom_class_needs_run_trial_code(tmp_path: pathlib.Path, capsys: Cap
         for folder in (tmp_path / "out", tmp_path / "run" / "model")
     ]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
-
-
-def test_two_slots(tmp_path: pathlib.Path, command: RunCommand) -> None:
-    file = trained_models.write(TASKS["glue"], tmp_path / "context", tmp_path / "answers")
-    launcher = ["torchrun", "--standalone", "--nproc_per_node=2", "-m", "model_hub"]
-    done = command(*launcher, "train", file, "--output-dir", tmp_path / "run")
-    assert done.code == 0, done.errors
-    shutil.rmtree(tmp_path / "context")
-    export(tmp_path / "run", tmp_path / "out")
-    assert same_outputs(model_in(tmp_path / "out"), model_in(tmp_path / "run" / "model"))
-    card = (tmp_path / "out" / "README.md").read_text()
-    assert "torchrun --nproc_per_node=2 -m model_hub train experiment.yaml" in card
 
 
 class Planted:

@@ -3,71 +3,16 @@
 import itertools
 import pathlib
 import re
-import subprocess
 from typing import Any
 
 import pytest
 import text_models
-import tiny
 import transformers
+from lm_runs import LINES, MODES, tiny_model, workspace_for
 from task_runs import minilm, train_here, validations_of
-from workspaces import (
-    ROOT,
-    Config,
-    Workspace,
-    changed,
-    command_line,
-    environment,
-    metrics_of,
-)
+from workspaces import ROOT, changed, metrics_of
 
-EXAMPLE = ROOT / "examples" / "huggingface" / "language-modeling"
 DATA = ROOT.parent / "shared" / "data" / "lm"
-WORDS = "the cat sat the dog ran where the dog sat the cat ran".split()
-LINES = [" ".join(WORDS[n % 7 : n % 7 + 3 + n % 5]) for n in range(120)]
-MODES = {"clm": "causal-lm", "mlm": "masked-lm", "plm": "causal-lm"}
-
-
-def workspace_for(
-    kind: str,
-    root: pathlib.Path,
-    model: pathlib.Path | str,
-    train: list[str],
-    validation: list[str],
-) -> Workspace:
-    root.mkdir()
-    trial = f"{kind}_trial"
-    (root / f"{trial}.py").write_bytes((EXAMPLE / f"{trial}.py").read_bytes())
-    for name, lines in (("train", train), ("validation", validation)):
-        (root / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    config: Config = {
-        "name": kind,
-        "entrypoint": f"{trial}:{kind.upper()}Trial",
-        "hyperparameters": {
-            "model_mode": MODES[kind],
-            "pretrained_model_name_or_path": str(model),
-            "use_pretrained_weights": False,
-            "global_batch_size": 8,
-            "max_steps": 12,
-            "learning_rate": 1e-2,
-        },
-        "data": {
-            "train_file": str(root / "train.txt"),
-            "validation_file": str(root / "validation.txt"),
-            "max_seq_length": 16,
-        },
-        "searcher": {"name": "single", "metric": "perplexity", "smaller_is_better": True},
-        "perform_initial_validation": True,
-    }
-    return Workspace(root, config)
-
-
-def tiny_model(kind: str, folder: pathlib.Path) -> pathlib.Path:
-    if kind == "mlm":
-        return tiny.save(folder, "bert", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-    if kind == "plm":
-        return text_models.save_xlnet(folder, text_models.xlnet_tokenizer(LINES, 60), width=16)
-    return text_models.save_gpt2(folder, text_models.byte_level_tokenizer(LINES, 270), width=16)
 
 
 def baseline(said: str) -> dict[str, float]:
@@ -134,39 +79,6 @@ def test_same_seed_same_masks_another_seed_others(
     assert all(later - earlier > 1e-5 for earlier, later in itertools.pairwise(steps)), steps
 
 
-def test_two_slots_validate_as_one(capsys: Capture, tmp_path: pathlib.Path) -> None:
-    """Masks belong to rows: which slot has a row, and in which batch, does not matter.
-
-    XLNet has weights that the loss does not depend on, at which DistributedDataParallel stops in
-    the second step if it is not told to look for them.
-    """
-    model = tiny_model("plm", tmp_path / "model")
-    # 13 rows in batches of 2 on a slot: an odd number of batches, the last one smaller.
-    workspace = workspace_for("plm", tmp_path / "context", model, LINES, LINES[:13])
-    config = changed(
-        workspace.config,
-        data__line_by_line=True,
-        hyperparameters__max_steps=4,
-        hyperparameters__global_batch_size=4,
-    )
-    yaml = workspace.write_yaml(config)
-    train_here(yaml, tmp_path / "one", capsys)
-    launcher = ["torchrun", "--standalone", "--nproc_per_node=2", "-m", "model_hub", "train"]
-    finished = subprocess.run(
-        command_line([*launcher, str(yaml), "--output-dir", str(tmp_path / "two")]),
-        cwd=tmp_path,
-        env=environment(tmp_path / "home"),
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert finished.returncode == 0, finished.stderr
-    one, two = (validations_of(tmp_path / name)[0] for name in ("one", "two"))
-    assert one["steps_completed"] == two["steps_completed"] == 0
-    assert two["perplexity"] == pytest.approx(one["perplexity"], rel=1e-5)
-    assert two["token_accuracy"] == one["token_accuracy"]
-
-
 def test_tokenizer_with_more_tokens_than_the_model(capsys: Capture, tmp_path: pathlib.Path) -> None:
     tokenizer = text_models.byte_level_tokenizer(LINES, 270)
     model = text_models.save_gpt2(tmp_path / "model", tokenizer, width=16, vocab_size=250)
@@ -230,6 +142,7 @@ def test_gpt2_on_wikitext(wikitext: Any, capsys: Capture, tmp_path: pathlib.Path
     assert trained["token_accuracy"] > 2 * known["token_accuracy"]
 
 
+@pytest.mark.slow
 def test_minilm_on_wikitext(wikitext: Any, capsys: Capture, tmp_path: pathlib.Path) -> None:
     # Its head for masked tokens is new: the wheel holds none.
     known, untrained, trained = real_run(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from workspaces import RunCommand, Workspace, changed
+from workspaces import Workspace, changed
 
 from model_hub import _hub, _terminal, cli
 from model_hub.errors import UserError
@@ -163,20 +163,6 @@ def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     told = r"3 processes on this machine, .* torch sees 2\. Write --nproc_per_node=2,"
     with pytest.raises(UserError, match=told), processes.distributed_processes():
         pass
-
-
-def test_a_folder_that_cannot_be_written_is_told_once(
-    workspace: Workspace, command: RunCommand
-) -> None:
-    """The other process hears of it, and does not fail for a first one that has gone."""
-    yaml = workspace.write_yaml(workspace.config)
-    launcher = ["torchrun", "--standalone", "--nproc_per_node=2", "-m", "model_hub", "train"]
-    finished = command(*launcher, yaml, "--output-dir", "/proc/not/there")
-    assert finished.code != 0
-    told = "model-hub: error: --output-dir: cannot write to '/proc/not/there'"
-    assert finished.errors.count(told) == 1
-    # torchrun adds its report, with a traceback of its own.
-    assert "rank1]" not in finished.errors and "rank 1]" not in finished.errors
 
 
 def test_why_a_model_cannot_be_loaded(

@@ -1,5 +1,8 @@
 """Every switch, alone and as people combine them, on question answering and on a causal language
-model, on one slot and two: a run that is stopped in the middle and continued ends the same."""
+model, on one slot and two: a run that is stopped in the middle and continued ends the same.
+
+On two slots test_two_slots.py has some of them beside other trainings, in less time.
+"""
 
 import pathlib
 
@@ -26,8 +29,9 @@ def assert_same_end(project: Project, whole: str, stopped: str, atol: float) -> 
         assert project.validations(whole) == project.validations(stopped)
 
 
+# Of the causal language model test_resume_of_tasks.py has those that people combine most often.
 @pytest.mark.parametrize("name", switches_of(QA, gpu=ON_GPU))
-@pytest.mark.parametrize("task", [QA, CLM])
+@pytest.mark.parametrize("task", [QA, pytest.param(CLM, marks=pytest.mark.slow)])
 def test_stopped_in_the_middle_it_ends_the_same(
     task: str, name: str, projects: dict[str, Project]
 ) -> None:
@@ -38,6 +42,7 @@ def test_stopped_in_the_middle_it_ends_the_same(
     assert_same_end(project, f"{name}-whole", f"{name}-stopped", tolerance(name))
 
 
+@pytest.mark.slow
 def test_on_two_slots(projects: dict[str, Project], tmp_path: pathlib.Path) -> None:
     jobs = []
     two_gpus = torch.cuda.device_count() > 1
@@ -47,6 +52,8 @@ def test_on_two_slots(projects: dict[str, Project], tmp_path: pathlib.Path) -> N
                 project.job(f"{name}-whole2", **switches),
                 *project.stopped(f"{name}-stopped2", **switches),
             ]
+    # Workers are forked, which threads of earlier jobs may disturb: those with workers come first.
+    jobs.sort(key=lambda job: not any("workers" in word for word in job.words))
     run_on_two_slots(jobs, tmp_path)
     for task, project in projects.items():
         for name in switches_of(task, gpu=two_gpus):

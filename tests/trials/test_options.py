@@ -99,6 +99,7 @@ def differ(one: pathlib.Path, other: pathlib.Path) -> bool:
     return not same(one, other)
 
 
+@pytest.mark.slow
 def test_compiled_and_stopped_in_the_middle_it_ends_the_same(train: Train) -> None:
     """With the tracing that test_option_matrix.py, which has all other switches, leaves out."""
     switches = {"torch_compile": True, "torch_compile_backend": "aot_eager", "bf16": True}
@@ -209,12 +210,13 @@ def test_label_smoothing_needs_labels(train: Train, capsys: pytest.CaptureFixtur
     assert "label_smoothing_factor" in capsys.readouterr().err
 
 
-def test_compiled_with_the_names_of_the_weights(train: Train) -> None:
+@pytest.mark.parametrize("backend", ["eager", pytest.param("aot_eager", marks=pytest.mark.slow)])
+def test_compiled_with_the_names_of_the_weights(backend: str, train: Train) -> None:
     plain = train("plain")
     run = train(
         "compiled",
         hyperparameters__torch_compile=True,
-        hyperparameters__torch_compile_backend="aot_eager",
+        hyperparameters__torch_compile_backend=backend,
     )
     assert trial().model._compiled_call_impl is not None
     assert same(plain, run, tolerance=1e-4)

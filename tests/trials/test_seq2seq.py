@@ -50,12 +50,12 @@ def written(folder: pathlib.Path, family: str, rows: Rows, steps: int, **data: A
 
 
 def train(
-    config: Config, folder: pathlib.Path, command: RunCommand
+    config: Config, folder: pathlib.Path, command_here: RunCommand
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Metrics of the untrained and of the trained model, of the same run."""
     yaml = folder / "experiment.yaml"
     yaml.write_text(json.dumps(config))
-    finished = command("model-hub", "train", yaml, EXAMPLE, "--output-dir", folder / "run")
+    finished = command_here("model-hub", "train", yaml, EXAMPLE, "--output-dir", folder / "run")
     assert finished.code == 0, finished.errors
     assert "warning" not in finished.errors.lower(), finished.errors
     first, last = [r for r in metrics_of(folder / "run") if r["group"] == "validation"]
@@ -72,7 +72,7 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
 
 @real_data
 def test_summaries_of_real_texts_are_learned_by_heart(
-    tmp_path: pathlib.Path, command: RunCommand
+    tmp_path: pathlib.Path, command_here: RunCommand
 ) -> None:
     config = written(
         tmp_path,
@@ -84,7 +84,7 @@ def test_summaries_of_real_texts_are_learned_by_heart(
         num_beams=2,
         output_dir=str(tmp_path / "predictions"),
     )
-    first, last = train(config, tmp_path, command)
+    first, last = train(config, tmp_path, command_here)
     for name in ("rouge1", "rouge2", "rougeL", "rougeLsum"):
         assert first[name] < 15
         assert last[name] > first[name] + 40
@@ -96,9 +96,9 @@ def test_summaries_of_real_texts_are_learned_by_heart(
 
 
 @real_data
-@pytest.mark.parametrize("family", ["marian", "t5"])
+@pytest.mark.parametrize("family", ["marian", pytest.param("t5", marks=pytest.mark.slow)])
 def test_translations_of_real_texts_are_learned_by_heart(
-    family: str, tmp_path: pathlib.Path, command: RunCommand
+    family: str, tmp_path: pathlib.Path, command_here: RunCommand
 ) -> None:
     """Of the first words of the texts, so that it takes seconds."""
     rows = [
@@ -117,7 +117,7 @@ def test_translations_of_real_texts_are_learned_by_heart(
         max_target_length=48,
         num_beams=2,
     )
-    first, last = train(config, tmp_path, command)
+    first, last = train(config, tmp_path, command_here)
     assert first["bleu"] < 5 and first["chrf"] < 15
     assert last["bleu"] > 40 and last["chrf"] > 50
     assert last["validation_loss"] < first["validation_loss"] / 4
@@ -125,11 +125,11 @@ def test_translations_of_real_texts_are_learned_by_heart(
 
 
 def test_what_is_wrong_is_told_without_a_traceback(
-    tmp_path: pathlib.Path, command: RunCommand
+    tmp_path: pathlib.Path, command_here: RunCommand
 ) -> None:
     config = written(tmp_path, "t5", [{"document": "a", "abstract": "b"}], 1)
     (tmp_path / "experiment.yaml").write_text(json.dumps(config))
-    finished = command("model-hub", "train", tmp_path / "experiment.yaml", EXAMPLE)
+    finished = command_here("model-hub", "train", tmp_path / "experiment.yaml", EXAMPLE)
     assert finished.code == 2
     assert "no column 'summary'" in finished.errors and "data.summary_column" in finished.errors
     no_traceback(finished)

@@ -1,12 +1,11 @@
 """Switches that one of the tasks, and not question answering, may trip over; and what is said
 before anything is loaded."""
 
-import pathlib
 from typing import Any
 
 import pytest
 import torch
-from option_runs import Project, new_project, run_on_two_slots
+from option_runs import Project, new_project
 
 from model_hub import cli
 from model_hub.huggingface.runner import run
@@ -177,17 +176,3 @@ def test_it_is_said_before_data_is_loaded(
     assert cli.main(words) == 2
     errors = capsys.readouterr().err
     assert message in errors and "nowhere" not in errors and "Traceback" not in errors
-
-
-def test_early_stopping_is_agreed_by_all_slots(
-    projects: dict[str, Project], tmp_path: pathlib.Path
-) -> None:
-    """One slot that went on alone would wait for the other; a stop between loses no count."""
-    project = projects[CLASSES]
-    settings = {"early_stopping_patience": 2, "learning_rate": 0.0, "max_steps": 40}
-    jobs = [project.job("early", **settings), *project.stopped("early-stopped", **settings)]
-    run_on_two_slots(jobs, tmp_path)
-    for name in ("early", "early-stopped"):
-        # The first validation is the best there is; two more are no better.
-        assert [each["steps_completed"] for each in project.validations(name)] == [4, 8, 12]
-    assert project.same("early", "early-stopped")

@@ -1,27 +1,24 @@
 """`model-hub train`: what it does, shows and leaves behind."""
 
+import contextlib
 import fcntl
 import json
 import os
 import pathlib
 import pty
-import select
-import shutil
-import signal
 import struct
 import subprocess
 import termios
-import time
-import uuid
-from typing import Any
+import threading
 
 import pytest
 import torch
 import transformers
-from safetensors.torch import load_file
+from task_runs import same_weights
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from workspaces import (
     Config,
+    Finished,
     RunCommand,
     Workspace,
     changed,
@@ -31,29 +28,12 @@ from workspaces import (
     no_traceback,
 )
 
-
-def weights(run: pathlib.Path) -> dict[str, torch.Tensor]:
-    return load_file(run / "model" / "model.safetensors")
+from model_hub import cli
 
 
-def validations_of(run: pathlib.Path) -> list[dict[str, Any]]:
-    return [record for record in metrics_of(run) if record["group"] == "validation"]
-
-
-def same_weights(one: pathlib.Path, other: pathlib.Path) -> bool:
-    a, b = weights(one), weights(other)
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
-def test_leaves_a_whole_run_folder(
-    workspace: Workspace, command: RunCommand, tmp_path: pathlib.Path
-) -> None:
-    predictions = tmp_path / "predictions"
-    yaml = workspace.write_yaml(changed(workspace.config, data__output_dir=str(predictions)))
-    finished = command("model-hub", "train", yaml, "--output-dir", tmp_path / "run")
-    assert finished.code == 0, finished.errors
+def test_leaves_a_whole_run_folder(plain_run: pathlib.Path, plain_command: Finished) -> None:
+    finished, run, predictions = plain_command, plain_run, plain_run.parent / "predictions"
     assert "best so far" in finished.output and "\x1b" not in finished.output + finished.errors
-    run = tmp_path / "run"
 
     resolved = ruamel_load(run / "config.yaml")
     assert resolved["hyperparameters"]["learning_rate"] == 1e-3
@@ -136,12 +116,12 @@ def test_exported_model_loads_in_a_pipeline(plain_run: pathlib.Path) -> None:
 
 
 def test_same_seed_same_run_another_seed_another(
-    plain_run: pathlib.Path, workspace: Workspace, command: RunCommand, tmp_path: pathlib.Path
+    plain_run: pathlib.Path, workspace: Workspace, command_here: RunCommand, tmp_path: pathlib.Path
 ) -> None:
     yaml = workspace.write_yaml(workspace.config)
     for name, seed in (("same", 0), ("other", 1)):
         override = f"reproducibility.experiment_seed={seed}"
-        finished = command(
+        finished = command_here(
             "model-hub", "train", yaml, "--config", override, "--output-dir", tmp_path / name
         )
         assert finished.code == 0, finished.errors
@@ -150,103 +130,7 @@ def test_same_seed_same_run_another_seed_another(
     assert not same_weights(plain_run, tmp_path / "other")
 
 
-@pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_and_resumed_is_as_never_stopped(
-    plain_run: pathlib.Path, workspace: Workspace, tmp_path: pathlib.Path, stop_signal: int
-) -> None:
-    yaml = workspace.write_yaml(workspace.config)
-    run = tmp_path / "stopped"
-    # The trial stops itself by a signal in the middle of the first epoch.
-    trial = workspace.root / "stopping_trial.py"
-    trial.write_text(
-        "import os\n"
-        "from qa_trial import QATrial\n\n\n"
-        "class StoppingTrial(QATrial):\n"
-        "    def train_batch(self, batch, epoch_idx, batch_idx):\n"
-        "        if batch_idx == 6 and self.context.get_initial_batch() == 0:\n"
-        f"            os.kill(os.getpid(), {int(stop_signal)})\n"
-        "        return super().train_batch(batch, epoch_idx, batch_idx)\n"
-    )
-    home = tmp_path / "home"
-    options = ["--config", "entrypoint=stopping_trial:StoppingTrial", "--output-dir", str(run)]
-
-    def train(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command_line(["model-hub", "train", *words]),
-            cwd=tmp_path,
-            env=environment(home),
-            capture_output=True,
-            text=True,
-            timeout=900,
-        )
-
-    first = train(str(yaml), *options)
-    assert first.returncode == 128 + stop_signal, first.stderr
-    assert "stopped by" in first.stdout and "after 7 batches" in first.stdout
-    # The command is the one to type from here.
-    (resume,) = [line.split() for line in first.stdout.splitlines() if "--resume" in line]
-    assert resume[:2] == ["model-hub", "train"]
-    second = train(*resume[2:])
-    assert second.returncode == 0, second.stderr
-    assert same_weights(plain_run, run)
-    ends = [
-        [r for r in metrics_of(path) if r["group"] == "validation"] for path in (plain_run, run)
-    ]
-    assert ends[0] == ends[1]
-    assert max(r["steps_completed"] for r in metrics_of(run)) == 20
-    events = EventAccumulator(str(run / "tensorboard")).Reload()
-    assert [event.step for event in events.Scalars("validation/f1")] == [8, 16, 20]
-
-
-def test_killed_run_resumes_from_its_last_checkpoint(
-    plain_run: pathlib.Path, workspace: Workspace, command: RunCommand, tmp_path: pathlib.Path
-) -> None:
-    yaml = workspace.write_yaml(changed(workspace.config, min_checkpoint_period={"batches": 5}))
-    run = tmp_path / "killed"
-    trial = workspace.root / "dying_trial.py"
-    trial.write_text(
-        "import os, signal\n"
-        "from qa_trial import QATrial\n\n\n"
-        "class DyingTrial(QATrial):\n"
-        "    def train_batch(self, batch, epoch_idx, batch_idx):\n"
-        "        if batch_idx == 13 and self.context.get_initial_batch() == 0:\n"
-        "            os.kill(os.getpid(), signal.SIGKILL)\n"
-        "        return super().train_batch(batch, epoch_idx, batch_idx)\n"
-    )
-    entrypoint = "entrypoint=dying_trial:DyingTrial"
-    killed = command("model-hub", "train", yaml, "--config", entrypoint, "--output-dir", run)
-    assert killed.code == -signal.SIGKILL
-    # As if it had been killed while it wrote another one.
-    unfinished = run / "checkpoints" / str(uuid.uuid4())
-    unfinished.mkdir()
-    resumed = command("model-hub", "train", "--resume", run)
-    assert resumed.code == 0, resumed.errors
-    assert same_weights(plain_run, run)
-    assert not unfinished.exists()
-    steps = [r["steps_completed"] for r in metrics_of(run) if r["group"] == "training"]
-    assert steps == sorted(set(steps))
-
-
-def test_finished_run_that_was_moved_resumes(
-    plain_run: pathlib.Path, command: RunCommand, tmp_path: pathlib.Path
-) -> None:
-    """Without a change it changes nothing; with a longer length it trains on."""
-    moved = tmp_path / "moved"
-    shutil.copytree(plain_run, moved)
-    resumed = command("model-hub", "train", "--resume", moved)
-    assert resumed.code == 0, resumed.errors
-    assert "nothing was left to train: all 20 batches" in resumed.output
-    assert same_weights(plain_run, moved)
-    assert metrics_of(plain_run) == metrics_of(moved)
-    longer = "hyperparameters.num_train_epochs=3"
-    resumed = command("model-hub", "train", "--resume", moved, "--config", longer)
-    assert resumed.code == 0, resumed.errors
-    assert max(r["steps_completed"] for r in metrics_of(moved)) == 30
-    assert "continuing after 20 batches" in resumed.output
-    assert "done: 10 batches in" in resumed.output and "30 in all" in resumed.output
-    assert not same_weights(plain_run, moved)
-
-
+@pytest.mark.slow
 def test_two_processes_under_torchrun(
     plain_run: pathlib.Path, workspace: Workspace, command: RunCommand, tmp_path: pathlib.Path
 ) -> None:
@@ -267,11 +151,11 @@ def test_two_processes_under_torchrun(
 
 
 def test_old_style_yaml_runs_unchanged(
-    workspace: Workspace, command: RunCommand, tmp_path: pathlib.Path
+    workspace: Workspace, command_here: RunCommand, tmp_path: pathlib.Path
 ) -> None:
     yaml = workspace.write_yaml(old_style(workspace.config))
     run = tmp_path / "run"
-    finished = command("model-hub", "train", yaml, "--output-dir", run)
+    finished = command_here("model-hub", "train", yaml, "--output-dir", run)
     assert finished.code == 0, finished.errors
     records = [r for r in metrics_of(run) if r["group"] == "training"]
     assert records[-1]["steps_completed"] == 20
@@ -313,7 +197,7 @@ def test_local_test_mode_of_det(workspace: Workspace, command: RunCommand) -> No
 
 
 def test_ranges_are_picked_reproducibly_and_told(
-    workspace: Workspace, command: RunCommand, tmp_path: pathlib.Path
+    workspace: Workspace, command_here: RunCommand, tmp_path: pathlib.Path
 ) -> None:
     config = changed(
         workspace.config,
@@ -324,7 +208,7 @@ def test_ranges_are_picked_reproducibly_and_told(
     yaml = workspace.write_yaml(config)
     picked = []
     for name in ("a", "b"):
-        finished = command("model-hub", "train", yaml, "--output-dir", tmp_path / name)
+        finished = command_here("model-hub", "train", yaml, "--output-dir", tmp_path / name)
         assert finished.code == 0, finished.errors
         hparams = ruamel_load(tmp_path / name / "config.yaml")["hyperparameters"]
         assert 1e-5 <= hparams["learning_rate"] <= 1e-3
@@ -334,58 +218,74 @@ def test_ranges_are_picked_reproducibly_and_told(
     assert picked[0] == picked[1]
 
 
-@pytest.mark.parametrize("no_color", ["", "1"])
-def test_progress_bar_on_a_terminal(
-    no_color: str, workspace: Workspace, tmp_path: pathlib.Path
-) -> None:
+class Terminal:
+    """A terminal of 160 columns; what is written on it is read by a thread."""
+
+    def __init__(self) -> None:
+        self.reader, self.writer = pty.openpty()
+        fcntl.ioctl(self.writer, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 160, 0, 0))
+        self._shown = b""
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        # Until nobody has the other side open, which is an error or the end, by the system.
+        with contextlib.suppress(OSError):
+            while block := os.read(self.reader, 65536):
+                self._shown += block
+
+    def text(self) -> str:
+        """All that was written, after the last writer has closed it."""
+        self._thread.join()
+        os.close(self.reader)
+        return self._shown.decode(errors="replace")
+
+
+BAR = ("20/20", "loss ", "lr ", "samples/s", "epoch 2.00", "validation after 20 batches")
+
+
+def test_progress_bar_on_a_terminal(workspace: Workspace, tmp_path: pathlib.Path) -> None:
     yaml = workspace.write_yaml(workspace.config)
-    reader, writer = pty.openpty()
-    rows_and_columns = struct.pack("HHHH", 24, 160, 0, 0)
-    fcntl.ioctl(writer, termios.TIOCSWINSZ, rows_and_columns)
-    process = subprocess.Popen(
-        command_line(["model-hub", "train", str(yaml), "--output-dir", str(tmp_path / "run")]),
+    terminal = Terminal()
+    done = subprocess.run(
+        command_line(["model-hub", "train", yaml, "--output-dir", tmp_path / "run"]),
         cwd=tmp_path,
-        env={**environment(tmp_path / "home"), "TERM": "xterm", "NO_COLOR": no_color},
-        stdout=writer,
-        stderr=writer,
-        close_fds=True,
+        env={**environment(tmp_path / "home"), "TERM": "xterm", "NO_COLOR": ""},
+        stdout=terminal.writer,
+        stderr=terminal.writer,
+        timeout=900,
     )
-    os.close(writer)
-    shown = b""
-    deadline = time.monotonic() + 900
-    while time.monotonic() < deadline:
-        if not select.select([reader], [], [], 1.0)[0]:
-            continue
-        try:
-            block = os.read(reader, 65536)
-        except OSError:  # The other side is closed.
-            break
-        if not block:
-            break
-        shown += block
-    assert process.wait(timeout=900) == 0
-    os.close(reader)
-    text = shown.decode(errors="replace")
-    for piece in (
-        "20/20",
-        "loss ",
-        "lr ",
-        "samples/s",
-        "epoch 2.00",
-        "validation after 20 batches",
-    ):
-        assert piece in text, text
+    os.close(terminal.writer)
+    text = terminal.text()
+    assert done.returncode == 0 and not [piece for piece in BAR if piece not in text], text
     # Of other packages no bar stays on the screen.
     assert "shards" not in text
-    assert ("\x1b[32mbest so far\x1b[0m" in text) == (not no_color)
-    assert ("\x1b[3" in text) == (not no_color)
+    assert "\x1b[32mbest so far\x1b[0m" in text
+
+
+def test_no_colors_where_they_are_not_wanted(
+    workspace: Workspace, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    yaml = workspace.write_yaml(workspace.config)
+    terminal = Terminal()
+    with (
+        open(terminal.writer, "w", encoding="utf-8") as screen,
+        contextlib.redirect_stdout(screen),
+        contextlib.redirect_stderr(screen),
+    ):
+        code = cli.main(["train", str(yaml), "--output-dir", str(tmp_path / "run")])
+    text = terminal.text()
+    assert code == 0 and not [piece for piece in BAR if piece not in text], text
+    assert "best so far" in text and "\x1b[3" not in text
 
 
 def test_default_folder_is_below_runs(
-    workspace: Workspace, command: RunCommand, tmp_path: pathlib.Path
+    workspace: Workspace, command_here: RunCommand, tmp_path: pathlib.Path
 ) -> None:
     yaml = workspace.write_yaml(changed(workspace.config, hyperparameters__max_steps=1))
-    finished = command("model-hub", "train", yaml)
+    finished = command_here("model-hub", "train", yaml)
     assert finished.code == 0, finished.errors
     (run,) = (tmp_path / "work" / "runs").iterdir()
     assert run.name.startswith("tiny-")
@@ -393,13 +293,13 @@ def test_default_folder_is_below_runs(
 
 
 def test_token_is_shown_and_kept_nowhere(
-    workspace: Workspace, command: RunCommand, tmp_path: pathlib.Path
+    workspace: Workspace, command_here: RunCommand, tmp_path: pathlib.Path
 ) -> None:
     secret = "hf_verysecrettoken"
     config = changed(
         workspace.config, hyperparameters__max_steps=1, hyperparameters__use_auth_token=secret
     )
-    finished = command(
+    finished = command_here(
         "model-hub",
         "train",
         workspace.write_yaml(config),
@@ -414,66 +314,28 @@ def test_token_is_shown_and_kept_nowhere(
 
 
 def test_what_was_in_the_output_folder_stays(
-    workspace: Workspace, command: RunCommand, tmp_path: pathlib.Path
+    workspace: Workspace, command_here: RunCommand, tmp_path: pathlib.Path
 ) -> None:
     folder = tmp_path / "precious"
     (folder / "model").mkdir(parents=True)
     (folder / "thesis.txt").write_text("forty years of work")
     yaml = workspace.write_yaml(changed(workspace.config, data__train_file="nowhere.json"))
-    refused = command("model-hub", "train", yaml, "--output-dir", folder)
+    refused = command_here("model-hub", "train", yaml, "--output-dir", folder)
     assert refused.code == 2 and "--output-dir" in refused.errors and "model" in refused.errors
     (folder / "model").rmdir()
-    failed = command("model-hub", "train", yaml, "--output-dir", folder)
+    failed = command_here("model-hub", "train", yaml, "--output-dir", folder)
     assert failed.code == 2 and "nowhere.json" in failed.errors
     assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
 
 
 def test_output_folder_that_cannot_be_made(
-    workspace: Workspace, command: RunCommand, tmp_path: pathlib.Path
+    workspace: Workspace, command_here: RunCommand, tmp_path: pathlib.Path
 ) -> None:
     (tmp_path / "file").touch()
     yaml = workspace.write_yaml(workspace.config)
-    finished = command("model-hub", "train", yaml, "--output-dir", tmp_path / "file" / "run")
+    finished = command_here("model-hub", "train", yaml, "--output-dir", tmp_path / "file" / "run")
     assert finished.code == 2 and "--output-dir: cannot write" in finished.errors
     no_traceback(finished)
-
-
-def test_line_that_was_cut_off_is_forgotten(
-    plain_run: pathlib.Path, command: RunCommand, tmp_path: pathlib.Path
-) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(plain_run, run)
-    with (run / "metrics.jsonl").open("a") as file:
-        file.write('{"group": "trai')
-    longer = "hyperparameters.num_train_epochs=3"
-    resumed = command("model-hub", "train", "--resume", run, "--config", longer)
-    assert resumed.code == 0, resumed.errors
-    assert max(record["steps_completed"] for record in metrics_of(run)) == 30
-
-
-def test_asked_to_stop_at_the_last_batch_validates_when_resumed(
-    plain_run: pathlib.Path, workspace: Workspace, command: RunCommand, tmp_path: pathlib.Path
-) -> None:
-    trial = workspace.root / "late_trial.py"
-    trial.write_text(
-        "import os, signal\n"
-        "from qa_trial import QATrial\n\n\n"
-        "class LateTrial(QATrial):\n"
-        "    def train_batch(self, batch, epoch_idx, batch_idx):\n"
-        "        if batch_idx == 19:\n"
-        "            os.kill(os.getpid(), signal.SIGTERM)\n"
-        "        return super().train_batch(batch, epoch_idx, batch_idx)\n"
-    )
-    yaml = workspace.write_yaml(workspace.config)
-    run = tmp_path / "run"
-    entrypoint = "entrypoint=late_trial:LateTrial"
-    stopped = command("model-hub", "train", yaml, "--config", entrypoint, "--output-dir", run)
-    assert stopped.code == 128 + signal.SIGTERM and "stopping after this batch" in stopped.errors
-    assert not (run / "model").exists()
-    resumed = command("model-hub", "train", "--resume", run)
-    assert resumed.code == 0, resumed.errors
-    assert validations_of(plain_run) == validations_of(run)
-    assert same_weights(plain_run, run)
 
 
 def test_stops_when_a_rank_fails(

@@ -30,7 +30,9 @@ def note_writing(event, arguments):
         WRITTEN.append(path)
 
 
-sys.addaudithook(note_writing)
+# An audit hook stays, so not in a process that only loads a checkpoint.
+if "NOTE_WRITING" in os.environ:
+    sys.addaudithook(note_writing)
 
 
 def slow_train_features(examples, **settings):
