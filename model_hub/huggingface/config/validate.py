@@ -3,17 +3,15 @@
 import dataclasses
 import difflib
 import fnmatch
-import importlib.util
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import torch
 from determined import pytorch
 
 from model_hub.errors import UserError
 from model_hub.experiment.config import TRAINING_LENGTHS
-from model_hub.huggingface.config import parsing, peft_config
+from model_hub.huggingface.config import packages, parsing
 from model_hub.huggingface.config.fields import FlexibleKwargs
 from model_hub.huggingface.config.hparams import logger, misplaced_sample_limits
 from model_hub.huggingface.config.names import MODEL_MODES, auto_model_class
@@ -146,7 +144,7 @@ def check_settings(
         if OptionKwargs in hyperparameter_types:
             problems += misplaced_sample_limits(hparams)
             problems += conflicting_hparams(hparams, unsmoothed_modes)
-            problems += missing_packages(hparams)
+            problems += packages.missing_packages(hparams)
         problems += wrong_model_mode(trial_class, hparams.get("model_mode"))
     if searcher is not None:
         problems += unreported_metric(trial_class, searcher.get("metric"), hparams)
@@ -275,50 +273,6 @@ def conflicting_hparams(
     if halves and not hparams.get("peft"):
         found.append(f"hyperparameters.dtype is float16, but {NO_HALF_GRADIENTS}")
     return found
-
-
-def missing_packages(hparams: Mapping[str, Any]) -> list[str]:
-    """Return a message for each package that the hyperparameters need and this machine lacks.
-
-    Args:
-        hparams: the hyperparameters, without ranges.
-    """
-    quantization = hparams.get("quantization_config") or {}
-    bits = [name for name in ("load_in_4bit", "load_in_8bit") if hparams.get(name)]
-    if isinstance(quantization, Mapping) and (
-        quantization.get("quant_method", "bitsandbytes") == "bitsandbytes" and quantization
-    ):
-        bits.append("quantization_config")
-    found = []
-    if bits and importlib.util.find_spec("bitsandbytes") is None:
-        found.append(
-            f"hyperparameters.{bits[0]} needs the package bitsandbytes: pip install bitsandbytes."
-        )
-    if hparams.get("peft") and not peft_config.peft_is_installed():
-        found.append(f"hyperparameters.peft {peft_config.PEFT_NEEDED}")
-    backend = hparams.get("torch_compile_backend")
-    compiles = hparams.get("torch_compile") or hparams.get("torch_compile_mode") is not None
-    if backend == "inductor" or (compiles and backend is None):
-        found += _missing_compiler()
-    return found
-
-
-def _missing_compiler() -> list[str]:
-    """Return a message if there is no C++ compiler, which torch.compile needs on a CPU."""
-    if torch.cuda.is_available():
-        return []
-    # Imported here because it is slow and most runs compile nothing.
-    from torch._inductor import cpp_builder, exc
-
-    try:
-        cpp_builder.get_cpp_compiler()
-    except exc.InvalidCxxCompiler:
-        return [
-            "hyperparameters.torch_compile needs a C++ compiler, and none was found (g++, or "
-            "the one in the environment variable CXX): apt-get install g++. Or write "
-            "torch_compile_backend: aot_eager, or remove the keys that begin with torch_compile."
-        ]
-    return []
 
 
 def unused_lengths(config: Mapping[str, Any]) -> list[str]:

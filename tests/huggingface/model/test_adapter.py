@@ -1,5 +1,6 @@
 """Which weights an adapter trains, and which of them a checkpoint holds."""
 
+import importlib.util
 import pathlib
 from typing import Any
 
@@ -12,7 +13,7 @@ from determined import pytorch
 
 from model_hub.errors import UserError
 from model_hub.huggingface.checkpoint import state_dict
-from model_hub.huggingface.config import validate
+from model_hub.huggingface.config import packages, validate
 from model_hub.huggingface.config.options import OptionKwargs
 from model_hub.huggingface.model import adapter, loading, unwrap, wrap
 from model_hub.huggingface.tasks import UNSMOOTHED_MODES
@@ -225,14 +226,14 @@ def test_keys_of_another_trial_class_are_not_checked() -> None:
 
 
 def test_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    there = validate.importlib.util.find_spec
+    there = importlib.util.find_spec
 
     def find_spec(name: str) -> Any:
         return None if name in ("bitsandbytes", "peft") else there(name)
 
-    monkeypatch.setattr(validate.importlib.util, "find_spec", find_spec)
+    monkeypatch.setattr(importlib.util, "find_spec", find_spec)
     for key, package in (("load_in_4bit", "bitsandbytes"), ("peft", "model-hub[peft]"),
                          ("quantization_config", "bitsandbytes")):  # fmt: skip
-        (message,) = validate.missing_packages({key: {"r": 1} if key != "load_in_4bit" else True})
+        (message,) = packages.missing_packages({key: {"r": 1} if key != "load_in_4bit" else True})
         assert f"hyperparameters.{key} needs" in message and package in message
-    assert validate.missing_packages({"quantization_config": {"quant_method": "gptq"}}) == []
+    assert packages.missing_packages({"quantization_config": {"quant_method": "gptq"}}) == []
