@@ -173,7 +173,7 @@ def order_of(setting: Setting) -> list[int]:
     """The order in which our loader goes through the rows in its first epoch."""
     from determined.pytorch import samplers
 
-    from model_hub.huggingface.training.seeded_loader import _SeededEpochs
+    from model_hub.huggingface.training.resume.seeded_loader import _SeededEpochs
 
     sampler = samplers.ReproducibleShuffleSampler(
         torch.utils.data.SequentialSampler(setting.data), 0

@@ -20,7 +20,7 @@ class Report:
 
     Attributes:
         findings: sorted by line.
-        hub_names: models and data sets on the Hub, which are not checked for want of the network.
+        hub_names: models and data sets on the Hub, which are not checked: that needs the network.
     """
 
     findings: list[Finding]

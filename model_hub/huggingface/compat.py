@@ -19,7 +19,7 @@ import torch
 from determined import pytorch
 
 from model_hub.huggingface.model.untrained import record_missing_keys
-from model_hub.huggingface.training.controller import ResumableController
+from model_hub.huggingface.training.resume.controller import ResumableController
 
 # Marks a `from_pretrained` that is wrapped already.
 _WRAPPED = "_model_hub_wrapped"

@@ -22,8 +22,8 @@ from model_hub.huggingface.training.callbacks import (
     NonFiniteLossCallback,
 )
 from model_hub.huggingface.training.context import set_up_context
-from model_hub.huggingface.training.controller import ResumableController
 from model_hub.huggingface.training.loss import training_loss
+from model_hub.huggingface.training.resume.controller import ResumableController
 from model_hub.utils import AttrDict
 
 logger = logging.getLogger("model_hub")
@@ -38,8 +38,9 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
     ``build_..._data_loader`` for other loaders.
 
     A subclass may set ``hparams``, ``data_config`` or ``exp_config`` (any mapping) before it calls
-    ``super().__init__(context)``; then these are used. It may also leave that call out, and call
-    :meth:`check_hparams` and the functions of :mod:`model_hub.huggingface` itself.
+    ``super().__init__(context)``; then these are used. It may instead skip
+    ``super().__init__``, and call :meth:`check_hparams` and the functions of
+    :mod:`model_hub.huggingface` itself.
 
     Args:
         context: the trial's context.
@@ -60,10 +61,10 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         grad_clip_fn: clips gradients in place; None if ``max_grad_norm`` is 0.
         train_dataset: prepared training data; a subclass sets it.
         validation_dataset: prepared validation data; a subclass sets it.
-        collator: makes a batch of a list of rows; a subclass sets it.
+        collator: makes a batch from a list of rows; a subclass sets it.
         hyperparameter_types: class attribute; dataclasses of the keys that may stand under
             ``hyperparameters``. A subclass that reads keys of its own adds a dataclass of them, so
-            that a misspelt key is reported and these are not.
+            that its own keys are not reported as misspelt.
         data_types: class attribute; the same for section ``data``. The last one is the type of
             ``data_kwargs``.
         metric_names: class attribute; names of the validation metrics that the trial reports, where
@@ -96,7 +97,7 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         cls, context: pytorch.PyTorchTrialContext, *_: Any, **__: Any
     ) -> "BaseTransformerTrial":
         trial = super().__new__(cls)
-        # Before any __init__: a subclass may load its data before it calls the one below.
+        # In __new__, because a subclass may load data before it calls super().__init__.
         trial._options = set_up_context(context, context._hparams or {}, context._exp_conf or {})
         return trial
 
@@ -129,9 +130,9 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
     def check_hparams(self) -> None:
         """Read the sections of the YAML that are not set yet, fill in defaults and check them.
 
-        ``num_training_steps`` is computed from the experiment's length if it is absent,
-        ``use_pretrained_weights`` becomes true with a warning. Keys that look misspelt are reported
-        as warnings. The context is set up for these hyperparameters (see
+        If it is absent, ``num_training_steps`` is computed from the experiment's length, and
+        ``use_pretrained_weights`` becomes true, with a warning. Keys that look misspelt are
+        reported as warnings. The context is set up for these hyperparameters (see
         :func:`model_hub.huggingface.training.context.set_up_context`).
 
         Raises:
@@ -217,7 +218,7 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         """
 
     def task_metadata(self) -> dict[str, Any]:
-        """Return what inference needs to know of the data beside the YAML.
+        """Return what inference needs to know of the data besides the YAML.
 
         A subclass that has found out which columns to read returns their names here. Later data may
         have other columns as well.

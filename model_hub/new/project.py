@@ -42,7 +42,7 @@ def write_project(task: Task, folder: pathlib.Path) -> None:
         trial: read_example(f"{task.example.partition('/')[0]}/{trial}").decode("utf-8"),
     }
     try:
-        _make_empty(folder)
+        _create_folder(folder)
         for name, text in files.items():
             (folder / name).write_bytes(text.encode("utf-8"))
         texts = row_texts(rows[: task.rows])
@@ -51,7 +51,7 @@ def write_project(task: Task, folder: pathlib.Path) -> None:
         raise UserError(f"cannot write the folder {str(folder)!r}: {error}") from error
 
 
-def _make_empty(folder: pathlib.Path) -> None:
+def _create_folder(folder: pathlib.Path) -> None:
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(
             f"the folder {str(folder)!r} is not empty. Name an empty folder or one that does not "

@@ -25,7 +25,7 @@ class SFTTrial(hf.BaseTransformerTrial):
         # That no token sees a later one, nor, with packing, another conversation.
         sft.check_model(self.model, self.config, self.data_kwargs)
         self.raw_datasets = hf.default_load_dataset(self.data_config)
-        # One process of a machine tokenizes; the others then read its cache.
+        # One process per machine tokenizes; the others then read its cache.
         with hf.local_main_first(context):
             train, self.validation_dataset, self.train_dataset, length = sft.build_datasets(
                 self.raw_datasets,

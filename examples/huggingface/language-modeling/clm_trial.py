@@ -25,7 +25,7 @@ class CLMTrial(hf.BaseTransformerTrial):
         # A model that sees the token which it is to predict would learn nothing.
         lm.check_next_token_model(self.model, self.config)
         self.raw_datasets = hf.default_load_dataset(self.data_config)
-        # One process of a machine tokenizes; the others then read its cache.
+        # One process per machine tokenizes; the others then read its cache.
         with hf.local_main_first(context):
             self.train_dataset, self.validation_dataset, length = lm.build_datasets(
                 self.raw_datasets,

@@ -23,7 +23,7 @@ class TranslationTrial(hf.BaseTransformerTrial):
         # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.
         super().__init__(context)
         self.raw_datasets = hf.default_load_dataset(self.data_config)
-        # One process of a machine tokenizes; the others then read its cache.
+        # One process per machine tokenizes; the others then read its cache.
         with hf.local_main_first(context):
             datasets = s2s.build_datasets(
                 self.raw_datasets,

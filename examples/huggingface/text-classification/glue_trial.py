@@ -45,7 +45,7 @@ class GLUETrial(hf.BaseTransformerTrial):
         super().__init__(context)
         # A model that was fine-tuned before may know the labels under other numbers.
         self.task = tc.fit_to_head(task, self.model, self.config, self.tokenizer)
-        # One process of a machine tokenizes; the others then read its cache.
+        # One process per machine tokenizes; the others then read its cache.
         with hf.local_main_first(context):
             datasets = tc.build_datasets(
                 self.raw_datasets, self.tokenizer, self.data_kwargs, self.task, self.config

@@ -38,7 +38,7 @@ class NERTrial(hf.BaseTransformerTrial):
         super().__init__(context)
         # The labels' names are saved with the model.
         self.tagging = tc.fit_to_head(tagging, self.model, self.config)
-        # One process of a machine tokenizes; the others then read its cache.
+        # One process per machine tokenizes; the others then read its cache.
         with hf.local_main_first(context):
             self.train_dataset, self.validation_dataset = tc.build_datasets(
                 self.raw_datasets, self.tokenizer, self.data_kwargs, self.tagging, self.config

@@ -22,7 +22,7 @@ from model_hub.huggingface.runner.console import Console
 from model_hub.huggingface.runner.recorder import RunRecorder
 from model_hub.huggingface.runner.run_folder import RunFolder
 from model_hub.huggingface.runner.signals import PreemptOnSignal, ReportingBatches, stop_on_signals
-from model_hub.huggingface.training.controller import ResumableController
+from model_hub.huggingface.training.resume.controller import ResumableController
 
 # Batches between two reports if the YAML has no scheduling_unit. A master takes 100, with which the
 # plot of a short run would have two points.
@@ -198,7 +198,7 @@ class _LocalCheckpointContext(core.DummyCheckpointContext):
 
 @contextlib.contextmanager
 def _invalid_hp_as_user_error() -> Iterator[None]:
-    """Raise a ``UserError`` for ``InvalidHP``, since there is no search that could go on."""
+    """Raise a ``UserError`` for ``InvalidHP``, since there is no search to continue."""
     try:
         yield
     except det.InvalidHP as error:

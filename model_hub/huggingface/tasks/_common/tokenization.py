@@ -39,8 +39,8 @@ class TokenizationDataKwargs:
     """Keys of the YAML's section ``data`` about tokenizing.
 
     Attributes:
-        max_seq_length: longest sequence in tokens; longer ones are cut. None takes what tokenizer
-            and model take.
+        max_seq_length: longest sequence in tokens; longer ones are cut. None for the
+            most that tokenizer and model accept.
         pad_to_max_length: pad every sequence to ``max_seq_length``; else to the longest of its
             batch, which is faster.
         preprocessing_num_workers: processes that tokenize.
@@ -79,20 +79,20 @@ def sequence_length(
     default: int = 1024,
     key: str = "data.max_seq_length",
 ) -> int:
-    """Return the tokens of the longest sequence.
+    """Return the maximum length of a sequence, in tokens.
 
     Args:
-        requested: the YAML's number; None takes the most that tokenizer and model take.
+        requested: the YAML's number; None for the most that tokenizer and model accept.
         tokenizer: the tokenizer.
         config: the model's configuration.
         texts: number of texts in a sequence, 1 or 2, to which the tokenizer adds special tokens;
-            None if the special tokens are in the text or are not cut off.
-        default: the most that None takes, also if neither tokenizer nor model has a limit.
+            None skips the check that special tokens leave room for text.
+        default: upper bound if ``requested`` is None.
         key: the YAML's key, for messages.
 
     Raises:
-        UserError: when more is requested than tokenizer or model take, or no more than the special
-            tokens need.
+        UserError: when more is requested than tokenizer or model accept, or no more than the
+            special tokens need.
     """
     limits = {"tokenizer": tokenizer.model_max_length, "model": model_max_length(config)}
     known = {owner: int(n) for owner, n in limits.items() if n is not None and n < NO_LIMIT}
@@ -136,19 +136,19 @@ def check_room(
 
 
 def check_fast_tokenizer(tokenizer: transformers.PreTrainedTokenizerBase, missing: str) -> None:
-    """Check that a tokenizer is a fast one, of the library tokenizers.
+    """Check that a tokenizer is a fast one, from the library tokenizers.
 
     Args:
         tokenizer: the tokenizer.
-        missing: what the others do not give and the task needs, for the message.
+        missing: what the task needs and other tokenizers cannot provide, for the message.
 
     Raises:
         UserError: when it is not.
     """
     if not tokenizer.is_fast:
         raise UserError(
-            f"{type(tokenizer).__name__} is a tokenizer in pure Python, which does not give "
-            f"{missing}. Write in hyperparameters.tokenizer_name a tokenizer that has a file "
+            f"{type(tokenizer).__name__} is a tokenizer in pure Python, which cannot provide "
+            f"{missing}. Set hyperparameters.tokenizer_name to a tokenizer that has a file "
             "tokenizer.json, and do not set hyperparameters.use_fast to false."
         )
 
@@ -189,13 +189,13 @@ def ensure_padding_token(tokenizer: transformers.PreTrainedTokenizerBase) -> Non
 
 
 @dataclasses.dataclass
-class PlainBatches:
+class DictCollator:
     """A collator that returns the batches of another one as plain dicts.
 
     Determined moves the tensors of dicts to the device, but not those of transformers' classes.
 
     Attributes:
-        collator: makes a mapping of names to tensors of a list of rows.
+        collator: makes a mapping of names to tensors from a list of rows.
     """
 
     collator: Callable[[list[Any]], Mapping[str, torch.Tensor]]
@@ -205,7 +205,7 @@ class PlainBatches:
         return dict(self.collator(list(rows)))
 
 
-def padding_batches(
+def with_batch_padding_side(
     tokenizer: transformers.PreTrainedTokenizerBase,
 ) -> transformers.PreTrainedTokenizerBase:
     """Return the tokenizer, or a copy of it that pads on the side of :func:`side_to_pad`."""
@@ -217,7 +217,7 @@ def padding_batches(
     return tokenizer
 
 
-def padding_collator(tokenizer: transformers.PreTrainedTokenizerBase) -> PlainBatches:
+def padding_collator(tokenizer: transformers.PreTrainedTokenizerBase) -> DictCollator:
     """Return a collator that pads the tokenizer's columns and keeps numbers such as ``label``.
 
     Args:
@@ -228,4 +228,4 @@ def padding_collator(tokenizer: transformers.PreTrainedTokenizerBase) -> PlainBa
     """
     if tokenizer.pad_token_id is None:
         raise UserError(NO_PADDING_TOKEN)
-    return PlainBatches(transformers.DataCollatorWithPadding(padding_batches(tokenizer)))
+    return DictCollator(transformers.DataCollatorWithPadding(with_batch_padding_side(tokenizer)))

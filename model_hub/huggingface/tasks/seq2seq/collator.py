@@ -6,12 +6,12 @@ import torch
 import transformers
 
 from model_hub.huggingface.model import unwrap
-from model_hub.huggingface.tasks._common.tokenization import PlainBatches, padding_batches
+from model_hub.huggingface.tasks._common.tokenization import DictCollator, with_batch_padding_side
 
 
 def seq2seq_collator(
     tokenizer: transformers.PreTrainedTokenizerBase, model: torch.nn.Module
-) -> PlainBatches:
+) -> DictCollator:
     """Return a collator that pads sources, pads labels with -100 and makes the decoder's inputs.
 
     Args:
@@ -19,6 +19,6 @@ def seq2seq_collator(
         model: shifts the labels for its decoder; wrapped or not.
     """
     inner: Any = unwrap.unwrap(model)
-    return PlainBatches(
-        transformers.DataCollatorForSeq2Seq(padding_batches(tokenizer), model=inner)
+    return DictCollator(
+        transformers.DataCollatorForSeq2Seq(with_batch_padding_side(tokenizer), model=inner)
     )

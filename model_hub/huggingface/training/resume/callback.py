@@ -1,4 +1,4 @@
-"""Resuming a run at the batch where it was stopped, on any number of slots."""
+"""What Determined's loop does not save or restore, and what it leaves to a slot without data."""
 
 import contextlib
 import copy
@@ -12,17 +12,17 @@ from determined import pytorch
 
 from model_hub.huggingface.checkpoint import metadata, saving, state_dict
 from model_hub.huggingface.training import device
-from model_hub.huggingface.training.seeded_trial import SeededTrial, is_placeholder
+from model_hub.huggingface.training.resume.seeded_trial import SeededTrial, is_placeholder
 
 logger = logging.getLogger("model_hub")
 
 
 class ResumeCallback(pytorch.PyTorchCallback):
-    """Saves and restores what Determined's loop does not, and keeps slots in step.
+    """Saves and restores what Determined's loop does not, and serves slots without a batch.
 
     Args:
         trial: the user's trial.
-        seeded_trial: the same trial as the training loop calls it.
+        seeded_trial: the wrapper of the trial that the training loop calls.
         context: its context.
     """
 
@@ -38,10 +38,10 @@ class ResumeCallback(pytorch.PyTorchCallback):
         self._validation: dict[str, Any] = {}
 
     def on_validation_start(self) -> None:
-        """Copy the buffers of the first slot to all slots.
+        """Copy the buffers of the first slot to all slots, and turn off DDP's own copying.
 
-        DistributedDataParallel would do so at the first batch, where the first slot would wait for
-        ever for a slot that has no batch to validate.
+        DistributedDataParallel copies at the first batch, where the first slot would wait forever
+        for a slot that has no batch to validate.
         """
         for model in self._distributed_models():
             if model.broadcast_buffers and model.modules_buffers:
@@ -72,7 +72,7 @@ class ResumeCallback(pytorch.PyTorchCallback):
     def on_checkpoint_save_start(self, checkpoint: dict[str, Any]) -> None:
         """Name weights as the model does, without the prefix of DistributedDataParallel.
 
-        Of a model with an adapter only the trained weights are kept.
+        For a model with an adapter, keep only the trained weights.
         """
         checkpoint["models_state_dict"] = [
             state_dict.trainable_state_dict(
@@ -87,7 +87,7 @@ class ResumeCallback(pytorch.PyTorchCallback):
         ]
 
     def on_checkpoint_load_start(self, checkpoint: dict[str, Any]) -> None:
-        """Name weights as the wrapped model does, whatever the number of slots."""
+        """Name weights as the wrapped model does, and add the frozen ones that were left out."""
         states = checkpoint.get("models_state_dict")
         if states is not None:
             checkpoint["models_state_dict"] = [

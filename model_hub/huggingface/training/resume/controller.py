@@ -8,15 +8,15 @@ from determined import pytorch, util
 from determined.pytorch._pytorch_trial import _PyTorchTrialController
 
 from model_hub.huggingface.training.callbacks import EarlyStoppingCallback
-from model_hub.huggingface.training.resume import ResumeCallback
-from model_hub.huggingface.training.seeded_trial import SeededTrial
+from model_hub.huggingface.training.resume.callback import ResumeCallback
+from model_hub.huggingface.training.resume.seeded_trial import SeededTrial
 
 
 class ResumableController(_PyTorchTrialController):
     """Determined's training loop, in which a run ends the same however often it is stopped.
 
     ``model_hub.huggingface.compat`` puts it in the place of Determined's class, so that every way
-    to start a training uses it. It changes nothing for a trial that does not name it as its
+    to start a training run uses it. It changes nothing for a trial that does not name it as its
     ``trial_controller_class``, as :class:`BaseTransformerTrial` does.
 
     Args:
@@ -51,7 +51,8 @@ class ResumableController(_PyTorchTrialController):
         return util.is_overridden(self._user_trial.evaluate_batch, pytorch.PyTorchTrial)
 
     def _train(self, length: pytorch.TrainUnit, train_boundaries: Any) -> None:
-        # Determined checks for a request to stop only after some batches.
+        # A run that early stopping has ended must train no further batch when it is resumed;
+        # Determined would notice the request to stop only some batches later.
         stopped_early = any(
             isinstance(callback, EarlyStoppingCallback) and callback.was_stopped
             for callback in self.callbacks.values()

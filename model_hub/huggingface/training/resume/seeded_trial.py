@@ -6,7 +6,7 @@ from determined import pytorch, util
 
 from model_hub.huggingface.data.loaders import trial_seed
 from model_hub.huggingface.training import device
-from model_hub.huggingface.training.seeded_loader import (
+from model_hub.huggingface.training.resume.seeded_loader import (
     PLACEHOLDER_BATCH,
     SeededLoader,
     Stream,

@@ -12,7 +12,7 @@ from determined import pytorch
 import model_hub.huggingface as hf
 from model_hub.errors import UserError
 from model_hub.huggingface.training.callbacks import EarlyStoppingCallback
-from model_hub.huggingface.training.seeded_loader import SeededLoader
+from model_hub.huggingface.training.resume.seeded_loader import SeededLoader
 
 
 @pytest.fixture
