@@ -203,7 +203,7 @@ def test_ranks_are_taken_away(
             for name, w in trials[-1].model.named_parameters()
             if "lora_A" in name
         ]
-        return float(torch.stack(squares).mean())
+        return float(torch.stack(squares).mean().detach())
 
     distances = []
     for weight in (0.0, 50.0):
