@@ -162,4 +162,4 @@ def test_label_smoothing_is_trainers() -> None:
     model = torch.nn.Linear(WIDTH, VOCABULARY)
     inputs, targets = data()
     expected = LabelSmoother(epsilon=0.2)({"logits": model(inputs)}, copy.deepcopy(targets))
-    assert losses == pytest.approx([float(expected)], rel=1e-5)
+    assert losses == pytest.approx([expected.item()], rel=1e-5)
