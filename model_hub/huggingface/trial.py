@@ -97,6 +97,7 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         cls, context: pytorch.PyTorchTrialContext, *_: Any, **__: Any
     ) -> "BaseTransformerTrial":
         trial = super().__new__(cls)
+        trial.context = context
         # In __new__, because a subclass may load data before it calls super().__init__.
         trial._options = set_up_context(context, context._hparams or {}, context._exp_conf or {})
         return trial
@@ -267,7 +268,8 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         They warn of a NaN or infinite loss, step a schedule that depends on a metric
         (``reduce_lr_on_plateau``, ``greedy``), and stop early.
         """
-        searcher = self.exp_config.get("searcher") or {}
+        # A trial that calls neither __init__ nor check_hparams of this class may have none.
+        searcher = getattr(self, "exp_config", {}).get("searcher") or {}
         metric = searcher.get("metric")
         callbacks: dict[str, pytorch.PyTorchCallback] = {
             "loss_watch": NonFiniteLossCallback(self.context)

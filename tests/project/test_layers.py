@@ -4,7 +4,7 @@ import ast
 import pathlib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2] / "model_hub"
-# A package or module may import what stands after it. The list is explained in docs/how-it-is-built.md.
+# A package or module may import what comes after it; docs/how-it-is-built.md explains the list.
 LAYERS = """
 __main__ cli commands check huggingface.inference huggingface.train huggingface.export
 huggingface.runner huggingface huggingface.trial huggingface.compat huggingface.training

@@ -112,6 +112,20 @@ def test_ours_is_seeded_and_keeps_its_class(
     assert trial.context.experimental.wrap_reducer(lambda values: {}, for_training=False)
 
 
+class SkipsAll(Plain, hf.BaseTransformerTrial):
+    """An old trial that calls neither ``__init__`` nor ``check_hparams`` of the base class."""
+
+    def build_callbacks(self) -> dict[str, pytorch.PyTorchCallback]:
+        return {"own": pytorch.PyTorchCallback()}
+
+
+def test_a_trial_that_skips_the_base_class_trains(
+    hparams: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, controller = fit(SkipsAll, hparams, monkeypatch)
+    assert list(controller.callbacks) == ["model_hub", "loss_watch", "own"]
+
+
 def test_a_run_that_stopped_early_does_not_train_again(
     hparams: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
