@@ -31,7 +31,7 @@ def explain_load_error(name: str, error: BaseException) -> str:
     uncached = f"{folder}, nor is this name in the Hugging Face Hub's cache; the Hub"
     for variable in _OFFLINE:
         if os.environ.get(variable, "").upper() in ("1", "ON", "YES", "TRUE"):
-            return f"{uncached} is not asked, as {variable} is set"
+            return f"{uncached} is not reached, because {variable} is set"
     if "connect to" in reason or "reach the Hugging Face Hub" in reason:
         return f"{uncached} cannot be reached"
     return reason

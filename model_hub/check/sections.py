@@ -138,7 +138,7 @@ def _wrong_values(
 
 def _is_number(dataclass_types: _Types, name: str) -> bool:
     """Return whether the key's value has to be a number."""
-    return bool(validate.invalid_values(dataclass_types, {name: "no number"}))
+    return bool(validate.invalid_values(dataclass_types, {name: "text"}))
 
 
 def _unknown_names(config: Config) -> Iterator[Finding]:

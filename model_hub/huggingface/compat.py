@@ -110,9 +110,9 @@ def wrap_from_pretrained() -> None:
     The module that defines the method takes seconds to import, so if it is not imported yet, the
     method is wrapped as soon as something imports it.
     """
-    module = sys.modules.get(_ModelingUtilsFinder.MODULE)
-    if module is not None:
-        _wrap_from_pretrained(module)
+    if _ModelingUtilsFinder.MODULE in sys.modules:
+        # Not what sys.modules has: another thread may be importing it, and this waits for that.
+        _wrap_from_pretrained(importlib.import_module(_ModelingUtilsFinder.MODULE))
     elif not any(isinstance(finder, _ModelingUtilsFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _ModelingUtilsFinder())
 

@@ -227,7 +227,11 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         Returns:
             Keys of section ``data`` and their values. Checkpoints and exported models hold them.
         """
-        return {}
+        # Trials copied from the examples of 0.38.1 have these attributes and no such method.
+        text_columns = getattr(getattr(self, "task", None), "text_columns", None)
+        tokens_column = getattr(getattr(self, "tagging", None), "tokens_column", None)
+        found = {"text_columns": list(text_columns or ()), "tokens_column": tokens_column}
+        return {name: value for name, value in found.items() if value}
 
     def build_training_data_loader(self) -> pytorch.DataLoader:
         """Return a loader of ``train_dataset`` that shuffles anew every epoch.

@@ -39,11 +39,11 @@ def conflicting_accumulation(steps: Any, experiment_config: Mapping[str, Any]) -
     """Return a message if the YAML accumulates gradients over two different numbers of batches.
 
     Args:
-        steps: ``hyperparameters.gradient_accumulation_steps``.
+        steps: ``hyperparameters.gradient_accumulation_steps``; a range is not checked.
         experiment_config: the experiment's configuration.
     """
     frequency = yaml_io.get_path(experiment_config, "optimizations", "aggregation_frequency")
-    if steps is None or frequency in (None, 1, steps):
+    if steps is None or isinstance(steps, Mapping) or frequency in (None, 1, steps):
         return []
     return [
         f"hyperparameters.gradient_accumulation_steps is {steps}, but "

@@ -184,9 +184,9 @@ def invalid_values(dataclass_types: Iterable[type], values: Mapping[str, Any]) -
 
 
 def _rejected_by_dataclass(cls: type, given: Mapping[str, Any]) -> list[str]:
+    """Return the error of the dataclass's ``__post_init__``, if its required fields are given."""
     if not hasattr(cls, "__post_init__"):
         return []
-    """Return the error of the dataclass's ``__post_init__``, if its required fields are given."""
     if not issubclass(cls, FlexibleKwargs) and not set(parsing.required_fields(cls)) <= set(given):
         return []
     try:

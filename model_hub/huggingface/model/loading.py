@@ -90,7 +90,7 @@ def from_config_kwargs(
     """Return the arguments of ``from_config``; parameters as of :func:`from_pretrained_kwargs`.
 
     Raises:
-        UserError: when quantization is asked for, which needs pretrained weights.
+        UserError: when the YAML asks for quantization, which needs pretrained weights.
     """
     quantization = [name for name in (*_BITS, "quantization_config") if kwargs.get(name)]
     if quantization:

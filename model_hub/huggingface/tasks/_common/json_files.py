@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import os
 import pathlib
 import tempfile
@@ -28,7 +29,7 @@ def json_object(path: pathlib.Path) -> Iterator[Callable[[str, Any], None]]:
         separators = itertools.chain((b"{\n",), itertools.repeat(b",\n"))
 
         def add(name: str, value: Any) -> None:
-            part.write(next(separators) + orjson.dumps(name) + b": " + orjson.dumps(value))
+            part.write(next(separators) + _dumps(name) + b": " + _dumps(value))
 
         try:
             yield add
@@ -47,6 +48,13 @@ def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
     with json_object(path) as add:
         for name, value in content.items():
             add(name, value)
+
+
+def _dumps(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # Lone surrogates, and integers of more than 64 bits.
+        return json.dumps(value).encode()
 
 
 def _umask() -> int:

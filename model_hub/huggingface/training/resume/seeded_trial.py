@@ -41,6 +41,8 @@ class SeededTrial:
         self.replay_loader: SeededLoader | None = None
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_trial":  # While it is copied or unpickled.
+            raise AttributeError(name)
         return getattr(self._trial, name)
 
     def train_batch(self, batch: Any, epoch_idx: int, batch_idx: int) -> Any:

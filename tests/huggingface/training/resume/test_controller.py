@@ -1,6 +1,8 @@
 """The controller in the place of Determined's, and the hooks of the base trial that it calls."""
 
+import copy
 import pathlib
+import types
 from typing import Any
 
 import pytest
@@ -105,6 +107,7 @@ def test_ours_is_seeded_and_keeps_its_class(
     assert isinstance(controller.trial.build_training_data_loader(), SeededLoader)
     # Also where build_callbacks does not call its base class; the first sees the batches first.
     assert list(controller.callbacks) == ["model_hub", "loss_watch", "own"]
+    assert copy.copy(controller.trial).train_dataset == range(8)
     checkpoint = tmp_path_factory.mktemp("checkpoint")
     controller._save(checkpoint)
     text = (checkpoint / "load_data.json").read_text()
@@ -165,6 +168,9 @@ class TestHooks:
         }
         assert trained == "classifier"
         assert trial.task_metadata() == {}
+        # As a trial has them that was copied from an example before the method was there.
+        trial.task = types.SimpleNamespace(text_columns=("a", "b"))  # type: ignore[attr-defined]
+        assert trial.task_metadata() == {"text_columns": ["a", "b"]}
 
     def test_section_data_is_parsed_once_and_when_it_is_read(self, hparams: dict[str, Any]) -> None:
         for value in (20, "many"):
