@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from pages import DOCS, ROOT
@@ -79,6 +80,10 @@ def run(tree: pathlib.Path, *words: str) -> str:
     return done.stdout
 
 
+def read_lines(path: pathlib.Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 def test_number_of_files() -> None:
     assert len(LIBRARY) == len(set(LIBRARY)) <= 9
     assert sum((ROOT / path).exists() for path in LIBRARY) <= 3
@@ -87,18 +92,21 @@ def test_number_of_files() -> None:
 def test_style(tree: pathlib.Path) -> None:
     pytest.importorskip("ruff", reason="ruff is not installed")
     shutil.copy(ROOT / "pyproject.toml", tree)
-    files = [*(path for path in LIBRARY if path.endswith(".py")), "own/pairs_trial.py"]
+    files = [path for path in LIBRARY if path.endswith(".py")]
+    own = "own/pairs_trial.py"
     run(tree, "-m", "ruff", "check", *files)
-    run(tree, "-m", "ruff", "format", "--check", *files)
+    # A trial of a user's, as those of the examples, needs no docstrings.
+    run(tree, "-m", "ruff", "check", "--ignore", "D", own)
+    run(tree, "-m", "ruff", "format", "--check", *files, own)
 
 
 def test_task_trains_and_predicts(tree: pathlib.Path) -> None:
     output = run(tree, "-c", COMMANDS)
     assert str(tree) in output
-    metrics = [json.loads(line) for line in (tree / "run" / "metrics.jsonl").open()]
+    metrics = read_lines(tree / "run" / "metrics.jsonl")
     assert [m["accuracy"] for m in metrics if m["group"] == "validation"][-1] > 0.75
-    rows = [json.loads(line) for line in (tree / "project" / "validation.jsonl").open()]
-    predictions = [json.loads(line) for line in (tree / "predictions.jsonl").open()]
+    rows = read_lines(tree / "project" / "validation.jsonl")
+    predictions = read_lines(tree / "predictions.jsonl")
     right = sum(p["is_next"] == row["is_next"] for p, row in zip(predictions, rows, strict=True))
     assert right / len(rows) > 0.75
 

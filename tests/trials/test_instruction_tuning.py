@@ -128,9 +128,9 @@ def test_stopped_between_two_updates(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"data__messages_column": "talk"}, "needed is 'talk'"),
+        ({"data__messages_column": "talk"}, "'talk' is missing"),
         ({"data__chat_template": "{% for"}, "data.chat_template is not a valid Jinja template"),
-        ({"data__max_seq_length": 3}, "never a token of the assistant"),
+        ({"data__max_seq_length": 3}, "no conversation has a token of the assistant"),
     ],
 )
 def test_what_the_user_is_told(

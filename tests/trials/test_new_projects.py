@@ -101,7 +101,7 @@ def test_from_the_readme(
 ) -> None:
     """README.md's commands, one after the other; numbers apart, they print what it shows."""
     readme = (pathlib.Path(__file__).parents[2] / "README.md").read_text("utf-8")
-    section = readme.partition("## Start your own")[2].partition("Or in Python")[0]
+    section = readme.partition("## Start a project")[2].partition("Or in Python")[0]
     shown = "\n".join(re.findall(r"```text\n(.*?)\n```", section, re.S))
     steps = [step.split("\n") for step in shown.removeprefix("$ ").split("\n$ ")]
     assert [step[0].split()[:2] for step in steps if step[0].startswith("model-hub")] == [

@@ -42,8 +42,8 @@ def slow_train_features(examples, **settings):
 
 
 class ProbingTrial(QATrial):
-    def build_datasets(self):
-        prepared = super().build_datasets()
+    def __init__(self, context):
+        super().__init__(context)
         lengths = {"max_seq_length": 96, "doc_stride": 32}
         with hf.local_main_first(self.context):
             hf.prepare_dataset(
@@ -52,7 +52,6 @@ class ProbingTrial(QATrial):
                 tokenizer=self.tokenizer,
                 **lengths,
             )
-        return prepared
 
     def train_batch(self, batch, epoch_idx, batch_idx):
         if os.environ.get("FAIL_ON_RANK") == str(RANK) and batch_idx == 2:
