@@ -179,7 +179,7 @@ def test_why_a_model_cannot_be_loaded(
         )
     assert _hub.explain_load_error("me/bert", away).endswith("the Hub cannot be reached")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert "as HF_HUB_OFFLINE is set" in _hub.explain_load_error("me/bert", away)
+    assert "because HF_HUB_OFFLINE is set" in _hub.explain_load_error("me/bert", away)
     (tmp_path / "bert").mkdir()
     assert _hub.explain_load_error("./bert", OSError("no config.json.\nmore")) == "no config.json"
 
