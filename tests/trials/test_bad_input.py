@@ -238,7 +238,7 @@ def test_batch_that_slots_cannot_share(
         ),
         (
             {"hyperparameters__pretrained_model_name_or_path": "no-such-model"},
-            ["no folder 'no-such-model' (looked in ", "as HF_HUB_OFFLINE is set"],
+            ["no folder 'no-such-model' (looked in ", "because HF_HUB_OFFLINE is set"],
         ),
         ({"data__train_file": ...}, ["data.train_file"]),
         ({"data__validation_file": ...}, ["data.validation_split_percentage"]),
