@@ -3,6 +3,9 @@
 import json
 import pathlib
 import subprocess
+import types
+import warnings
+from typing import Any
 
 import pytest
 from once import make_once
@@ -14,6 +17,8 @@ from workspaces import (
     environment,
     make_workspace,
 )
+
+from model_hub.huggingface.runner import log_setup
 
 
 @pytest.fixture
@@ -62,3 +67,17 @@ def probes_run_through(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) 
     # The jobs set it themselves; so it is restored at the end.
     monkeypatch.setenv("STOP_AT_BATCH", "-1")
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def own_deprecations_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command hides deprecations from its users; here those of our own code fail the test.
+
+    So does pyproject.toml's ``filterwarnings``, but the command's filters come before those.
+    """
+
+    def hide(action: Any, category: type[Warning]) -> None:
+        warnings.filterwarnings(action, category=category)
+        warnings.filterwarnings("error", category=category, module="model_hub")
+
+    monkeypatch.setattr(log_setup, "warnings", types.SimpleNamespace(filterwarnings=hide))
