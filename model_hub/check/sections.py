@@ -87,9 +87,11 @@ def _unknown_keys(
         ("hyperparameters", hparam_types, True, "data", data_types),
         ("data", data_types, data_declared, "hyperparameters", hparam_types),
     ):
-        keys_of_other = {field.name for cls in other_types for field in dataclasses.fields(cls)}
-        for name in config[section]:
-            for key, near in validate.unknown_keys(section, [name], dataclass_types):
+        keys_of_other = validate.field_names(other_types)
+        for name, value in config[section].items():
+            for key, near in validate.unknown_keys(
+                section, {name: value}, dataclass_types, other_types
+            ):
                 path: Path = (section, name if isinstance(name, str) else in_yaml(name))
                 if name in keys_of_other:
                     advice = f"; it is a key of section {other}: move it there"
@@ -118,10 +120,9 @@ def _wrong_values(
             messages = validate.invalid_values(dataclass_types, {name: value})
             for message in messages[:1]:
                 has_error = True
-                if is_range(given) and given["type"] in ("int", "double", "log"):
-                    message = message.replace(" is ", " may become ", 1)
                 named = document.path_in(message)
                 inside = named if named[: len(value_path)] == value_path else value_path
+                message = _of_a_range(message, f"{section}.{name}", given)
                 yield Finding(inside, message.rstrip("."))
             if messages:
                 break
@@ -134,6 +135,13 @@ def _wrong_values(
     if not has_error:
         for message in validate.invalid_values(dataclass_types, single_values):
             yield document.finding(message)
+
+
+def _of_a_range(message: str, key: str, given: Any) -> str:
+    """Return a message about a key's value, which it only may get if it is a range of values."""
+    if not is_range(given) or given["type"] == "const" or not message.startswith(f"{key} is "):
+        return message
+    return f"{key} may become {message.removeprefix(f'{key} is ')}"
 
 
 def _is_number(dataclass_types: _Types, name: str) -> bool:
@@ -190,9 +198,10 @@ def _batch_size(config: Config) -> Iterator[Finding]:
         candidates = [(path, number) for number in range(given["minval"], given["maxval"] + 1)]
     for path, value in candidates:
         for message in validate.invalid_batch_size(value, slots):
-            if is_range(given):
+            if is_range(given) and given["type"] != "const":
                 values = f"type: categorical, vals: [{slots * 4}, {slots * 8}]"
-                message = message.replace(" is ", " may become ", 1).partition(". ")[0]
+                message = _of_a_range(message, "hyperparameters.global_batch_size", given)
+                message = message.partition(". ")[0]
                 message += f"; write multiples of {slots}, for instance {values}"
             yield Finding(path, message.rstrip("."))
             return
@@ -225,9 +234,10 @@ def _lengths(document: Document, config: Config) -> Iterator[Finding]:
 
 
 def _model_mode(config: Config, trial_class: TrialClass) -> Iterator[Finding]:
+    given = config["hyperparameters"].get("model_mode")
     for path, value in _possible(config, "model_mode"):
         for message in validate.wrong_model_mode(trial_class, value):
-            yield Finding(path, message)
+            yield Finding(path, _of_a_range(message, "hyperparameters.model_mode", given))
 
 
 def _metric(config: Config, trial_class: TrialClass) -> Iterator[Finding]:

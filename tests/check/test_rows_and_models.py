@@ -151,7 +151,7 @@ def longest(tokens: int) -> dict[str, str]:
                 "[AutoModelForSequenceClassification, base]}"
             },
             {},
-            [("model_mode", "error", "model_mode is 'base', but GLUETrial is made for")],
+            [("model_mode", "error", "model_mode may become 'base', but GLUETrial is made for")],
         ),
         # Each task of GLUE has its own metrics.
         (CLASSES, {**TASK, "metric: accuracy": "metric: f1"}, {}, [METRIC_OF_SST2]),

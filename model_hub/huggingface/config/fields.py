@@ -1,4 +1,9 @@
-"""Keys of the YAML as dataclasses, one for each thing that is built from them."""
+"""Keys of the YAML as dataclasses, one for each thing that is built from them.
+
+The limits of a number are in the metadata of its field: ``min`` and ``max`` are the least and the
+greatest value, ``above`` and ``below`` are not reached. They are checked when the YAML is parsed
+and by the functions that build optimizer and schedule, not when an object is made in Python.
+"""
 
 import dataclasses
 from collections.abc import Iterable
@@ -7,7 +12,6 @@ from typing import Any, ClassVar
 from model_hub import utils
 from model_hub._hub import redacted
 from model_hub.errors import UserError
-from model_hub.huggingface.config.limits import check_limits
 from model_hub.huggingface.config.options import OptionKwargs
 
 
@@ -32,8 +36,7 @@ class FlexibleKwargs:
         self.__post_init__()
 
     def __post_init__(self) -> None:
-        """Check the numbers against their limits."""
-        check_limits(self)
+        """Check the values; the base class accepts any."""
 
     def as_dict(self) -> utils.AttrDict:
         """Return the fields that are set or have a default, in the order of their declaration."""
@@ -180,10 +183,6 @@ class OptimizerKwargs:
     optim_args: str | None = None
     optim_target_modules: str | list[str] | None = None
 
-    def __post_init__(self) -> None:
-        """Check the numbers against their limits."""
-        check_limits(self)
-
 
 @dataclasses.dataclass
 class LRSchedulerKwargs:
@@ -244,8 +243,6 @@ class TrialKwargs:
     Attributes:
         model_mode: the model's purpose; see :func:`model_hub.huggingface.auto_model_class`.
         use_pretrained_weights: false builds the model from its configuration alone.
-        use_apex_amp: old switch for mixed precision with NVIDIA's apex: ``fp16`` where there is a
-            GPU, else without effect.
         global_batch_size: samples per training step, over all slots.
         num_train_epochs: length of training in epochs.
         max_steps: length of training in batches; wins over ``num_train_epochs``.
@@ -258,7 +255,6 @@ class TrialKwargs:
 
     model_mode: str | None = None
     use_pretrained_weights: bool = True
-    use_apex_amp: bool = False
     global_batch_size: int | None = dataclasses.field(default=None, metadata={"min": 1})
     num_train_epochs: int | None = dataclasses.field(default=None, metadata={"min": 1})
     max_steps: int | None = dataclasses.field(default=None, metadata={"min": 1})

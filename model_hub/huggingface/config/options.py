@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 
 from model_hub.errors import UserError
 from model_hub.huggingface.config import peft_config
-from model_hub.huggingface.config.limits import limit_messages
 
 
 @dataclasses.dataclass
@@ -50,6 +49,8 @@ class OptionKwargs:
         dataloader_pin_memory: keep batches in memory from which a GPU copies faster and in the
             background; without a GPU it has no effect. Costs: memory that cannot be swapped out; a
             collator that writes into the same pinned tensor again has to wait for the copy.
+        use_apex_amp: old switch for mixed precision with NVIDIA's apex: ``fp16`` where there is a
+            GPU, else without effect.
     """
 
     yaml_section: ClassVar[str] = "hyperparameters"
@@ -72,6 +73,7 @@ class OptionKwargs:
     ddp_find_unused_parameters: bool | None = None
     dataloader_num_workers: int = dataclasses.field(default=0, metadata={"min": 0})
     dataloader_pin_memory: bool = True
+    use_apex_amp: bool = False
 
     def __post_init__(self) -> None:
         """Check values that the types alone allow.
@@ -79,7 +81,7 @@ class OptionKwargs:
         Raises:
             UserError: naming all keys that are wrong.
         """
-        problems = limit_messages(self)
+        problems = []
         if self.bf16 and self.fp16:
             problems.append(
                 "hyperparameters.bf16 and hyperparameters.fp16 are both true; write one of them"

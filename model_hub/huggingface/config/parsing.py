@@ -1,6 +1,8 @@
 """Parsing of the YAML's values into dataclasses."""
 
 import dataclasses
+import math
+import operator
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -19,7 +21,6 @@ from model_hub.huggingface.config.fields import (
     OptimizerKwargs,
     TokenizerKwargs,
 )
-from model_hub.huggingface.config.limits import expected_limits
 
 
 def key_in(section: str | None, name: Any) -> str:
@@ -47,7 +48,7 @@ def typed_values(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
             continue
         try:
             typed[name] = _convert(value, hints[name])
-            expected = expected_limits(metadata[name], typed[name])
+            expected = _expected_limits(metadata[name], typed[name])
         except (TypeError, ValueError):
             expected = _describe_type(hints[name])
         if expected:
@@ -56,6 +57,54 @@ def typed_values(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
     if wrong:
         raise UserError("; ".join(wrong) + ".")
     return typed
+
+
+# Limits in the metadata of fields: their words in messages, and the comparison that must hold.
+_LIMITS = {
+    "min": ("at least", operator.ge),
+    "above": ("above", operator.gt),
+    "max": ("at most", operator.le),
+    "below": ("below", operator.lt),
+}
+
+
+def _expected_limits(metadata: Mapping[str, Any], value: Any) -> str:
+    """Return the limits of a field, for messages, if the value is a number outside of them.
+
+    Args:
+        metadata: the field's metadata.
+        value: its value; anything but a number passes.
+
+    Returns:
+        For instance ``at least 0 and below 1``; an empty text if nothing is wrong.
+    """
+    limits = {name: metadata[name] for name in _LIMITS if name in metadata}
+    if not limits or isinstance(value, bool) or not isinstance(value, (int, float)):
+        return ""
+    # All comparisons are false for NaN.
+    if all(_LIMITS[name][1](value, limit) for name, limit in limits.items()) and value < math.inf:
+        return ""
+    text = " and ".join(f"{_LIMITS[name][0]} {limit}" for name, limit in limits.items())
+    if math.isfinite(value):
+        return text
+    return f"a finite number {'' if 'above' in limits else 'of '}{text}"
+
+
+def check_limits(kwargs: Any) -> None:
+    """Check the numbers of an object that was made in Python against the limits of its fields.
+
+    Raises:
+        UserError: naming all keys that are outside of their limits.
+    """
+    wrong = []
+    for field in dataclasses.fields(kwargs):
+        value = getattr(kwargs, field.name)
+        expected = _expected_limits(field.metadata, value)
+        if expected:
+            key = key_in(kwargs.yaml_section, field.name)
+            wrong.append(f"{key} is {value}, but should be {expected}")
+    if wrong:
+        raise UserError("; ".join(wrong) + ".")
 
 
 def _union_members(hint: Any) -> tuple[Any, ...]:

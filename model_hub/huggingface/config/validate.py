@@ -36,27 +36,37 @@ _OTHER_NAMES = {
 
 
 def unknown_keys(
-    section: str, given: Iterable[Any], known_types: Iterable[type]
+    section: str,
+    given: Mapping[Any, Any],
+    known_types: Iterable[type],
+    other_types: Iterable[type] = (),
 ) -> list[tuple[str, str | None]]:
     """Return the keys that none of the dataclasses has, each with the most similar known name.
 
     Args:
         section: ``hyperparameters`` or ``data``, for the message.
-        given: the keys of that section; one that is not text (``1:``) is never known.
+        given: that section; a key that is not text (``1:``) is never known.
         known_types: dataclasses whose fields are the known keys.
+        other_types: dataclasses of the other section. A key of theirs that is null is not set, so
+            that it makes no difference where it is.
 
     Returns:
         Pairs of a key as messages show it (``data.doc_strid``) and a known name or None.
     """
-    known = {field.name for cls in known_types for field in dataclasses.fields(cls)}
+    known, of_other = field_names(known_types), field_names(other_types)
     found = []
-    for name in given:
-        if name in known:
+    for name, value in given.items():
+        if name in known or (value is None and name in of_other):
             continue
         alias = _OTHER_NAMES.get(name)
         near = [alias] if alias in known else difflib.get_close_matches(str(name), known, 1, 0.7)
         found.append((key_in(section, name), near[0] if near else None))
     return found
+
+
+def field_names(dataclass_types: Iterable[type]) -> set[str]:
+    """Return the names of all fields of some dataclasses."""
+    return {field.name for cls in dataclass_types for field in dataclasses.fields(cls)}
 
 
 def check_keys(
@@ -81,8 +91,8 @@ def check_keys(
     Raises:
         UserError: in strict mode, naming all unknown keys.
     """
-    found = unknown_keys("hyperparameters", hparams, hyperparameter_types)
-    found += unknown_keys("data", data_config, data_types)
+    found = unknown_keys("hyperparameters", hparams, hyperparameter_types, data_types)
+    found += unknown_keys("data", data_config, data_types, hyperparameter_types)
     messages = [
         f"{key} is not known" + (f"; did you mean {near}?" if near else "") for key, near in found
     ]

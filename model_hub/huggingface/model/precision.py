@@ -17,15 +17,12 @@ from model_hub.huggingface.config.validate import NO_HALF_GRADIENTS
 logger = logging.getLogger("model_hub")
 
 
-def autocast_dtype(
-    options: OptionKwargs, device: torch.device, *, use_apex_amp: bool = False
-) -> torch.dtype | None:
+def autocast_dtype(options: OptionKwargs, device: torch.device) -> torch.dtype | None:
     """Return the dtype for autocast; None for the dtype of the weights.
 
     Args:
         options: the options.
         device: the model's device.
-        use_apex_amp: the old library's option: float16 if there is a GPU.
 
     Raises:
         UserError: when the device does not support the dtype.
@@ -44,15 +41,20 @@ def autocast_dtype(
                 "a GPU. Write bf16: true, or remove the key."
             )
         return torch.float16
-    if use_apex_amp:
-        if device.type == "cuda":
-            logger.info("hyperparameters.use_apex_amp: apex is gone; training with fp16: true.")
-            return torch.float16
+    return torch.float16 if options.use_apex_amp and device.type == "cuda" else None
+
+
+def log_apex(options: OptionKwargs, device: torch.device) -> None:
+    """Log what ``use_apex_amp``, an option of the old library, stands for on a device."""
+    if not options.use_apex_amp or options.bf16 or options.fp16:
+        return
+    if device.type == "cuda":
+        logger.info("hyperparameters.use_apex_amp: apex is gone; training with fp16: true.")
+    else:
         logger.warning(
             "hyperparameters.use_apex_amp is true, but there is no GPU: training in single "
             "precision."
         )
-    return None
 
 
 def scale_losses(context: pytorch.PyTorchTrialContext) -> None:

@@ -10,6 +10,7 @@ import torch
 from determined import pytorch
 
 from model_hub.errors import UserError
+from model_hub.huggingface.config.hparams import options_of
 from model_hub.huggingface.config.options import OptionKwargs
 from model_hub.huggingface.model import adapter, precision, unwrap
 
@@ -60,26 +61,25 @@ def check_options(options: OptionKwargs, device: torch.device) -> None:
 
 
 def hook_wrap_model(
-    context: pytorch.PyTorchTrialContext,
-    options: OptionKwargs,
-    *,
-    use_apex_amp: bool = False,
-    after_wrapping: Callable[[torch.nn.Module], None] = lambda model: None,
+    context: pytorch.PyTorchTrialContext, after_wrapping: Callable[[torch.nn.Module], None]
 ) -> None:
-    """Let ``context.wrap_model`` apply the options to every model of a trial.
+    """Let ``context.wrap_model`` apply the trial's options to every model.
 
     A trial may build its model in any way, but has to wrap it before it builds an optimizer of its
     weights.
 
     Args:
         context: the trial's context; no model is wrapped yet.
-        options: the options.
-        use_apex_amp: the old library's option, which stands for ``fp16`` on a GPU.
         after_wrapping: called with the wrapped model.
     """
+    # Determined's method, or one that the trial's class has put in its place.
+    wrap_prepared = context.wrap_model
 
     def wrap_model(model: torch.nn.Module) -> torch.nn.Module:
-        dtype = precision.autocast_dtype(options, context.device, use_apex_amp=use_apex_amp)
+        options = options_of(context)
+        if not context.models:
+            precision.log_apex(options, context.device)
+        dtype = precision.autocast_dtype(options, context.device)
         if dtype is torch.float16:
             precision.scale_losses(context)
         model = apply_options(model, options)
@@ -100,7 +100,7 @@ def hook_wrap_model(
             _find_unused_parameters(context, model, options.ddp_find_unused_parameters),
             precision.without_determineds_autocast(context),
         ):
-            wrapped: torch.nn.Module = type(context).wrap_model(context, model)
+            wrapped: torch.nn.Module = wrap_prepared(model)
         after_wrapping(wrapped)
         return wrapped
 
@@ -126,14 +126,14 @@ def _find_unused_parameters(
     if not wanted:
         yield
         return
+    wrapper = context._PyTorchDistributedDataParallel
     context._PyTorchDistributedDataParallel = functools.partial(  # type: ignore[assignment]
-        type(context)._PyTorchDistributedDataParallel, find_unused_parameters=True
+        wrapper, find_unused_parameters=True
     )
     try:
         yield
     finally:
-        # The attribute of the class becomes visible again.
-        del context._PyTorchDistributedDataParallel
+        context._PyTorchDistributedDataParallel = wrapper
 
 
 def apply_options(model: torch.nn.Module, options: OptionKwargs) -> torch.nn.Module:

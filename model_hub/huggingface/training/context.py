@@ -21,10 +21,11 @@ def set_up_context(
     """Apply the options of the YAML to a trial's context.
 
     A trial calls it before its ``__init__``, which may load data, and again when it checks its
-    hyperparameters, which it may have changed by then. The second call replaces the first.
+    hyperparameters, which it may have changed by then: the options of the last call count.
 
     ``wrap_model`` and ``to_device`` are replaced on the context and not in Determined's class,
     because they depend on the trial's options, and a context has its class before there is a trial.
+    They are replaced once, so that a trial may replace them too, before or after, and call ours.
 
     Args:
         context: the trial's context; no model is wrapped yet.
@@ -44,12 +45,8 @@ def set_up_context(
     if options.tf32 is not None:
         torch.set_float32_matmul_precision("high" if options.tf32 else "highest")
         torch.backends.cudnn.allow_tf32 = options.tf32
-    if options.dataloader_pin_memory:
+    if not hasattr(context, "_model_hub_is_set_up"):
         enable_non_blocking_copies(context)
-    wrap.hook_wrap_model(
-        context,
-        options,
-        use_apex_amp=bool(hparams.get("use_apex_amp")),
-        after_wrapping=state_dict.accept_module_prefix,
-    )
+        wrap.hook_wrap_model(context, after_wrapping=state_dict.accept_module_prefix)
+        context._model_hub_is_set_up = True  # type: ignore[attr-defined]
     return options

@@ -9,6 +9,8 @@ import torch
 import transformers
 from determined import pytorch
 
+from model_hub.huggingface.config.hparams import options_of
+
 
 class LazyMetric:
     """A metric of one batch that is copied from its device when it is read.
@@ -83,14 +85,17 @@ def enable_non_blocking_copies(context: pytorch.PyTorchTrialContext) -> None:
     that writes into a pinned tensor again has to wait for the copy, though.
 
     Args:
-        context: its ``to_device`` is replaced, unless its device is a CPU.
+        context: its ``to_device`` is replaced, unless its device is a CPU. Without the option
+            ``dataloader_pin_memory`` the new one does what the old one did.
     """
     if context.device.type != "cuda":
         return
-    blocking_to_device = type(context).to_device
+    blocking_to_device = context.to_device
 
     def to_device(data: Any) -> Any:
-        return blocking_to_device(context, copy_to_device(data, context.device))
+        if options_of(context).dataloader_pin_memory:
+            data = copy_to_device(data, context.device)
+        return blocking_to_device(data)
 
     context.to_device = to_device  # type: ignore[method-assign]
 

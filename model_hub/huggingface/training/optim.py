@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from model_hub.errors import UserError
 from model_hub.huggingface.config.fields import LRSchedulerKwargs, OptimizerKwargs
 from model_hub.huggingface.config.names import optimizer_name, scheduler_name
+from model_hub.huggingface.config.parsing import check_limits
 
 if TYPE_CHECKING:
     from transformers.training_args import OptimizerNames
@@ -27,11 +28,13 @@ def build_default_optimizer(
     layers), the class and its arguments, for every ``optim`` that it knows.
 
     Raises:
-        UserError: for an unknown ``optim``, or one whose package is not installed.
+        UserError: for an unknown ``optim``, one whose package is not installed, or a number outside
+            of its limits.
     """
     # Put off: transformers.Trainer takes seconds to import, and only building needs it.
     from transformers import Trainer
 
+    check_limits(optimizer_kwargs)
     optim = optimizer_name(optimizer_kwargs)
     arguments = types.SimpleNamespace(
         optim=optim,
@@ -135,21 +138,11 @@ class DeferredLRScheduler(LRScheduler):
 
 
 def num_warmup_steps(scheduler_kwargs: LRSchedulerKwargs, num_training_steps: int) -> int:
-    """Return the warm-up in batches, as ``TrainingArguments.get_warmup_steps`` computes it.
-
-    Raises:
-        UserError: when the settings are out of range.
-    """
-    steps = scheduler_kwargs.num_warmup_steps or scheduler_kwargs.warmup_ratio
-    if steps < 0 or not 0 <= scheduler_kwargs.warmup_ratio <= 1:
-        raise UserError(
-            "hyperparameters.num_warmup_steps should be 0 or more and hyperparameters.warmup_ratio "
-            f"between 0 and 1, but they are {scheduler_kwargs.num_warmup_steps} and "
-            f"{scheduler_kwargs.warmup_ratio}."
-        )
+    """Return the warm-up in batches, as ``TrainingArguments.get_warmup_steps`` computes it."""
     if scheduler_kwargs.num_warmup_steps >= 1:
         return int(scheduler_kwargs.num_warmup_steps)
-    return math.ceil(num_training_steps * steps)
+    share = scheduler_kwargs.num_warmup_steps or scheduler_kwargs.warmup_ratio
+    return math.ceil(num_training_steps * share)
 
 
 def build_default_lr_scheduler(
@@ -163,11 +156,13 @@ def build_default_lr_scheduler(
             :class:`DeferredLRScheduler`, unless the schedule depends on a metric.
 
     Raises:
-        UserError: for an unknown ``lr_scheduler_type`` or arguments that it does not take.
+        UserError: for an unknown ``lr_scheduler_type``, arguments that it does not take, or a
+            number outside of its limits.
     """
     # Imported here because transformers.optimization imports peft, which takes seconds.
     from transformers.optimization import AdafactorSchedule, get_scheduler
 
+    check_limits(scheduler_kwargs)
     kind = scheduler_name(scheduler_kwargs.lr_scheduler_type)
     if any(group.get("relative_step") for group in optimizer.param_groups):
         return AdafactorSchedule(optimizer)

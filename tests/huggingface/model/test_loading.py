@@ -78,8 +78,3 @@ def test_sample_limits(limits: dict[str, Any], sizes: list[int]) -> None:
     assert {name: cut[name]["row"][:] for name in names} == {
         name: list(range(size)) for name, size in zip(names, sizes, strict=True)
     }
-
-
-def test_limits_below_one() -> None:
-    with pytest.raises(UserError, match=r"data\.max_eval_samples is 0, but should be at least 1"):
-        hf.DatasetKwargs(max_eval_samples=0)

@@ -176,11 +176,19 @@ class TestScheduler:
         assert num_warmup_steps(hf.LRSchedulerKwargs(20, **kwargs), 20) == warmup
 
     @pytest.mark.parametrize(
-        "kwargs", [{"num_warmup_steps": -1}, {"warmup_ratio": 1.5}, {"warmup_ratio": -0.1}]
+        ("kwargs", "message"),
+        [
+            ({"num_warmup_steps": -1}, "num_warmup_steps is -1, but should be at least 0"),
+            ({"warmup_ratio": 1.5}, "warmup_ratio is 1.5, but should be at least 0 and at most 1"),
+            ({"num_training_steps": 0}, "num_training_steps is 0, but should be at least 1"),
+        ],
     )
-    def test_wrong_warmup(self, optimizer: torch.optim.Optimizer, kwargs: dict[str, Any]) -> None:
-        with pytest.raises(UserError, match=r"num_warmup_steps should be 0 or more"):
-            hf.build_default_lr_scheduler(optimizer, hf.LRSchedulerKwargs(20, **kwargs))
+    def test_wrong_lengths(
+        self, optimizer: torch.optim.Optimizer, kwargs: dict[str, Any], message: str
+    ) -> None:
+        scheduler_kwargs = hf.LRSchedulerKwargs(**{"num_training_steps": 20, **kwargs})
+        with pytest.raises(UserError, match=rf"^hyperparameters\.{message}"):
+            hf.build_default_lr_scheduler(optimizer, scheduler_kwargs)
 
     def test_linear_by_hand(self, optimizer: torch.optim.Optimizer) -> None:
         kwargs = hf.LRSchedulerKwargs(num_training_steps=10, num_warmup_steps=2)

@@ -33,8 +33,12 @@ def all_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
 class Context:
     """The part of Determined's context that copies data."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, *, pin_memory: bool = True) -> None:
         self.device = torch.device(device)
+        self.hparams = {"dataloader_pin_memory": pin_memory}
+
+    def get_hparams(self) -> dict[str, Any]:
+        return self.hparams
 
     def to_device(self, data: Any) -> Any:
         return "moved", data
@@ -53,10 +57,19 @@ def test_determineds_method_gets_the_copies(monkeypatch: pytest.MonkeyPatch) -> 
     )
     context: Any = Context("cuda:1")
     enable_non_blocking_copies(context)
-    # A trial may check its hyperparameters twice.
-    enable_non_blocking_copies(context)
     assert context.to_device("batch") == ("moved", ["batch"])
     assert begun == [torch.device("cuda:1")]
+    context = Context("cuda:1", pin_memory=False)
+    enable_non_blocking_copies(context)
+    assert context.to_device("batch") == ("moved", "batch")
+    assert begun == [torch.device("cuda:1")]
+
+
+def test_a_method_that_replaced_determineds_is_called() -> None:
+    context: Any = Context("cuda:1")
+    context.to_device = lambda data: ("the trial's", data)
+    enable_non_blocking_copies(context)
+    assert context.to_device("batch") == ("the trial's", "batch")
 
 
 @pytest.mark.usefixtures("all_pinned")

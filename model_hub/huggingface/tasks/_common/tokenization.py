@@ -10,7 +10,6 @@ import torch
 import transformers
 
 from model_hub.errors import UserError
-from model_hub.huggingface.config.limits import check_limits
 from model_hub.huggingface.tasks._common.padding import side_to_pad
 
 logger = logging.getLogger("model_hub")
@@ -53,9 +52,6 @@ class TokenizationDataKwargs:
     pad_to_max_length: bool = False
     preprocessing_num_workers: int | None = dataclasses.field(default=None, metadata={"min": 1})
     overwrite_cache: bool = False
-
-    def __post_init__(self) -> None:
-        check_limits(self)
 
 
 def model_max_length(config: transformers.PretrainedConfig | None) -> int | None:

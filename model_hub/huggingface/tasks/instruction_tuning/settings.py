@@ -31,7 +31,6 @@ class InstructionTuningDataKwargs(TokenizationDataKwargs):
     packing: bool = False
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.chat_template and self.chat_template_file:
             raise UserError(
                 "data.chat_template and data.chat_template_file are both set; remove one of them."

@@ -24,7 +24,6 @@ class LanguageModelingDataKwargs(TokenizationDataKwargs):
     document_boundaries: bool = False
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.line_by_line and self.document_boundaries:
             raise UserError(
                 "data.line_by_line and data.document_boundaries are both true. The first cuts rows "
@@ -42,11 +41,7 @@ class MaskedLanguageModelingDataKwargs(LanguageModelingDataKwargs):
             10 % replaced by others, 10 % left as they are, as for BERT.
     """
 
-    mlm_probability: float = 0.15
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_probability("mlm_probability", self.mlm_probability)
+    mlm_probability: float = dataclasses.field(default=0.15, metadata={"above": 0, "max": 1})
 
 
 @dataclasses.dataclass
@@ -58,15 +53,5 @@ class PermutationLanguageModelingDataKwargs(LanguageModelingDataKwargs):
         max_span_length: longest span of masked tokens.
     """
 
-    plm_probability: float = 1 / 6
+    plm_probability: float = dataclasses.field(default=1 / 6, metadata={"above": 0, "max": 1})
     max_span_length: int = dataclasses.field(default=5, metadata={"min": 1})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_probability("plm_probability", self.plm_probability)
-
-
-def _check_probability(name: str, value: float) -> None:
-    # Also false for NaN.
-    if not 0 < value <= 1:
-        raise UserError(f"data.{name} is {value}, but should be above 0 and at most 1.")

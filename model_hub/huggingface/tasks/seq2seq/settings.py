@@ -7,7 +7,6 @@ from typing import ClassVar
 import transformers
 
 from model_hub.errors import UserError
-from model_hub.huggingface.config.limits import check_limits
 from model_hub.huggingface.tasks._common.tokenization import (
     NO_PADDING_TOKEN,
     check_room,
@@ -52,9 +51,6 @@ class Seq2SeqDataKwargs:
     output_dir: str | None = None
     preprocessing_num_workers: int | None = dataclasses.field(default=None, metadata={"min": 1})
     overwrite_cache: bool = False
-
-    def __post_init__(self) -> None:
-        check_limits(self)
 
     @property
     def generated_length(self) -> int:

@@ -23,7 +23,6 @@ class TokenClassificationDataKwargs(TokenizationDataKwargs):
     cache_dir: str | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         names = self.label_names
         if names is None:
             return

@@ -12,6 +12,7 @@ import tiny
 import transformers
 from hypothesis import strategies as st
 
+from model_hub import huggingface as hf
 from model_hub.errors import UserError
 from model_hub.huggingface.tasks import language_modeling as lm
 
@@ -145,7 +146,6 @@ def test_length_is_the_models_and_at_most_1024(tokenizer: Tokenizer, tmp_path: A
         ({"max_seq_length": 5000}, "data.max_seq_length: 64"),
         ({"line_by_line": True, "max_seq_length": 2}, "data.max_seq_length is 2.*2 special tokens"),
         ({"line_by_line": True, "document_boundaries": True}, "write one of them"),
-        ({"preprocessing_num_workers": 0}, "data.preprocessing_num_workers"),
     ],
 )
 def test_wrong_settings(
@@ -194,9 +194,15 @@ def test_the_objective_needs_its_tokens_and_its_model(
 
 @pytest.mark.parametrize("value", [0, -0.1, 1.5, float("nan")])
 def test_probabilities(value: float) -> None:
-    with pytest.raises(UserError, match=r"data\.mlm_probability is"):
-        lm.MaskedLanguageModelingDataKwargs(mlm_probability=value)
-    with pytest.raises(UserError, match=r"data\.plm_probability is"):
-        lm.PermutationLanguageModelingDataKwargs(plm_probability=value)
-    with pytest.raises(UserError, match=r"data\.max_span_length is 0"):
-        lm.PermutationLanguageModelingDataKwargs(max_span_length=0)
+    masked, permutation = (
+        lm.MaskedLanguageModelingDataKwargs,
+        lm.PermutationLanguageModelingDataKwargs,
+    )
+    for cls, key, wrong in (
+        (masked, "mlm_probability", value),
+        (permutation, "plm_probability", value),
+        (permutation, "max_span_length", 0),
+        (masked, "preprocessing_num_workers", 0),
+    ):
+        with pytest.raises(UserError, match=rf"data\.{key} is"):
+            hf.parse_dict_to_dataclasses((cls,), {key: wrong})
