@@ -112,19 +112,19 @@ def _check_with_trial(
 
 
 class _Findings:
-    """The findings so far; a key that has an error gets no further ones."""
+    """The findings so far. Only the first check that finds an error at a key reports it."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
         self._findings: list[Finding] = []
 
     def add(self, findings: Iterable[Finding], left_out: Iterable[Any] = ()) -> None:
-        """Add the findings of one check, except for keys that have an error from an earlier check.
+        """Add the findings of one check, except at keys in which an earlier check found an error.
 
         Args:
             findings: the findings.
-            left_out: hyperparameters with an error, which this check did not get, so that it takes
-                them for missing.
+            left_out: hyperparameters that were removed before this check because they have an
+                error. That they are missing is no finding.
         """
         earlier = list(self._findings)
         for finding in findings:
@@ -134,7 +134,7 @@ class _Findings:
                 self._findings.append(finding)
 
     def without_errors(self, section: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the keys of a section that have no error at them or below them."""
+        """Return the items of a section without those in which an error was found."""
         wrong = {
             finding.path[1]
             for finding in self._findings
@@ -143,7 +143,7 @@ class _Findings:
         return {name: value for name, value in values.items() if str(name) not in wrong}
 
     def by_line(self) -> list[Finding]:
-        """Return all findings and the duplicate keys, with their lines and sorted by them."""
+        """Return all findings with their lines, and those of duplicate keys, sorted by line."""
         located = [
             dataclasses.replace(finding, line=self._document.line(finding.path))
             for finding in self._findings
@@ -153,7 +153,7 @@ class _Findings:
 
 
 def _has_error(finding: Finding, earlier: Iterable[Finding]) -> bool:
-    """Return whether an earlier check has found an error at the same key, above or below it."""
+    """Return whether there is an error at the finding's key, at a key above it or at one in it."""
     if finding.missing or not finding.path:
         return False
     for other in earlier:

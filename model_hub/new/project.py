@@ -27,7 +27,7 @@ def write_project(task: Task, folder: pathlib.Path) -> None:
         UserError: if the folder is not empty or cannot be written.
     """
     trial = f"{task.module}.py"
-    rows = different_rows(task.write, random.Random(task.name), task.rows + _VALIDATION_ROWS)
+    rows = different_rows(task.make_row, random.Random(task.name), task.rows + _VALIDATION_ROWS)
     train, validation = (
         _to_text(part, task.extension) for part in (rows[: task.rows], rows[task.rows :])
     )

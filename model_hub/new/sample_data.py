@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Row = Mapping[str, Any]
-WriteRow = Callable[[random.Random], Row]
+MakeRow = Callable[[random.Random], Row]
 
 # The slots of the patterns below, and the words that fill them.
 _WORDS = {
@@ -19,24 +19,24 @@ _WORDS = {
 }
 
 
-def different_rows(write: WriteRow, rng: random.Random, count: int) -> list[Row]:
+def different_rows(make_row: MakeRow, rng: random.Random, count: int) -> list[Row]:
     """Make rows that all differ, so that no validation row is among the training rows.
 
     Args:
-        write: makes a row.
+        make_row: makes a row.
         rng: the source of all random choices.
         count: number of rows.
 
     Raises:
-        ValueError: if ``write`` makes fewer different rows.
+        ValueError: if ``make_row`` makes fewer different rows.
     """
     rows: dict[str, Row] = {}
     for _ in range(50 * count):
-        row = write(rng)
+        row = make_row(rng)
         rows.setdefault(repr(row), row)
         if len(rows) == count:
             return list(rows.values())
-    raise ValueError(f"{write.__name__} made only {len(rows)} different rows of {count}")
+    raise ValueError(f"{make_row.__name__} made only {len(rows)} different rows of {count}")
 
 
 def _choose_words(rng: random.Random) -> dict[str, str]:

@@ -10,7 +10,7 @@ from model_hub.errors import UserError
 from model_hub.experiment.yaml_io import parse_yaml
 from model_hub.new import sample_data
 from model_hub.new.examples import read_example
-from model_hub.new.sample_data import WriteRow
+from model_hub.new.sample_data import MakeRow
 
 # YAML keys with their section (``data.doc_stride``), and their values as text.
 Settings = Mapping[str, str | None]
@@ -41,14 +41,14 @@ class Task:
         summary: what the model learns to do; follows "A model learns to".
         example: the example's YAML, relative to ``examples/huggingface``. The trial that it names
             is in the same folder.
-        write: makes a row of sample data.
+        make_row: makes a row of sample data.
         rows: number of training rows.
         extension: extension of the sample files, ``jsonl`` or ``txt``.
         row_format: the columns of a row, for a user who brings other data.
         family: the kind of small model; a key of ``FAMILIES``.
         chat_template: the tokenizer's chat template.
         changes: settings of the YAML that differ from the example's, beyond those of all tasks.
-        reaches: a score that the small model beats at the end of its training.
+        metric_threshold: value of the metric that the small model beats at the end of its training.
         packages: packages that the metrics need, for ``pip install``.
         predicts: whether ``model-hub predict`` supports the model.
         question: an input for ``model-hub predict``, if the validation rows are unsuitable.
@@ -57,14 +57,14 @@ class Task:
     name: str
     summary: str
     example: str
-    write: WriteRow
+    make_row: MakeRow
     rows: int = 200
     extension: str = "jsonl"
     row_format: str
     family: str
     chat_template: str | None = None
     changes: Settings = dataclasses.field(default_factory=dict)
-    reaches: float
+    metric_threshold: float
     packages: str = ""
     predicts: bool = True
     question: str | None = None
@@ -114,23 +114,24 @@ class Task:
     @property
     def expectation(self) -> str:
         """The metric and the bound that training beats, such as ``f1 above 80``."""
-        return f"{self.metric} {'below' if self.smaller_is_better else 'above'} {self.reaches:g}"
+        side = "below" if self.smaller_is_better else "above"
+        return f"{self.metric} {side} {self.metric_threshold:g}"
 
 
 SPLITS = ("train", "validation")
 _QA: dict[str, Any] = {
-    "write": sample_data.question,
+    "make_row": sample_data.question,
     "row_format": "`id`, `context`, `question` and `answers`; `answer_start` counts characters "
     "from 0, and a question without an answer has two empty lists (then write "
     "`version_2_with_negative: true`)",
-    "reaches": 80,
+    "metric_threshold": 80,
 }
 _QA_LENGTHS = {"data.max_seq_length": "96", "data.doc_stride": "32"}
 _TEXTS: dict[str, Any] = {
-    "write": sample_data.gossip,
+    "make_row": sample_data.gossip,
     "extension": "txt",
     "row_format": "text; in txt files a row is a line, in others it is the column `text`",
-    "reaches": 8,
+    "metric_threshold": 8,
 }
 _ONE_LINE = {"data.max_seq_length": "32", "data.line_by_line": "true"}
 _CHAT_TEMPLATE = (
@@ -165,27 +166,27 @@ _TASKS = (
         name="token-classification",
         summary="tag words: named entities, parts of speech, chunks",
         example="token-classification/ner_config.yaml",
-        write=sample_data.tagged_sentence,
+        make_row=sample_data.tagged_sentence,
         row_format="`tokens`, the words of a sentence, and `ner_tags`, the tag of each word",
         family="bert",
-        reaches=0.9,
+        metric_threshold=0.9,
     ),
     Task(
         name="text-classification",
         summary="give a text, or a pair of texts, a label or a score",
         example="text-classification/glue_config.yaml",
-        write=sample_data.review,
+        make_row=sample_data.review,
         row_format="one or two columns of text, and `label`; numbers with a decimal point are "
         "scores",
         family="bert",
         changes={"hyperparameters.finetuning_task": "null", "searcher.metric": "accuracy"},
-        reaches=0.9,
+        metric_threshold=0.9,
     ),
     Task(
         name="natural-language-inference",
         summary="tell whether a sentence follows from another or contradicts it",
         example="text-classification/xnli_config.yaml",
-        write=sample_data.inference,
+        make_row=sample_data.inference,
         rows=400,
         row_format="`premise`, `hypothesis` and `label`: entailment, neutral or contradiction",
         family="bert",
@@ -196,18 +197,18 @@ _TASKS = (
             "data.language": None,
             "min_validation_period.epochs": "10",
         },
-        reaches=0.7,
+        metric_threshold=0.7,
     ),
     Task(
         name="multiple-choice",
         summary="choose the right one of several endings",
         example="multiple-choice/swag_config.yaml",
-        write=sample_data.endings,
+        make_row=sample_data.endings,
         rows=300,
         row_format="`sent1`, `sent2` (with which the endings begin), `ending0`, `ending1` and so "
         "on, and `label`, the number of the right ending",
         family="bert",
-        reaches=0.7,
+        metric_threshold=0.7,
     ),
     Task(
         name="causal-language-modeling",
@@ -246,7 +247,7 @@ _TASKS = (
         name="summarization",
         summary="write the summary of a text",
         example="seq2seq/summarization.yaml",
-        write=sample_data.report,
+        make_row=sample_data.report,
         row_format="`document` and `summary`, or other columns, named in `text_column` and "
         "`summary_column` of section `data`",
         family="t5",
@@ -255,14 +256,14 @@ _TASKS = (
             "data.max_target_length": "24",
             "data.num_beams": "1",
         },
-        reaches=70,
+        metric_threshold=70,
         packages="rouge-score",
     ),
     Task(
         name="translation",
         summary="translate a text",
         example="seq2seq/translation.yaml",
-        write=sample_data.translation,
+        make_row=sample_data.translation,
         row_format="`translation` with a text for each language, or a column for each",
         family="t5",
         changes={
@@ -272,14 +273,14 @@ _TASKS = (
             "data.max_target_length": "32",
             "data.num_beams": "1",
         },
-        reaches=60,
+        metric_threshold=60,
         packages="sacrebleu",
     ),
     Task(
         name="instruction-tuning",
         summary="answer in conversations",
         example="instruction-tuning/sft.yaml",
-        write=sample_data.conversation,
+        make_row=sample_data.conversation,
         rows=300,
         row_format="`messages`, a conversation; the messages of the `assistant` are learned",
         family="gpt2",
@@ -289,7 +290,7 @@ _TASKS = (
             "data.max_seq_length": "128",
             "data.packing": "false",
         },
-        reaches=2,
+        metric_threshold=2,
     ),
 )
 

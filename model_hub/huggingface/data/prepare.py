@@ -1,4 +1,4 @@
-"""Prepares a dataset with a task's preparation function, and finds the result in the cache."""
+"""Preparation of a dataset by a task's function, with a cache of the result."""
 
 import ast
 import contextlib
@@ -26,12 +26,13 @@ def source_code(function: Callable[..., Any]) -> dict[str, str]:
     """Return the source code on which a function's result depends.
 
     Args:
-        function: a function of a module.
+        function: a function that is defined in a module.
 
     Returns:
-        The source of the function's module (its name is empty) and of all modules that it imports,
-        directly or indirectly, from the same folder or from folders below, by their names relative
-        to that folder. For a function of one of this library's tasks, the folder is ``tasks``.
+        Source by module: that of the function's module under the key ``""``, and those of the
+        modules that it imports, directly or indirectly, from its own folder and folders below it,
+        under their names relative to that folder. For a function of one of this library's tasks,
+        the folder is ``tasks``.
     """
     module = inspect.getmodule(function)
     found = {"": inspect.getsource(module or function)}
@@ -59,10 +60,12 @@ def source_code(function: Callable[..., Any]) -> dict[str, str]:
 
 @functools.cache
 def _imported_names(source: str, package: str) -> tuple[str, ...]:
-    """Return the full names of everything that a module of ``package`` imports.
+    """Return the full names of everything that a module imports.
 
-    In a folder that is not a package (``package`` is empty), a relative import, which only works
-    where the folder is one, counts as an import from the folder.
+    Args:
+        source: the module's source.
+        package: its package; empty if its folder is not a package. Relative imports are then
+            resolved as if the folder were on ``sys.path``.
     """
     found: list[str] = []
     for node in ast.walk(ast.parse(source)):
@@ -77,7 +80,7 @@ def _imported_names(source: str, package: str) -> tuple[str, ...]:
 
 
 def _module_below(folder: pathlib.Path, root: str, name: str) -> pathlib.Path | None:
-    """Return the file of the module that is called ``name`` or defines it.
+    """Return the file of a module, or of the module that defines a name.
 
     Args:
         folder: the folder of ``root``.
@@ -102,8 +105,8 @@ def _module_below(folder: pathlib.Path, root: str, name: str) -> pathlib.Path | 
 def tokenizer_state(tokenizer: transformers.PreTrainedTokenizerBase) -> dict[str, Any]:
     """Return the properties of a tokenizer on which its output depends.
 
-    The padding and truncation of the last call, which a fast tokenizer keeps, are not among them:
-    they would change the fingerprint, so that the cache would never be found.
+    They do not include the padding and truncation of the last call, which a fast tokenizer stores:
+    with them the fingerprint would change from call to call.
     """
     state: dict[str, Any] = {
         "class": type(tokenizer).__name__,
@@ -133,9 +136,9 @@ def tokenizer_state(tokenizer: transformers.PreTrainedTokenizerBase) -> dict[str
 def remove_other_shards(dataset: datasets.Dataset, fingerprint: str, num_proc: int | None) -> None:
     """Delete cached shards of a prepared dataset that were made by another number of processes.
 
-    ``Dataset.map`` uses as many processes as the cache has shards, even if it is not to load them:
-    after a run with one process, one of several would do all the work. If the number of shards is
-    the same, they stay, since other processes may be about to read them; ``map`` replaces them.
+    ``Dataset.map`` uses as many processes as there are shards in the cache, even with
+    ``load_from_cache_file=False``. Shards of the same number are kept, since other processes may be
+    about to read them; ``map`` overwrites them.
 
     Args:
         dataset: raw rows.
@@ -175,9 +178,9 @@ def prepare_dataset(
         function_kwargs: further arguments of ``function``.
 
     Returns:
-        The prepared dataset. Its fingerprint, by which the cache is searched, depends on the raw
-        data, the source of the function's module and of the modules in the same folder that it
-        imports, the arguments, and the tokenizer's vocabulary and rules.
+        The prepared dataset. Its fingerprint, which is the key of the cache, depends on the raw
+        data, the source of the function (:func:`source_code`), the arguments, the tokenizer
+        (:func:`tokenizer_state`), and the versions of this library and of transformers.
     """
     fingerprint = Hasher.hash(
         (
@@ -208,7 +211,7 @@ def _prepare_batch(
 ) -> pa.Table | Mapping[str, Any]:
     # Before the call, since the function may remove columns from the rows.
     names = list(rows)
-    # Thousands of lists are created at once; garbage collection would search all of them.
+    # Thousands of lists are created at once, all of which garbage collection would traverse.
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -220,9 +223,9 @@ def _prepare_batch(
 
 @contextlib.contextmanager
 def local_main_first(context: pytorch.PyTorchTrialContext) -> Iterator[None]:
-    """Run the body in one process of each machine first, and in the others when it has finished.
+    """Run the body in one process of each machine first, and in the others after it has finished.
 
-    For work that fills a cache: the first process does it, the others read the cache. They wait
+    For work that fills a cache: the first process fills it, the others read from it. They wait
     without a time limit.
     """
     distributed = context.distributed

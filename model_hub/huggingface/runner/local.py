@@ -21,7 +21,11 @@ from model_hub.huggingface.runner import run
 from model_hub.huggingface.runner.console import Console
 from model_hub.huggingface.runner.recorder import RunRecorder
 from model_hub.huggingface.runner.run_folder import RunFolder
-from model_hub.huggingface.runner.signals import PreemptOnSignal, ReportingBatches, stop_on_signals
+from model_hub.huggingface.runner.signals import (
+    PreemptOnSignal,
+    ReportingBatches,
+    preempt_on_signals,
+)
 from model_hub.huggingface.training.resume.controller import ResumableController
 
 # Batches between two reports if the YAML has no scheduling_unit. A master takes 100, with which the
@@ -72,11 +76,11 @@ def train_experiment(
     if recorder.writes:
         recorder.continue_from(checkpoints, steps if latest else None)
     with (
-        stop_on_signals(distributed) as stop,
+        preempt_on_signals(distributed) as preempt,
         core.Context(
             distributed=distributed,
             checkpoint=_LocalCheckpointContext(distributed, recorder),
-            preempt=stop,
+            preempt=preempt,
             train=recorder,
         ) as core_context,
         contextlib.closing(recorder),
@@ -93,7 +97,7 @@ def train_experiment(
             checkpoint_period=periods.checkpoint,
             validation_period=periods.validation,
             reporting_period=pytorch.Batch(
-                ReportingBatches(int(config.get("scheduling_unit") or _REPORTING_PERIOD), stop)
+                ReportingBatches(int(config.get("scheduling_unit") or _REPORTING_PERIOD), preempt)
             ),
             smaller_is_better=bool(searcher["smaller_is_better"]),
             steps_completed=steps,
@@ -110,7 +114,7 @@ def train_experiment(
         )
         controller.recorder = recorder
         controller.periods = periods
-        controller.stop = stop
+        controller.preempt = preempt
         with _invalid_hp_as_user_error():
             controller.run()
         # A run that is stopped at its last batch has not done its last validation.
@@ -119,12 +123,12 @@ def train_experiment(
             and controller._validation_is_current()
         )
         # Without a signal the trial itself has requested the stop, as early stopping does.
-        stopped_by_trial = context.get_stop_requested() and stop.received is None
+        stopped_by_trial = context.get_stop_requested() and preempt.received is None
         finished = complete or stopped_by_trial
         if finished and recorder.writes and saving.export_trial(trial, folder.model):
             complete_export(trial, folder.model)
         trained = controller.state.batches_trained if controller.state else steps
-    return run.RunResult(trained, finished, stop.received, recorder.last_validation)
+    return run.RunResult(trained, finished, preempt.received, recorder.last_validation)
 
 
 class _LocalController(ResumableController):
@@ -132,7 +136,7 @@ class _LocalController(ResumableController):
 
     recorder: RunRecorder
     periods: run.Periods
-    stop: PreemptOnSignal
+    preempt: PreemptOnSignal
 
     def _train_batch(self, batch: Any, epoch_idx: int, batch_idx: int) -> Any:
         metrics = super()._train_batch(batch=batch, epoch_idx=epoch_idx, batch_idx=batch_idx)
@@ -153,7 +157,7 @@ class _LocalController(ResumableController):
         self.recorder.epochs = trained / self._batches_per_epoch()
         self.recorder.console.start(total, trained)
         self.recorder.start_clock()
-        self.stop.training = True
+        self.preempt.training = True
         super()._run()
 
     def _validate(self) -> dict[str, Any]:

@@ -60,30 +60,30 @@ class ReportingBatches(collections.abc.Container):  # type: ignore[type-arg]
 
     Args:
         period: number of batches between two reports.
-        stop: the signals received.
+        preempt: the signals received.
     """
 
-    def __init__(self, period: int, stop: PreemptOnSignal) -> None:
+    def __init__(self, period: int, preempt: PreemptOnSignal) -> None:
         self._period = period
-        self._stop = stop
+        self._preempt = preempt
 
     def __contains__(self, batch: object) -> bool:
         if isinstance(batch, int) and batch % self._period == 0:
             return True
         # A single process can stop at any batch; several have to stop at the same one.
-        return self._stop._dist.size == 1 and self._stop.received is not None
+        return self._preempt._dist.size == 1 and self._preempt.received is not None
 
 
 @contextlib.contextmanager
-def stop_on_signals(distributed: core.DistributedContext) -> Iterator[PreemptOnSignal]:
+def preempt_on_signals(distributed: core.DistributedContext) -> Iterator[PreemptOnSignal]:
     """Let SIGINT and SIGTERM request a stop of the loop within this block."""
-    stop = PreemptOnSignal(distributed)
+    preempt = PreemptOnSignal(distributed)
     handled = (signal.SIGINT, signal.SIGTERM)
     before: dict[int, Any] = {}
     with contextlib.suppress(ValueError):  # Not in the main thread, as in some notebooks.
-        before = {number: signal.signal(number, stop.handle) for number in handled}
+        before = {number: signal.signal(number, preempt.handle) for number in handled}
     try:
-        yield stop
+        yield preempt
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,18 +1,11 @@
-"""Settings of section ``data`` that all tasks share, and checks of tokenizers and lengths."""
+"""Settings of section ``data`` that most tasks share, and checks of tokenizers and lengths."""
 
-import copy
 import dataclasses
-import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import torch
 import transformers
 
 from model_hub.errors import UserError
-from model_hub.huggingface.tasks._common.padding import side_to_pad
-
-logger = logging.getLogger("model_hub")
 
 # transformers writes "no limit known" as a number like 1e30.
 NO_LIMIT = 1_000_000_000
@@ -24,12 +17,6 @@ _POSITIONS_AFTER_PADDING = frozenset(
     camembert data2vec-text ibert layoutlmv3 lilt longformer luke markuplm mpnet roberta
     roberta-prelayernorm xlm-roberta xlm-roberta-xl xmod
     """.split()
-)
-
-#: The message about a tokenizer without a padding token.
-NO_PADDING_TOKEN = (
-    "the tokenizer has no padding token, so that texts of different lengths cannot be in one "
-    "batch. Write hyperparameters.tokenizer_name with the folder of a tokenizer that has one."
 )
 
 
@@ -147,81 +134,3 @@ def check_fast_tokenizer(tokenizer: transformers.PreTrainedTokenizerBase, missin
             f"{missing}. Set hyperparameters.tokenizer_name to a tokenizer that has a file "
             "tokenizer.json, and do not set hyperparameters.use_fast to false."
         )
-
-
-def check_padding_token(
-    tokenizer: transformers.PreTrainedTokenizerBase, pad_to_max_length: bool
-) -> None:
-    """Check that a tokenizer has the padding token that ``data.pad_to_max_length`` needs.
-
-    Raises:
-        UserError: when it has none.
-    """
-    if pad_to_max_length and tokenizer.pad_token_id is None:
-        raise UserError(
-            "data.pad_to_max_length is true, but the tokenizer has no padding token. Write "
-            "data.pad_to_max_length: false; batches are then padded to their longest sequence."
-        )
-
-
-def ensure_padding_token(tokenizer: transformers.PreTrainedTokenizerBase) -> None:
-    """Set the padding token of a tokenizer that has none (GPT-2, Llama), in place.
-
-    It becomes the end-of-sequence token, as usual: the attention mask hides padding, whichever
-    token it is. The tokenizer is exported with it.
-
-    Raises:
-        UserError: when the tokenizer has no end-of-sequence token either.
-    """
-    if tokenizer.pad_token_id is not None:
-        return
-    if tokenizer.eos_token_id is None:
-        raise UserError(NO_PADDING_TOKEN)
-    tokenizer.pad_token = tokenizer.eos_token
-    logger.info(
-        "the tokenizer has no padding token; batches are padded with the end-of-sequence token %r",
-        str(tokenizer.eos_token),
-    )
-
-
-@dataclasses.dataclass
-class DictCollator:
-    """A collator that returns the batches of another one as plain dicts.
-
-    Determined moves the tensors of dicts to the device, but not those of transformers' classes.
-
-    Attributes:
-        collator: makes a mapping of names to tensors from a list of rows.
-    """
-
-    collator: Callable[[list[Any]], Mapping[str, torch.Tensor]]
-
-    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """Return the batch of these rows."""
-        return dict(self.collator(list(rows)))
-
-
-def with_batch_padding_side(
-    tokenizer: transformers.PreTrainedTokenizerBase,
-) -> transformers.PreTrainedTokenizerBase:
-    """Return the tokenizer, or a copy of it that pads on the side of :func:`side_to_pad`."""
-    side = side_to_pad(tokenizer)
-    if tokenizer.padding_side == side:
-        return tokenizer
-    tokenizer = copy.copy(tokenizer)
-    tokenizer.padding_side = side
-    return tokenizer
-
-
-def padding_collator(tokenizer: transformers.PreTrainedTokenizerBase) -> DictCollator:
-    """Return a collator that pads the tokenizer's columns and keeps numbers such as ``label``.
-
-    Args:
-        tokenizer: has the padding values; for the side see ``side_to_pad``.
-
-    Raises:
-        UserError: when the tokenizer has no padding token.
-    """
-    if tokenizer.pad_token_id is None:
-        raise UserError(NO_PADDING_TOKEN)
-    return DictCollator(transformers.DataCollatorWithPadding(with_batch_padding_side(tokenizer)))

@@ -8,7 +8,8 @@ import transformers
 
 from model_hub.huggingface.data import load
 from model_hub.huggingface.tasks._common import preparation, reducers
-from model_hub.huggingface.tasks._common.tokenization import check_padding_token, sequence_length
+from model_hub.huggingface.tasks._common.padding import check_padding_token
+from model_hub.huggingface.tasks._common.tokenization import sequence_length
 from model_hub.huggingface.tasks.multiple_choice.features import prepare_features
 from model_hub.huggingface.tasks.multiple_choice.rows import (
     check_rows,

@@ -6,11 +6,8 @@ from typing import ClassVar
 import transformers
 
 from model_hub.errors import UserError
-from model_hub.huggingface.tasks._common.tokenization import (
-    NO_LIMIT,
-    check_fast_tokenizer,
-    check_padding_token,
-)
+from model_hub.huggingface.tasks._common.padding import check_padding_token
+from model_hub.huggingface.tasks._common.tokenization import NO_LIMIT, check_fast_tokenizer
 
 
 @dataclasses.dataclass

@@ -6,7 +6,7 @@ import torch
 import transformers
 
 from model_hub.huggingface.model import unwrap
-from model_hub.huggingface.tasks._common.tokenization import DictCollator, with_batch_padding_side
+from model_hub.huggingface.tasks._common.padding import DictCollator, with_batch_padding_side
 
 
 def seq2seq_collator(

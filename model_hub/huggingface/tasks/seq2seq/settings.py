@@ -7,8 +7,8 @@ from typing import ClassVar
 import transformers
 
 from model_hub.errors import UserError
+from model_hub.huggingface.tasks._common.padding import NO_PADDING_TOKEN
 from model_hub.huggingface.tasks._common.tokenization import (
-    NO_PADDING_TOKEN,
     check_room,
     model_max_length,
     sequence_length,

@@ -1,7 +1,7 @@
 """Text classification (GLUE, XNLI, the user's data): settings, features, batches, metrics."""
 
 from model_hub.huggingface.tasks._common.labels import set_num_labels
-from model_hub.huggingface.tasks._common.tokenization import padding_collator
+from model_hub.huggingface.tasks._common.padding import padding_collator
 from model_hub.huggingface.tasks.text_classification.data import (
     SPLIT_COLUMN,
     TextClassificationDatasets,

@@ -6,7 +6,7 @@ import torch
 import transformers
 
 from model_hub.huggingface.tasks._common.labels import name_outputs, nested_configs
-from model_hub.huggingface.tasks._common.tokenization import ensure_padding_token
+from model_hub.huggingface.tasks._common.padding import ensure_padding_token
 from model_hub.huggingface.tasks.text_classification.task import TextClassificationTask
 
 

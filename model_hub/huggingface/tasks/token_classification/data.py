@@ -9,11 +9,8 @@ import transformers
 
 from model_hub.errors import UserError
 from model_hub.huggingface.tasks._common import preparation
-from model_hub.huggingface.tasks._common.tokenization import (
-    check_fast_tokenizer,
-    check_padding_token,
-    sequence_length,
-)
+from model_hub.huggingface.tasks._common.padding import check_padding_token
+from model_hub.huggingface.tasks._common.tokenization import check_fast_tokenizer, sequence_length
 from model_hub.huggingface.tasks.token_classification.features import prepare_features
 from model_hub.huggingface.tasks.token_classification.rows import TaggingSchema
 from model_hub.huggingface.tasks.token_classification.settings import TokenClassificationDataKwargs

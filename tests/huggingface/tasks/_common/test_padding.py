@@ -11,7 +11,7 @@ import model_hub.huggingface.tasks.multiple_choice as choice
 import model_hub.huggingface.tasks.seq2seq as seq2seq
 import model_hub.huggingface.tasks.text_classification as text
 import model_hub.huggingface.tasks.token_classification as ner
-from model_hub.huggingface.tasks._common import padding, tokenization
+from model_hub.huggingface.tasks._common import padding
 
 TEXTS = ["the cat sat", "the dog ran", "where", "the cat sat the dog ran where the cat"]
 
@@ -36,7 +36,7 @@ def test_classified_the_same_alone_and_together(
     family: str, tokenizer: transformers.PreTrainedTokenizerFast
 ) -> None:
     model = classes(family)
-    collator = tokenization.padding_collator(tokenizer)
+    collator = padding.padding_collator(tokenizer)
     rows = [{**tokenizer(text)} for text in TEXTS]
     if family == "gpt2":
         rows = [{k: v for k, v in row.items() if k != "token_type_ids"} for row in rows]
