@@ -289,9 +289,7 @@ def train_trial(
     folder = RunFolder(run)
     if distributed.rank == 0:
         folder.create(config, trial="step:Trial", context_dir=run.parent)
-    local.train_experiment(
-        local.Experiment(Trial, config, 0), folder, distributed, Console(enabled=False)
-    )
+    local.train_experiment(Trial, config, folder, distributed, Console(enabled=False))
     return trained[0]
 
 

@@ -64,7 +64,7 @@ def add_predict(commands: Commands) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     # Imported here, since importing torch and transformers takes seconds and --help needs neither.
-    from model_hub.huggingface.inference.predict import PredictSettings, predict
+    from model_hub.huggingface.inference.predict import predict
     from model_hub.huggingface.runner.log_setup import set_up_logging
 
     set_up_logging(verbose=options.verbose, rank=0)
@@ -75,12 +75,10 @@ def _run(options: argparse.Namespace) -> int:
         task=options.task,
         which=options.which,
         master=options.master,
-        settings=PredictSettings(
-            batch_size=options.batch_size,
-            device=options.device,
-            max_new_tokens=options.max_new_tokens,
-            num_beams=options.num_beams,
-        ),
+        batch_size=options.batch_size,
+        device=options.device,
+        max_new_tokens=options.max_new_tokens,
+        num_beams=options.num_beams,
     )
     print(result.summary())
     return 0

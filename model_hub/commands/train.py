@@ -77,7 +77,7 @@ def _run(options: argparse.Namespace) -> int:
         run_summary,
         warn_write_failed,
     )
-    from model_hub.huggingface.runner.local import Experiment, train_experiment
+    from model_hub.huggingface.runner.local import train_experiment
     from model_hub.huggingface.runner.log_setup import set_up_logging
     from model_hub.huggingface.runner.processes import distributed_processes, slots_of_this_run
     from model_hub.huggingface.runner.run_folder import RunFolder
@@ -140,9 +140,7 @@ def _run(options: argparse.Namespace) -> int:
         began = time.monotonic()
         try:
             with working_directory(context_dir):
-                result = train_experiment(
-                    Experiment(trial_class, config, seed), folder, distributed, console
-                )
+                result = train_experiment(trial_class, config, folder, distributed, console)
         except BaseException as error:
             if distributed.rank == 0:
                 folder.discard_if_empty()

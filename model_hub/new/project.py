@@ -6,9 +6,8 @@ import random
 from collections.abc import Sequence
 
 from model_hub.errors import UserError
-from model_hub.new.examples import read_example
 from model_hub.new.sample_data import Row, different_rows
-from model_hub.new.tasks import Task
+from model_hub.new.tasks import Task, read_example
 from model_hub.new.templates import experiment_yaml, readme_text
 from model_hub.new.tiny_models import FAMILIES, row_texts, write_tiny_model
 

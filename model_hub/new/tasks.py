@@ -1,16 +1,36 @@
 """The tasks that `model-hub new` can start a project for."""
 
 import dataclasses
-import difflib
 import functools
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 from model_hub.errors import UserError
+from model_hub.experiment.messages import did_you_mean
 from model_hub.experiment.yaml_io import parse_yaml
 from model_hub.new import sample_data
-from model_hub.new.examples import read_example
 from model_hub.new.sample_data import MakeRow
+
+_PACKAGE = pathlib.Path(__file__).parents[1]
+# setup.py copies the examples into wheels; a checkout has the originals.
+_FOLDERS = (_PACKAGE / "new" / "examples", _PACKAGE.parent / "examples" / "huggingface")
+
+
+def read_example(path: str) -> bytes:
+    """Read a trial or a YAML by its path in ``examples/huggingface``.
+
+    Raises:
+        UserError: if this installation does not have the file.
+    """
+    for folder in _FOLDERS:
+        if (folder / path).is_file():
+            return (folder / path).read_bytes()
+    raise UserError(
+        f"this installation of model-hub has no {path}: it was built without the folder "
+        "examples/huggingface. Install model-hub from a complete copy of its repository."
+    )
+
 
 # YAML keys with their section (``data.doc_stride``), and their values as text.
 Settings = Mapping[str, str | None]
@@ -307,14 +327,9 @@ def find_task(name: str) -> Task:
     Raises:
         UserError: if there is none; the message names the nearest one.
     """
-    if name in TASKS:
-        return TASKS[name]
     by_trial = {key: task for task in _TASKS for key in (task.short_name, task.module)}
-    if name in by_trial:
-        return by_trial[name]
-    near = difflib.get_close_matches(name.lower(), [*TASKS, *by_trial], 1, 0.5)
-    raise UserError(
-        f"there is no task {name!r}"
-        + (f"; did you mean {near[0]}?" if near else ".")
-        + " `model-hub new` lists all tasks."
-    )
+    task = TASKS.get(name) or by_trial.get(name)
+    if task is None:
+        hint = did_you_mean(name, [*TASKS, *by_trial], 0.5) or "."
+        raise UserError(f"there is no task {name!r}{hint} `model-hub new` lists all tasks.")
+    return task

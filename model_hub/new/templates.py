@@ -3,8 +3,7 @@
 import collections
 import textwrap
 
-from model_hub.new.examples import read_example
-from model_hub.new.tasks import Task
+from model_hub.new.tasks import Task, read_example
 from model_hub.new.tiny_models import FAMILIES
 
 _YAML_HEADER = """\

@@ -155,8 +155,13 @@ def write_task_metadata(settings: Mapping[str, Any], folder: pathlib.Path) -> No
 
 def read_task_metadata(folder: pathlib.Path) -> dict[str, Any]:
     """Read what :func:`write_task_metadata` wrote; an empty dict if there is no such file."""
+    return read_json(folder / SETTINGS_FILE)
+
+
+def read_json(file: pathlib.Path) -> dict[str, Any]:
+    """Return the object in a JSON file; an empty dict if there is no such file, or no object."""
     try:
-        content = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -1,11 +1,11 @@
 """The task of a trained model, from the name of its class."""
 
-import difflib
 from typing import Any
 
 import transformers
 
 from model_hub.errors import UserError
+from model_hub.experiment.messages import did_you_mean
 from model_hub.huggingface import tasks
 
 #: The Auto class for each task, by the task's name on the Hugging Face Hub.
@@ -28,12 +28,8 @@ def check_task(task: str) -> str:
     """
     if task in AUTO_CLASSES:
         return task
-    near = difflib.get_close_matches(task, AUTO_CLASSES, 1, 0.6)
-    raise UserError(
-        f"--task is {task!r}"
-        + (f"; did you mean {near[0]}?" if near else ".")
-        + f" Write one of {', '.join(AUTO_CLASSES)}."
-    )
+    hint = did_you_mean(task, AUTO_CLASSES) or "."
+    raise UserError(f"--task is {task!r}{hint} Write one of {', '.join(AUTO_CLASSES)}.")
 
 
 def model_class(architecture: str) -> Any:

@@ -2,11 +2,9 @@
 
 import contextlib
 import dataclasses
-import json
 import logging
 import os
 import pathlib
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,11 +15,10 @@ from determined.experimental import Determined
 from model_hub.errors import UserError
 from model_hub.experiment import yaml_io
 from model_hub.huggingface.checkpoint import metadata
-from model_hub.huggingface.runner.run_folder import RunFolder
+from model_hub.huggingface.runner.run_folder import RunFolder, is_uuid
 
 logger = logging.getLogger("model_hub")
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: File with the weights in every checkpoint of a PyTorchTrial.
 WEIGHTS_FILE = "state_dict.pth"
 
@@ -90,9 +87,7 @@ def _advice_for_folder(path: pathlib.Path) -> str:
     """Return what a folder is that is no checkpoint, and what to write, to end a message."""
     if (path / "config.json").exists():
         return ". It holds an exported model already."
-    runs = [run for run in path.glob("*") if is_run(run)] + [
-        run for run in path.glob("runs/*") if is_run(run)
-    ]
+    runs = [run for run in (*path.glob("*"), *path.glob("runs/*")) if is_run(run)]
     if not runs:
         return ", and it is not the folder of a run (run.json) either."
     newest = max(runs, key=lambda run: (run / "run.json").stat().st_mtime)
@@ -102,11 +97,6 @@ def _advice_for_folder(path: pathlib.Path) -> str:
 def is_run(path: pathlib.Path) -> bool:
     """Return whether this is the folder of a run of ``model-hub train``."""
     return (path / "run.json").is_file()
-
-
-def is_uuid(name: str) -> bool:
-    """Return whether this may be the UUID of a checkpoint on a cluster."""
-    return bool(_UUID.fullmatch(name))
 
 
 def _choose(run: RunFolder, which: str) -> pathlib.Path:
@@ -138,9 +128,9 @@ def _validations(run: RunFolder) -> dict[int, dict[str, Any]]:
 
 def _read(folder: pathlib.Path, validations: Mapping[int, dict[str, Any]]) -> FoundCheckpoint:
     """Read the checkpoint's files; ``validations`` are the metrics known from elsewhere."""
-    saved = _read_json(folder / "load_data.json")
+    saved = metadata.read_json(folder / "load_data.json")
     config = saved.get("experiment_config") or {}
-    steps = _read_json(folder / "metadata.json").get("steps_completed")
+    steps = metadata.read_json(folder / "metadata.json").get("steps_completed")
     last = metadata.read_task_metadata(folder / metadata.FOLDER).get("validation") or {}
     known = {last["steps_completed"]: last["metrics"] or {}} if last else {}
     known.update(validations)
@@ -158,21 +148,13 @@ def _read(folder: pathlib.Path, validations: Mapping[int, dict[str, Any]]) -> Fo
 
 def _command(folder: pathlib.Path, config: Mapping[str, Any]) -> str:
     """Return the command of the training: ``det`` if the cluster's defaults are in the config."""
-    run = _read_json(folder.parent.parent / "run.json")
+    run = metadata.read_json(folder.parent.parent / "run.json")
     if not run and "resources" in config:
         return "det experiment create experiment.yaml ."
     slots = int(run.get("slots", 1))
     if slots == 1:
         return "model-hub train experiment.yaml"
     return f"torchrun --nproc_per_node={slots} -m model_hub train experiment.yaml"
-
-
-def _read_json(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _download(uuid: str, folder: pathlib.Path, master: str | None) -> dict[int, dict[str, Any]]:

@@ -16,6 +16,7 @@ from model_hub.huggingface.checkpoint import metadata
 from model_hub.huggingface.config.peft_config import import_peft
 from model_hub.huggingface.export import architectures, export, find
 from model_hub.huggingface.model import untrained
+from model_hub.huggingface.runner.run_folder import is_uuid
 
 _ADAPTER = "adapter_config.json"
 
@@ -42,7 +43,7 @@ def exported_model(name: str, which: str | None, master: str | None) -> Iterator
     is_model = any((model / name).is_file() for name in ("config.json", _ADAPTER))
     if is_model and not (is_run and which):
         yield str(model)
-    elif path.exists() or find.is_uuid(name):
+    elif path.exists() or is_uuid(name):
         with tempfile.TemporaryDirectory(prefix="model-hub-") as folder:
             made = pathlib.Path(folder) / "model"
             export.export_model(name, made, which=which or "best", master=master)

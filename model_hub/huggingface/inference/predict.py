@@ -24,33 +24,6 @@ _BATCHES_AT_A_TIME = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class PredictSettings:
-    """Settings of the inference.
-
-    Attributes:
-        batch_size: rows per batch.
-        device: device of the model; None is a GPU if there is one, else the CPU.
-        max_new_tokens: most tokens to generate; None is the task's default.
-        num_beams: beams of the search for generated text; None is the number of the training.
-
-    Raises:
-        UserError: when a number is below 1.
-    """
-
-    batch_size: int = 16
-    device: str | None = None
-    max_new_tokens: int | None = None
-    num_beams: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "max_new_tokens", "num_beams"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                option = name.replace("_", "-")
-                raise UserError(f"--{option} is {value}, but should be at least 1.")
-
-
-@dataclasses.dataclass(frozen=True)
 class PredictResult:
     """What :func:`predict` has done.
 
@@ -83,7 +56,10 @@ def predict(
     task: str | None = None,
     which: str | None = None,
     master: str | None = None,
-    settings: PredictSettings | None = None,
+    batch_size: int = 16,
+    device: str | None = None,
+    max_new_tokens: int | None = None,
+    num_beams: int | None = None,
 ) -> PredictResult:
     """Predict the rows of a file; the output has one row for each, in the same order.
 
@@ -96,28 +72,34 @@ def predict(
         which: of a run, the ``best`` or ``latest`` checkpoint; None takes its final model if there
             is one, or else the best.
         master: address of the cluster's master.
-        settings: settings of the inference.
+        batch_size: rows per batch.
+        device: device of the model; None is a GPU if there is one, else the CPU.
+        max_new_tokens: most tokens to generate; None is the task's default.
+        num_beams: beams of the search for generated text; None is the number of the training.
 
     Raises:
         UserError: when the model cannot be loaded, or rows or settings are wrong.
     """
-    settings = settings or PredictSettings()
+    counts = {"batch-size": batch_size, "max-new-tokens": max_new_tokens, "num-beams": num_beams}
+    for option, count in counts.items():
+        if count is not None and count < 1:
+            raise UserError(f"--{option} is {count}, but should be at least 1.")
     task = None if task is None else architectures.check_task(task)
     check_output(output, input_file)
-    device = load.parse_device(settings.device)
+    torch_device = load.parse_device(device)
     source = f"--input {input_file!r}"
     rows = files.load_file("--input", input_file)
     with load.exported_model(name, which, master) as folder:
-        model, tokenizer, task = load.load_model(folder, task, device)
+        model, tokenizer, task = load.load_model(folder, task, torch_device)
         training = metadata.read_task_metadata(pathlib.Path(folder))
         setup = InferenceSetup(
             model,
             tokenizer,
             data=training.get("data") or {},
             finetuning_task=training.get("finetuning_task"),
-            batch_size=settings.batch_size,
-            max_new_tokens=settings.max_new_tokens,
-            num_beams=settings.num_beams,
+            batch_size=batch_size,
+            max_new_tokens=max_new_tokens,
+            num_beams=num_beams,
         )
         predictor = _predictor(setup, task, rows)
         prepared = predictor.check_columns(rows, source)

@@ -26,9 +26,9 @@ def _call_kwargs(kwargs: Mapping[str, Any] | FlexibleKwargs) -> dict[str, Any]:
 
 
 def _from_pretrained(part: str, load: Callable[..., _T], kwargs: Mapping[str, Any]) -> _T:
+    """Load a ``"config"``, ``"tokenizer"`` or ``"model"``; an error names its key in the YAML."""
     arguments = dict(kwargs)
     name = arguments.pop("pretrained_model_name_or_path", None)
-    """Load a ``"config"``, ``"tokenizer"`` or ``"model"``; an error names its key in the YAML."""
     key = f"hyperparameters.pretrained_model_name_or_path (or {part}_name)"
     if not name:
         raise UserError(

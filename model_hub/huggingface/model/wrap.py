@@ -10,7 +10,6 @@ import torch
 from determined import pytorch
 
 from model_hub.errors import UserError
-from model_hub.huggingface.config.hparams import options_of
 from model_hub.huggingface.config.options import OptionKwargs
 from model_hub.huggingface.model import adapter, precision, unwrap
 
@@ -60,51 +59,41 @@ def check_options(options: OptionKwargs, device: torch.device) -> None:
             )
 
 
-def hook_wrap_model(
-    context: pytorch.PyTorchTrialContext, after_wrapping: Callable[[torch.nn.Module], None]
-) -> None:
-    """Let ``context.wrap_model`` apply the trial's options to every model.
+def wrap_model(
+    context: pytorch.PyTorchTrialContext,
+    model: torch.nn.Module,
+    options: OptionKwargs,
+    wrap_prepared: Callable[[torch.nn.Module], torch.nn.Module],
+) -> torch.nn.Module:
+    """Apply the options to a model, then wrap it.
 
     A trial may build its model in any way, but has to wrap it before it builds an optimizer of its
-    weights.
-
-    Args:
-        context: the trial's context; no model is wrapped yet.
-        after_wrapping: called with the wrapped model.
+    weights. ``wrap_prepared`` is ``context.wrap_model`` as it was before it was replaced.
     """
-    # Determined's method, or one that the trial's class has put in its place.
-    wrap_prepared = context.wrap_model
-
-    def wrap_model(model: torch.nn.Module) -> torch.nn.Module:
-        options = options_of(context)
-        if not context.models:
-            precision.log_apex(options, context.device)
-        dtype = precision.autocast_dtype(options, context.device)
-        if dtype is torch.float16:
-            precision.scale_losses(context)
-        model = apply_options(model, options)
-        half = precision.has_half_weights(model)
-        if half and dtype is None and _model_type(model) in _PARTLY_FLOAT32:
-            raise UserError(
-                f"hyperparameters.dtype: a model of type {_model_type(model)} computes partly in "
-                "float32 and does not work with weights in half precision alone. Write "
-                "bf16: true beside it, or remove the key."
-            )
-        if dtype is torch.float16:
-            precision.check_trained_weights(model)
-        if dtype is not None or half:
-            precision.autocast_forward(model, dtype, context.device)
-        if options.compiles:
-            compile_model(model, options)
-        with (
-            _find_unused_parameters(context, model, options.ddp_find_unused_parameters),
-            precision.without_determineds_autocast(context),
-        ):
-            wrapped: torch.nn.Module = wrap_prepared(model)
-        after_wrapping(wrapped)
-        return wrapped
-
-    context.wrap_model = wrap_model  # type: ignore[method-assign]
+    if not context.models:
+        precision.log_apex(options, context.device)
+    dtype = precision.autocast_dtype(options, context.device)
+    if dtype is torch.float16:
+        precision.scale_losses(context)
+    model = apply_options(model, options)
+    half = precision.has_half_weights(model)
+    if half and dtype is None and _model_type(model) in _PARTLY_FLOAT32:
+        raise UserError(
+            f"hyperparameters.dtype: a model of type {_model_type(model)} computes partly in "
+            "float32 and does not work with weights in half precision alone. Write "
+            "bf16: true beside it, or remove the key."
+        )
+    if dtype is torch.float16:
+        precision.check_trained_weights(model)
+    if dtype is not None or half:
+        precision.autocast_forward(model, dtype, context.device)
+    if options.compiles:
+        compile_model(model, options)
+    with (
+        _find_unused_parameters(context, model, options.ddp_find_unused_parameters),
+        precision.without_determineds_autocast(context),
+    ):
+        return wrap_prepared(model)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """Training on this machine: Determined's training loop, with a folder instead of a master."""
 
 import contextlib
-import dataclasses
 import pathlib
 import random
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from determined import core, pytorch
 from determined.common import storage
 
 from model_hub.errors import UserError
+from model_hub.experiment.config import experiment_seed
 from model_hub.experiment.trial_class import working_directory
 from model_hub.huggingface.checkpoint import saving
 from model_hub.huggingface.checkpoint.metadata import complete_export
@@ -33,42 +33,21 @@ from model_hub.huggingface.training.resume.controller import ResumableController
 _REPORTING_PERIOD = 10
 
 
-@dataclasses.dataclass(frozen=True)
-class Experiment:
-    """The trial to train and its settings.
-
-    Attributes:
-        trial_class: the trial's class.
-        config: the completed configuration, with a value for every hyperparameter.
-        seed: the trial's seed.
-    """
-
-    trial_class: type[pytorch.PyTorchTrial]
-    config: Mapping[str, Any]
-    seed: int
-
-
 def train_experiment(
-    experiment: Experiment,
+    trial_class: type[pytorch.PyTorchTrial],
+    config: Mapping[str, Any],
     folder: RunFolder,
     distributed: core.DistributedContext,
     console: Console,
 ) -> run.RunResult:
     """Train on this machine, from the folder's newest checkpoint if there is one.
 
-    Args:
-        experiment: the trial and its settings.
-        folder: the run's folder; rank 0 writes to it.
-        distributed: the processes that train together.
-        console: shows the progress.
-
-    Returns:
-        How the run ended.
+    ``config`` is the completed configuration, with a value for every hyperparameter; rank 0 of
+    ``distributed`` writes to the folder.
 
     Raises:
         UserError: when something in the configuration is wrong.
     """
-    config = experiment.config
     checkpoints = folder.all_checkpoints()
     latest = max(checkpoints, key=lambda entry: entry.steps_completed, default=None)
     steps = latest.steps_completed if latest else 0
@@ -85,10 +64,11 @@ def train_experiment(
         ) as core_context,
         contextlib.closing(recorder),
     ):
-        _seed_everything(experiment.seed)
-        context = _trial_context(core_context, experiment, steps, recorder)
+        seed = experiment_seed(config)
+        _seed_everything(seed)
+        context = _trial_context(core_context, config, seed, steps, recorder)
         with _invalid_hp_as_user_error():
-            trial, periods = run.build_trial(experiment.trial_class, context)
+            trial, periods = run.build_trial(trial_class, context)
         recorder.optimizers = context.optimizers
         searcher = config["searcher"]
         controller = _LocalController(
@@ -128,7 +108,7 @@ def train_experiment(
         if finished and recorder.writes and saving.export_trial(trial, folder.model):
             complete_export(trial, folder.model)
         trained = controller.state.batches_trained if controller.state else steps
-    return run.RunResult(trained, finished, preempt.received, recorder.last_validation)
+    return run.RunResult(trained, finished, preempt.received)
 
 
 class _LocalController(ResumableController):
@@ -211,14 +191,14 @@ def _invalid_hp_as_user_error() -> Iterator[None]:
 
 def _trial_context(
     core_context: core.Context,
-    experiment: Experiment,
+    config: Mapping[str, Any],
+    seed: int,
     steps_completed: int,
     recorder: RunRecorder,
 ) -> pytorch.PyTorchTrialContext:
-    config = experiment.config
     context = pytorch.PyTorchTrialContext(
         core_context=core_context,
-        trial_seed=experiment.seed,
+        trial_seed=seed,
         hparams=config["hyperparameters"],
         slots_per_trial=core_context.distributed.size,
         num_gpus=torch.cuda.device_count(),

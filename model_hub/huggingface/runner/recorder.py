@@ -31,8 +31,7 @@ class RunRecorder(core.DummyTrainContext):
 
     Attributes:
         optimizers: the trial's optimizers, whose learning rate is reported.
-        last_validation: metrics of the last validation.
-        last_validation_steps: batches trained before it; None if there was none.
+        last_validation_steps: batches trained before the last validation; None if there was none.
         best: best value of the searcher's metric; None if there is none.
         epochs: number of epochs trained, with a fraction.
     """
@@ -45,7 +44,6 @@ class RunRecorder(core.DummyTrainContext):
         self.console = console
         self.writes = writes
         self.optimizers: list[torch.optim.Optimizer] = []
-        self.last_validation: dict[str, Any] = {}
         self.last_validation_steps: int | None = None
         self.best: float | None = None
         self.epochs = 0.0
@@ -167,7 +165,6 @@ class RunRecorder(core.DummyTrainContext):
         }
         self.console.validation(steps_completed, self.epochs, values, self.best)
         self._note_validation(steps_completed, values)
-        self.last_validation = values
         self._write(record)
 
     def _get_last_validation(self) -> int | None:

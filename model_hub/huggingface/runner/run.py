@@ -53,13 +53,11 @@ class RunResult:
         steps_completed: number of batches trained.
         finished: False if it was stopped before its end.
         stop_signal: number of the signal that stopped it, or None.
-        metrics: metrics of the last validation.
     """
 
     steps_completed: int
     finished: bool
     stop_signal: int | None
-    metrics: dict[str, Any]
 
 
 def read_periods(config: Mapping[str, Any], hparams: Mapping[str, Any]) -> Periods:

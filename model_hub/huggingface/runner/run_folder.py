@@ -45,7 +45,11 @@ An access token of the Hugging Face Hub is not kept here; where one is needed, l
 
 # Files that only another run, a virtual environment or a conda environment has.
 _FOREIGN = ("run.json", "pyvenv.cfg", "conda-meta")
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def is_uuid(name: str) -> bool:
+    """Return whether this may be the name of a checkpoint, which Determined chooses."""
+    return re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", name) is not None
 
 
 class Checkpoint(NamedTuple):
@@ -71,6 +75,8 @@ class RunFolder:
     def __init__(self, path: pathlib.Path, slots: int = 1) -> None:
         self.path = path.expanduser().resolve()
         self.slots = slots
+        self._run_file = self.path / "run.json"
+        self._readme_file = self.path / "README.md"
         self.config_file = self.path / "config.yaml"
         self.metrics_file = self.path / "metrics.jsonl"
         self.plot_file = self.path / "plot.png"
@@ -78,8 +84,6 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.code = self.path / "code"
         self.model = self.path / "model"
-        self._readme_file = self.path / "README.md"
-        self._run_file = self.path / "run.json"
         self._index_file = self.checkpoints / "index.json"
 
     @property
@@ -164,17 +168,9 @@ class RunFolder:
             self._remove()
 
     def _own_entries(self) -> list[pathlib.Path]:
-        return [
-            self._run_file,
-            self._readme_file,
-            self.config_file,
-            self.metrics_file,
-            self.plot_file,
-            self.tensorboard,
-            self.checkpoints,
-            self.code,
-            self.model,
-        ]
+        """Return the paths of all that a run writes into its folder."""
+        paths = (value for value in vars(self).values() if isinstance(value, pathlib.Path))
+        return [path for path in paths if path.parent == self.path]
 
     def _remove(self) -> None:
         """Delete the files of the run, and the folder if nothing else is in it."""
@@ -221,7 +217,7 @@ class RunFolder:
         )
         names = {entry.uuid for entry in kept}
         for folder in self.checkpoints.iterdir():
-            if folder.is_dir() and folder.name not in names and _UUID.fullmatch(folder.name):
+            if folder.is_dir() and folder.name not in names and is_uuid(folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:

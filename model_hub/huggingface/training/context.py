@@ -7,7 +7,7 @@ import torch
 from determined import pytorch
 
 from model_hub.huggingface.checkpoint import state_dict
-from model_hub.huggingface.config.hparams import accumulate_gradients, keep_options
+from model_hub.huggingface.config.hparams import accumulate_gradients, keep_options, options_of
 from model_hub.huggingface.config.options import OptionKwargs
 from model_hub.huggingface.model import wrap
 from model_hub.huggingface.training.device import enable_non_blocking_copies
@@ -47,6 +47,18 @@ def set_up_context(
         torch.backends.cudnn.allow_tf32 = options.tf32
     if not hasattr(context, "_model_hub_is_set_up"):
         enable_non_blocking_copies(context)
-        wrap.hook_wrap_model(context, after_wrapping=state_dict.accept_module_prefix)
+        _replace_wrap_model(context)
         context._model_hub_is_set_up = True  # type: ignore[attr-defined]
     return options
+
+
+def _replace_wrap_model(context: pytorch.PyTorchTrialContext) -> None:
+    # Determined's method, or one that the trial's class has put in its place.
+    wrap_prepared = context.wrap_model
+
+    def wrap_model(model: torch.nn.Module) -> torch.nn.Module:
+        wrapped = wrap.wrap_model(context, model, options_of(context), wrap_prepared)
+        state_dict.accept_module_prefix(wrapped)
+        return wrapped
+
+    context.wrap_model = wrap_model  # type: ignore[method-assign]
