@@ -18,9 +18,8 @@ def is_repo_id(text: str) -> bool:
 def explain_load_error(name: str, error: BaseException) -> str:
     """Return why a model or data set could not be loaded, without a full stop at the end.
 
-    Args:
-        name: name on the Hub, or path of a folder.
-        error: the exception of the library that was to load it.
+    ``name`` is a name on the Hub or the path of a folder, ``error`` the exception of the library
+    that was to load it.
     """
     reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     if pathlib.Path(name).expanduser().exists():

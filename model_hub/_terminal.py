@@ -57,9 +57,7 @@ def print_error(error: UserError) -> None:
 def why_write_failed(error: BaseException, folder: pathlib.Path) -> str:
     """Return why writing to a folder failed; an empty text if the error is about something else.
 
-    Args:
-        error: an exception. Its causes and contexts are searched too.
-        folder: the folder that this library writes to.
+    The causes and contexts of the error are searched too.
     """
     for cause in _exception_chain(error):
         if isinstance(cause, OSError):

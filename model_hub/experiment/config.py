@@ -62,9 +62,6 @@ def check_top_level(config: Mapping[str, Any]) -> None:
 
     A key that is null counts as absent.
 
-    Args:
-        config: an experiment's configuration.
-
     Raises:
         UserError: naming all keys that are wrong.
     """
@@ -191,9 +188,6 @@ def fill_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def experiment_seed(config: Mapping[str, Any]) -> int:
     """Return ``reproducibility.experiment_seed``, or 0 where it is not set.
-
-    Args:
-        config: a configuration that :func:`fill_defaults` has returned.
 
     Raises:
         UserError: when it is not a whole number from 0 to 2**32 - 1.

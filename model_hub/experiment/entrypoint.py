@@ -40,13 +40,10 @@ def split_entrypoint(entrypoint: Any) -> list[str]:
 
 
 def trial_spec(entrypoint: Any) -> str:
-    """Return the ``module:Class`` that an ``entrypoint`` runs.
+    """Return the ``module:Class`` that an ``entrypoint`` (text or a list of words) runs.
 
     In the old style it is the whole entrypoint (``qa_trial:QATrial``), else an argument of
     ``-m model_hub.huggingface.train`` or the value of ``--trial``.
-
-    Args:
-        entrypoint: text or list of words, as the YAML has it.
 
     Raises:
         UserError: when it names no trial class.

@@ -16,12 +16,8 @@ def pick_hyperparameters(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Pick one value from every range, as for one trial of a search.
 
-    The value of a key depends only on the seed and the key, not on other keys.
-
-    Args:
-        hparams: section ``hyperparameters``; a range such as ``{type: double, minval: 0, maxval:
-            1}`` may also be below another key.
-        seed: the experiment's seed.
+    The value of a key depends only on the seed and the key, not on other keys. A range such as
+    ``{type: double, minval: 0, maxval: 1}`` may also be below another key.
 
     Returns:
         The hyperparameters without ranges; and the values that were picked, by dotted name.

@@ -14,11 +14,7 @@ from model_hub.errors import UserError
 
 
 def import_trial(spec: str, context_dir: pathlib.Path) -> type[pytorch.PyTorchTrial]:
-    """Import a trial class, with ``context_dir`` first in ``sys.path`` from now on.
-
-    Args:
-        spec: ``module:Class``.
-        context_dir: the folder that is submitted with the experiment.
+    """Import the trial class ``module:Class`` from a folder, which stays first in ``sys.path``.
 
     Raises:
         UserError: when there is no such module, or it has no such trial class.

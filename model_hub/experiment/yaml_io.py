@@ -62,12 +62,8 @@ def write_text_file(file: pathlib.Path, text: str) -> None:
 def parse_yaml(text: str, where: str) -> Any:
     """Return the value of a YAML text, in plain dicts and lists.
 
-    Args:
-        text: the YAML.
-        where: the source of the text, for the message.
-
     Raises:
-        UserError: when the text is not YAML.
+        UserError: when the text is not YAML; ``where`` names its source in the message.
     """
     try:
         return to_plain(yaml_reader().load(text))

@@ -18,10 +18,6 @@ _IGNORED = "# Files that training writes.\nruns/\n__pycache__/\n"
 def write_project(task: Task, folder: pathlib.Path) -> None:
     """Write all files; they are always the same for a task, except for the README's title.
 
-    Args:
-        task: the task.
-        folder: a new or empty folder.
-
     Raises:
         UserError: if the folder is not empty or cannot be written.
     """

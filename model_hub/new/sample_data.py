@@ -20,12 +20,7 @@ _WORDS = {
 
 
 def different_rows(make_row: MakeRow, rng: random.Random, count: int) -> list[Row]:
-    """Make rows that all differ, so that no validation row is among the training rows.
-
-    Args:
-        make_row: makes a row.
-        rng: the source of all random choices.
-        count: number of rows.
+    """Make ``count`` rows that all differ, so that no validation row is among the training rows.
 
     Raises:
         ValueError: if ``make_row`` makes fewer different rows.

@@ -318,11 +318,7 @@ TASKS = {task.name: task for task in _TASKS}
 
 
 def find_task(name: str) -> Task:
-    """Return the task with a name.
-
-    Args:
-        name: the task's name or that of its trial: ``token-classification``, ``ner``,
-            ``ner_trial``.
+    """Return the task of this name, or that of a trial: ``ner_trial``, or ``ner`` for short.
 
     Raises:
         UserError: if there is none; the message names the nearest one.

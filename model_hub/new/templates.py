@@ -46,14 +46,7 @@ def experiment_yaml(task: Task) -> str:
 
 
 def readme_text(task: Task, title: str, first_row: str, validation_rows: int) -> str:
-    """Return the text of README.md.
-
-    Args:
-        task: the task.
-        title: the folder's name.
-        first_row: the first line of the training data.
-        validation_rows: number of validation rows.
-    """
+    """Return the text of README.md; ``title`` is the folder's name."""
     yaml, extension = f"{task.short_name}.yaml", task.extension
     commands = {
         f"model-hub check {yaml}": "Finds mistakes; trains nothing.",

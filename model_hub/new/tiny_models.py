@@ -113,13 +113,9 @@ FAMILIES = {
 def write_tiny_model(
     folder: pathlib.Path, family: Family, texts: Iterable[str], chat_template: str | None = None
 ) -> None:
-    """Write ``config.json``, ``tokenizer.json`` and ``tokenizer_config.json``.
+    """Write ``config.json``, ``tokenizer.json`` and ``tokenizer_config.json`` into a new folder.
 
-    Args:
-        folder: the folder, which is created.
-        family: the kind of model.
-        texts: the texts that the tokenizer is trained on; it can encode any other text too.
-        chat_template: the tokenizer's chat template.
+    The tokenizer is trained on the texts, but can encode any other text too.
     """
     # Imported here, so that `model-hub new` lists tasks without it. The files are written without
     # transformers, which takes seconds to import.

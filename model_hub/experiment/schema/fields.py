@@ -302,11 +302,7 @@ _EXPERIMENT = Keys(FIELDS, required=("entrypoint", "searcher"))
 
 
 def experiment_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield what Determined's master would refuse in a configuration.
-
-    Args:
-        config: the YAML's value.
-    """
+    """Yield what Determined's master would refuse in a configuration."""
     yield from _EXPERIMENT.findings(config, ())
     searcher, hparams = config.get("searcher"), config.get("hyperparameters")
     if isinstance(searcher, Mapping) and searcher.get("name") == "grid":
@@ -335,9 +331,6 @@ def training_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
 
     A key that is null counts as absent. A training on this machine runs without a master, so keys
     that only a master reads are not checked.
-
-    Args:
-        config: the YAML's value.
     """
     for name in _SECTIONS_OF_TRAINING:
         if not isinstance(config.get(name), Mapping):

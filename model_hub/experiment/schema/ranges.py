@@ -90,12 +90,7 @@ def is_range(value: Any) -> bool:
 
 
 def ranges_without_count(value: Any, path: Path) -> Iterator[Finding]:
-    """Yield the ranges of numbers that lack ``count``, which a grid search needs.
-
-    Args:
-        value: section ``hyperparameters`` or something in it.
-        path: its key.
-    """
+    """Yield the ranges of numbers, at any depth, that lack ``count``, which a grid search needs."""
     if isinstance(value, list):
         for number, item in enumerate(value):
             yield from ranges_without_count(item, (*path, number))
@@ -116,11 +111,8 @@ def possible_values(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
     """Yield values that a trial may get for a hyperparameter, each with its key.
 
     For a range of numbers these are its ends, and a number between them that is not whole if there
-    can be one: an error in any value of the range is an error in one of these.
-
-    Args:
-        value: a value or a correct range.
-        path: its key.
+    can be one: an error in any value of the range is an error in one of these. The range itself has
+    to be correct.
     """
     if not is_range(value):
         yield path, value

@@ -32,12 +32,7 @@ class Anything:
         return self.form
 
     def findings(self, value: Any, path: Path) -> Iterator[Finding]:
-        """Yield what is wrong with a value.
-
-        Args:
-            value: the value, as the YAML has it.
-            path: its key.
-        """
+        """Yield what is wrong with the value of the key ``path``."""
         if value is not None:
             yield from self._findings(value, path)
         elif not self.null:

@@ -52,9 +52,8 @@ _PACKAGES = ("torch", "transformers", "datasets", "determined", "peft")
 def experiment_metadata(trial: Any) -> dict[str, Any]:
     """Return the metadata of a trial: :func:`metadata_from_config` with the columns it found.
 
-    Args:
-        trial: has ``context``, and may have ``hparams``, ``data_config`` and ``task_metadata()``,
-            which returns further keys of ``data``.
+    The trial has ``context``, and may have ``hparams``, ``data_config`` and ``task_metadata()``,
+    which returns further keys of ``data``.
     """
     hparams = _section(trial, "hparams", "get_hparams")
     settings = metadata_from_config(hparams, _section(trial, "data_config", "get_data_config"))
@@ -65,10 +64,6 @@ def experiment_metadata(trial: Any) -> dict[str, Any]:
 
 def metadata_from_config(hparams: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of the YAML that inference with the model needs, and versions.
-
-    Args:
-        hparams: section ``hyperparameters``.
-        data: section ``data``.
 
     Returns:
         ``model_mode``, ``finetuning_task``, ``data`` (keys of that section) and ``versions``.
@@ -96,13 +91,8 @@ def write_metadata(trial: Any, checkpoint: pathlib.Path, validation: Mapping[str
     """Write configuration, tokenizer and metadata of the trial's model into a checkpoint.
 
     A failure is logged, and does not end the training. Nothing is written for a model that neither
-    transformers nor peft can save.
-
-    Args:
-        trial: the trial.
-        checkpoint: folder of the checkpoint.
-        validation: ``steps_completed`` and ``metrics`` of the last validation; empty if there was
-            none.
+    transformers nor peft can save. ``validation`` has ``steps_completed`` and ``metrics`` of the
+    last validation; it is empty if there was none.
     """
     model = unwrap.exportable_model(trial)
     if model is None:
@@ -124,12 +114,7 @@ def write_metadata(trial: Any, checkpoint: pathlib.Path, validation: Mapping[str
 
 
 def complete_export(trial: Any, folder: pathlib.Path) -> None:
-    """Add metadata, and the base model's configuration for an adapter, to an exported folder.
-
-    Args:
-        trial: the trial that was exported.
-        folder: the folder that ``export_trial`` wrote.
-    """
+    """Add metadata, and the base model's configuration for an adapter, to an exported folder."""
     write_task_metadata(experiment_metadata(trial), folder)
     if (folder / "adapter_config.json").exists():
         write_config(unwrap.exportable_model(trial), folder / BASE_CONFIG)

@@ -50,9 +50,7 @@ def save_tokenizer(tokenizer: Any, folder: pathlib.Path) -> None:
 def export_trial(trial: pytorch.PyTorchTrial, folder: pathlib.Path) -> bool:
     """Write the trial's model and tokenizer as transformers' ``from_pretrained`` reads them.
 
-    Args:
-        trial: has ``model`` and, for models of text, ``tokenizer``.
-        folder: replaced if it exists; it appears only when it is complete.
+    The folder is replaced if it exists, and appears only when it is complete.
 
     Returns:
         False if transformers and peft cannot save the trial's model.

@@ -23,10 +23,6 @@ def strip_module_prefix(state: Mapping[str, Any]) -> Mapping[str, Any]:
 def match_prefix(state: Mapping[str, Any], expected: Collection[str]) -> Mapping[str, Any]:
     """Return the weights with or without ``module.`` before their names, as the model expects.
 
-    Args:
-        state: weights by name.
-        expected: names of the model that is to load them.
-
     Returns:
         ``state`` itself if neither way gives the expected names.
     """
@@ -54,11 +50,8 @@ def trainable_state_dict(model: torch.nn.Module, state: Mapping[str, Any]) -> Ma
     """Return the weights without the frozen ones of an adapter's base model.
 
     A file of pretrained weights has these, and they are many times as large. If a frozen weight is
-    in no file, all weights are returned.
-
-    Args:
-        model: the model, wrapped or not.
-        state: its weights, named without ``module.``.
+    in no file, all weights are returned. The names are without ``module.``, also if the model is
+    wrapped.
     """
     if not has_adapter(model):
         return state
@@ -77,9 +70,7 @@ def trainable_state_dict(model: torch.nn.Module, state: Mapping[str, Any]) -> Ma
 def add_frozen_weights(model: torch.nn.Module, state: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the weights together with the frozen ones of the model that they lack.
 
-    Args:
-        model: the model, wrapped or not, with the base model's weights.
-        state: weights by name, with or without ``module.``.
+    The model, wrapped or not, has the base model's weights. The names may begin with ``module.``.
     """
     if not has_adapter(model):
         return state
@@ -90,10 +81,9 @@ def add_frozen_weights(model: torch.nn.Module, state: Mapping[str, Any]) -> Mapp
 
 
 def parameters_and_buffers(model: torch.nn.Module) -> dict[str, Any]:
-    """Return parameters and buffers by their names in ``state_dict``.
+    """Return parameters and buffers of an unwrapped model by their names in ``state_dict``.
 
-    Args:
-        model: the model, without wrappers. What quantization adds to its state is left out.
+    What quantization adds to the state is left out.
     """
     parameters = (name for name, _ in model.named_parameters(remove_duplicate=False))
     buffers = (name for name, _ in model.named_buffers(remove_duplicate=False))

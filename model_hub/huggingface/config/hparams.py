@@ -38,9 +38,7 @@ def options_of(context: pytorch.PyTorchTrialContext) -> OptionKwargs:
 def conflicting_accumulation(steps: Any, experiment_config: Mapping[str, Any]) -> list[str]:
     """Return a message if the YAML accumulates gradients over two different numbers of batches.
 
-    Args:
-        steps: ``hyperparameters.gradient_accumulation_steps``; a range is not checked.
-        experiment_config: the experiment's configuration.
+    ``steps`` is ``hyperparameters.gradient_accumulation_steps``; a range is not checked.
     """
     frequency = yaml_io.get_path(experiment_config, "optimizations", "aggregation_frequency")
     if steps is None or isinstance(steps, Mapping) or frequency in (None, 1, steps):
@@ -142,15 +140,11 @@ def missing_hparams(hparams: Mapping[str, Any], experiment_config: Mapping[str, 
 
 
 def check_hparams(hparams: MutableMapping[str, Any], experiment_config: Mapping[str, Any]) -> None:
-    """Fill in the hyperparameters that follow from others, and check that none is missing.
+    """Fill in, in place, what follows from other hyperparameters, and check that none is missing.
 
     ``num_training_steps`` is computed from the experiment's length where that is possible before
     the data is loaded; otherwise it becomes None, and the schedule takes its length from the
     training loader. ``use_pretrained_weights`` becomes true, with a warning.
-
-    Args:
-        hparams: the hyperparameters; changed in place.
-        experiment_config: the experiment's configuration.
 
     Raises:
         UserError: naming every missing hyperparameter, or one that belongs in section ``data``.
@@ -182,11 +176,7 @@ def check_hparams(hparams: MutableMapping[str, Any], experiment_config: Mapping[
 
 
 def misplaced_sample_limits(hparams: Mapping[str, Any]) -> list[str]:
-    """Return a message for each limit of the rows that is not in section ``data``.
-
-    Args:
-        hparams: section ``hyperparameters``.
-    """
+    """Return a message for each limit of the rows that is in ``hyperparameters``."""
     return [
         f"hyperparameters.{name} is a key of section data; write data.{name} instead."
         for name in ("max_train_samples", "max_eval_samples")

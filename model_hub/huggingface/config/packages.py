@@ -10,11 +10,7 @@ from model_hub.huggingface.config import peft_config
 
 
 def missing_packages(hparams: Mapping[str, Any]) -> list[str]:
-    """Return a message for each package that the hyperparameters need and this machine lacks.
-
-    Args:
-        hparams: the hyperparameters, without ranges.
-    """
+    """Return a message for each package that hyperparameters need and this machine lacks."""
     quantization = hparams.get("quantization_config") or {}
     bits = [name for name in ("load_in_4bit", "load_in_8bit") if hparams.get(name)]
     if isinstance(quantization, Mapping) and (

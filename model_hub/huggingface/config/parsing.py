@@ -69,14 +69,11 @@ _LIMITS = {
 
 
 def _expected_limits(metadata: Mapping[str, Any], value: Any) -> str:
-    """Return the limits of a field, for messages, if the value is a number outside of them.
-
-    Args:
-        metadata: the field's metadata.
-        value: its value; anything but a number passes.
+    """Return the limits in a field's metadata, for messages, if a number is outside of them.
 
     Returns:
-        For instance ``at least 0 and below 1``; an empty text if nothing is wrong.
+        For instance ``at least 0 and below 1``; an empty text if nothing is wrong, or for anything
+        but a number.
     """
     limits = {name: metadata[name] for name in _LIMITS if name in metadata}
     if not limits or isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -25,11 +25,8 @@ def peft_is_installed() -> bool:
 def import_peft(subject: str) -> Any:
     """Return the library peft.
 
-    Args:
-        subject: what needs it, the beginning of the error message.
-
     Raises:
-        UserError: when it is not installed.
+        UserError: when it is not installed; ``subject``, what needs it, begins the message.
     """
     if not peft_is_installed():
         raise UserError(f"{subject} {PEFT_NEEDED}")
@@ -41,9 +38,7 @@ def import_peft(subject: str) -> Any:
 def check_peft_settings(settings: Mapping[str, Any]) -> None:
     """Check ``hyperparameters.peft`` as far as that is possible without a model.
 
-    Args:
-        settings: as for :func:`add_adapter`; with ranges of a search in it, only the names of the
-            keys are checked.
+    With ranges of a search in it, only the names of the keys are checked.
 
     Raises:
         UserError: when peft is installed and does not accept the settings.

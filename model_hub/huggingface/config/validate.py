@@ -43,12 +43,8 @@ def unknown_keys(
 ) -> list[tuple[str, str | None]]:
     """Return the keys that none of the dataclasses has, each with the most similar known name.
 
-    Args:
-        section: ``hyperparameters`` or ``data``, for the message.
-        given: that section; a key that is not text (``1:``) is never known.
-        known_types: dataclasses whose fields are the known keys.
-        other_types: dataclasses of the other section. A key of theirs that is null is not set, so
-            that it makes no difference where it is.
+    A key that is not text (``1:``) is never known. A key of the other section (``other_types``)
+    that is null is not set, so it makes no difference where it is.
 
     Returns:
         Pairs of a key as messages show it (``data.doc_strid``) and a known name or None.
@@ -79,14 +75,7 @@ def check_keys(
     """Log a warning for each unknown key that resembles a known one.
 
     A key that resembles none may be one that the user's own trial reads; it is logged at level
-    DEBUG.
-
-    Args:
-        hparams: section ``hyperparameters``.
-        data_config: section ``data``.
-        hyperparameter_types: dataclasses whose fields are the known hyperparameters.
-        data_types: the same for section ``data``.
-        strict: whether unknown keys are an error.
+    DEBUG. The known keys are the fields of the dataclasses.
 
     Raises:
         UserError: in strict mode, naming all unknown keys.
@@ -168,13 +157,9 @@ def check_settings(
 
 
 def invalid_values(dataclass_types: Iterable[type], values: Mapping[str, Any]) -> list[str]:
-    """Return a message for each value that the dataclasses do not allow.
+    """Return a message for each value that the types, limits or ``__post_init__`` do not allow.
 
     Values that are null count as missing and pass: the trial checks whether a key is missing.
-
-    Args:
-        dataclass_types: the dataclasses: their types, limits and ``__post_init__`` are checked.
-        values: a section of the YAML, or a part of it.
     """
     # A dict, because several dataclasses with the same field give the same message.
     problems: dict[str, None] = {}
@@ -255,10 +240,8 @@ def conflicting_hparams(
 ) -> list[str]:
     """Return a message for hyperparameters that exclude each other, or do not suit the task.
 
-    Args:
-        hparams: the hyperparameters; ranges are not checked.
-        unsmoothed_modes: ``model_hub.huggingface.tasks.UNSMOOTHED_MODES``, which this package may
-            not import.
+    Ranges are not checked. ``unsmoothed_modes`` is ``UNSMOOTHED_MODES`` of
+    ``model_hub.huggingface.tasks``, which this package may not import.
     """
     found = []
     factor = hparams.get("label_smoothing_factor")
@@ -286,11 +269,7 @@ def conflicting_hparams(
 
 
 def unused_lengths(config: Mapping[str, Any]) -> list[str]:
-    """Return a message for each length of the training that another one overrides.
-
-    Args:
-        config: the experiment's configuration.
-    """
+    """Return a message for each length of the training that another one overrides."""
     lengths = [
         f"{section}.{name}"
         for section, name in TRAINING_LENGTHS

@@ -26,13 +26,8 @@ def check_repository(repository: str) -> None:
 def push(folder: pathlib.Path, repository: str, *, private: bool = False) -> str:
     """Upload an exported folder to the Hugging Face Hub; create the repository if it is missing.
 
-    Args:
-        folder: the folder to upload.
-        repository: ``owner/name``.
-        private: create a private repository.
-
     Returns:
-        The URL of the repository.
+        The URL of the repository, ``owner/name``.
 
     Raises:
         UserError: when the Hub cannot be reached, or refuses the upload.

@@ -91,11 +91,7 @@ def write_model_card(
 ) -> None:
     """Write ``README.md``, without access tokens and without paths of the training's machine.
 
-    Args:
-        checkpoint: the checkpoint.
-        model: its model as it is exported.
-        folder: the folder of the exported model, with its metadata.
-        name: name of the model.
+    ``folder`` holds the exported model with its metadata.
     """
     settings = metadata.read_task_metadata(folder)
     architecture = type(unwrap.strip_adapter(model)).__name__

@@ -34,9 +34,7 @@ def rebuild_model(
 ) -> tuple[Any, transformers.PreTrainedTokenizerBase | None]:
     """Build a checkpoint's model and load its weights, without running code from the checkpoint.
 
-    Args:
-        checkpoint: the checkpoint.
-        base_model: name or folder of an adapter's base model; None is the one of the training.
+    ``base_model`` is name or folder of an adapter's base model; None is the one of the training.
 
     Returns:
         The model, in evaluation mode, with its adapter if it has one; and the tokenizer, if the

@@ -55,12 +55,9 @@ def exported_model(name: str, which: str | None, master: str | None) -> Iterator
 def load_model(
     folder: str, task: str | None, device: torch.device
 ) -> tuple[Any, transformers.PreTrainedTokenizerBase, str]:
-    """Load a model for a task.
+    """Load a model for a task; None is the task of the model's class.
 
-    Args:
-        folder: an exported model, or a name on the Hub.
-        task: the task; None is the task of the model's class.
-        device: device of the model.
+    ``folder`` is an exported model, or a name on the Hub.
 
     Returns:
         The model, in evaluation mode; the tokenizer; the task.

@@ -38,9 +38,7 @@ def check_output(output: pathlib.Path, input_file: str) -> None:
 def open_writer(output: pathlib.Path, columns: Mapping[str, pa.DataType]) -> Iterator[Write]:
     """Give a function that adds rows; the file appears at the end of the ``with`` block.
 
-    Args:
-        output: the file; its extension decides the format. In csv, lists are written as JSON.
-        columns: names and types.
+    The extension of the file decides its format. In csv, lists are written as JSON.
 
     Raises:
         UserError: when it cannot be written.

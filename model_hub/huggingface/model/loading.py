@@ -22,11 +22,8 @@ def resize_embeddings(
     """Add embeddings, in place, if the tokenizer has more tokens than the model.
 
     Otherwise a tokenizer of another model, or one with added tokens, would end in an index out of
-    range. Embeddings are never removed: many models are padded to a multiple of 64 or 128.
-
-    Args:
-        model: not wrapped yet, and without an optimizer.
-        tokenizer: the tokenizer of its inputs.
+    range. Embeddings are never removed: many models are padded to a multiple of 64 or 128. The
+    model must not be wrapped yet, nor have an optimizer.
     """
     if not isinstance(model, transformers.PreTrainedModel):
         return
@@ -54,15 +51,11 @@ def resize_embeddings(
 def from_pretrained_kwargs(
     kwargs: Mapping[str, Any], config: transformers.PretrainedConfig
 ) -> dict[str, Any]:
-    """Return the arguments of ``from_pretrained``.
+    """Return the arguments of ``from_pretrained`` for those of the YAML.
 
     transformers 5 loads weights in the dtype of the file. Here, as in transformers 4, half
     precision becomes float32 unless ``dtype`` is given: updates of weights in half precision are
     lost in rounding, and the loss scaling of ``fp16`` does not work with them.
-
-    Args:
-        kwargs: arguments from the YAML, among them ``load_in_4bit`` and ``load_in_8bit``.
-        config: the model's configuration.
     """
     call = dict(kwargs)
     quantization = dict(call.pop("quantization_config", None) or {})
@@ -87,7 +80,7 @@ def from_pretrained_kwargs(
 def from_config_kwargs(
     kwargs: Mapping[str, Any], config: transformers.PretrainedConfig
 ) -> dict[str, Any]:
-    """Return the arguments of ``from_config``; parameters as of :func:`from_pretrained_kwargs`.
+    """Return the arguments of ``from_config`` for those of the YAML.
 
     Raises:
         UserError: when the YAML asks for quantization, which needs pretrained weights.
@@ -112,11 +105,8 @@ def _is_half(config: transformers.PretrainedConfig) -> bool:
 def report_yaml_key(arguments: Mapping[str, Any]) -> Iterator[None]:
     """Name the key of the YAML at fault if the model cannot be built in the ``with`` block.
 
-    Args:
-        arguments: arguments of ``from_pretrained`` or ``from_config``.
-
     Raises:
-        UserError: in place of an error that a key has caused.
+        UserError: in place of an error that one of the arguments has caused.
     """
     try:
         yield

@@ -20,10 +20,6 @@ logger = logging.getLogger("model_hub")
 def autocast_dtype(options: OptionKwargs, device: torch.device) -> torch.dtype | None:
     """Return the dtype for autocast; None for the dtype of the weights.
 
-    Args:
-        options: the options.
-        device: the model's device.
-
     Raises:
         UserError: when the device does not support the dtype.
     """
@@ -104,11 +100,7 @@ def autocast_forward(
 
     ``generate`` needs it as well, because it also calls parts of the model directly: the encoder,
     or the model within an adapter. Losses and metrics are computed from the float32 outputs.
-
-    Args:
-        model: changed in place.
-        dtype: the dtype for autocast; None computes in the dtype of the weights.
-        device: the model's device.
+    Without a dtype, the model computes in the dtype of its weights.
     """
     for name in ("forward", "generate"):
         method = getattr(model, name, None)

@@ -22,9 +22,7 @@ _LEFT_OUT = "_model_hub_left_out"
 def record_missing_keys(model: torch.nn.Module, loading_info: Mapping[str, Any]) -> None:
     """Record which weights ``from_pretrained`` did not find in the file.
 
-    Args:
-        model: the loaded model.
-        loading_info: the second value of ``from_pretrained(..., output_loading_info=True)``.
+    ``loading_info`` is the second value of ``from_pretrained(..., output_loading_info=True)``.
     """
     mismatched = {name for name, *_ in loading_info.get("mismatched_keys", ())}
     missing = sorted({*loading_info.get("missing_keys", ()), *mismatched})
@@ -35,9 +33,6 @@ def record_missing_keys(model: torch.nn.Module, loading_info: Mapping[str, Any])
 
 def missing_keys(model: torch.nn.Module) -> list[str] | None:
     """Return the names of the weights that the file with pretrained weights did not have.
-
-    Args:
-        model: without an adapter.
 
     Returns:
         None for a model that was not loaded with ``from_pretrained``.
@@ -71,9 +66,8 @@ def frozen_untrained(model: torch.nn.Module) -> list[str]:
 def choose_left_out(model: torch.nn.Module, base_parameters: Iterable[torch.nn.Parameter]) -> None:
     """Choose which weights checkpoints leave out: all frozen ones of the base model, or none.
 
-    Args:
-        model: with an adapter, not wrapped; the names are kept on it.
-        base_parameters: the parameters of the model before it got the adapter.
+    The names are kept on the model, which has an adapter and is not wrapped; ``base_parameters``
+    are its parameters before it got the adapter.
     """
     base = {id(parameter) for parameter in base_parameters}
     names = {name for name, weight in frozen_parameters(model).items() if id(weight) in base}

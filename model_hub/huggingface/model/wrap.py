@@ -103,12 +103,7 @@ def _find_unused_parameters(
     """Wrap a model within this block for several slots although some weights get no gradient.
 
     DistributedDataParallel waits for a gradient of every weight, unless ``find_unused_parameters``
-    is set.
-
-    Args:
-        context: the trial's context, which wraps models.
-        model: the model.
-        wanted: the option; None decides by the model's type.
+    is set. ``wanted`` is the option; None decides by the model's type.
     """
     if wanted is None:
         wanted = _model_type(model) in _WITH_UNUSED_WEIGHTS
@@ -128,9 +123,7 @@ def _find_unused_parameters(
 def apply_options(model: torch.nn.Module, options: OptionKwargs) -> torch.nn.Module:
     """Return the model with the adapter, frozen weights and gradient checkpointing of the options.
 
-    Args:
-        model: changed in place, and wrapped if there is an adapter.
-        options: the options.
+    It is changed in place, and wrapped if there is an adapter.
     """
     if options.peft:
         model = adapter.add_adapter(model, options.peft)
@@ -144,9 +137,7 @@ def apply_options(model: torch.nn.Module, options: OptionKwargs) -> torch.nn.Mod
 def freeze(model: torch.nn.Module, patterns: list[str]) -> None:
     """Freeze the weights whose names match a pattern.
 
-    Args:
-        model: its parameters are changed.
-        patterns: shell-style wildcards, case-sensitive: ``bert.embeddings.*``.
+    Patterns are shell-style wildcards, case-sensitive: ``bert.embeddings.*``.
 
     Raises:
         UserError: when a pattern matches no weight, or nothing is left to train.

@@ -61,10 +61,6 @@ def _is_searched(space: Any) -> bool:
 def run_on_cluster(trial_class: type[pytorch.PyTorchTrial], info: det.ClusterInfo) -> None:
     """Train a trial by the experiment's configuration, on the slots of its allocation.
 
-    Args:
-        trial_class: the trial's class.
-        info: ``determined.get_cluster_info()``.
-
     Raises:
         UserError: when something in the configuration is wrong.
     """

@@ -18,12 +18,9 @@ logger = logging.getLogger("model_hub")
 
 
 class Console:
-    """Shows the progress of one run.
+    """Shows the progress of one run, if it is enabled, as on rank 0.
 
-    Args:
-        enabled: whether to show anything; False on ranks other than 0.
-        searcher_metric: the metric whose best value is marked in the tables.
-        smaller_is_better: whether smaller values of that metric are better.
+    The tables mark the best value of ``searcher_metric``.
     """
 
     def __init__(
@@ -161,13 +158,8 @@ def run_introduction(
 ) -> str:
     """Return the message before the training.
 
-    Args:
-        trial: ``module:Class``.
-        slots: number of processes that train together.
-        seed: the trial's seed.
-        picked: hyperparameters that were picked from their ranges.
-        folder: the run's folder.
-        trained: batches of the run that is resumed.
+    ``trial`` is ``module:Class``, ``slots`` the number of processes that train together, ``picked``
+    the hyperparameters that were picked from ranges, ``trained`` the batches of a resumed run.
     """
     kind = "GPU" if torch.cuda.is_available() else "CPU"
     lines = [f"{trial} on {slots} {kind}{'s' if slots > 1 else ''}, seed {seed}"]

@@ -11,12 +11,7 @@ _NO_METRICS = ("group", "steps_completed", "epochs", "batches", "time")
 def plot_metrics(
     records: Sequence[Mapping[str, Any]], file: pathlib.Path, searcher_metric: str | None = None
 ) -> bool:
-    """Plot ``metrics.jsonl`` as a PNG.
-
-    Args:
-        records: lines of ``metrics.jsonl``.
-        file: the file to write.
-        searcher_metric: the metric that gets a thicker line.
+    """Plot the records of ``metrics.jsonl`` as a PNG; the searcher's metric gets a thicker line.
 
     Returns:
         False if there is nothing to plot.

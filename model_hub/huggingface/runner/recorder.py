@@ -24,9 +24,6 @@ class RunRecorder(core.DummyTrainContext):
     """Writes what Determined's loop reports into the run's folder and shows it on the console.
 
     Args:
-        folder: the run's folder.
-        config: the completed configuration.
-        console: shows the progress.
         writes: whether this process writes to the folder.
 
     Attributes:
@@ -67,9 +64,8 @@ class RunRecorder(core.DummyTrainContext):
     def continue_from(self, checkpoints: list[Checkpoint], steps: int | None) -> None:
         """Set the folder back to its newest checkpoint.
 
-        Args:
-            checkpoints: the complete checkpoints.
-            steps: batches trained when the newest was written; None if there is none.
+        ``checkpoints`` are the complete ones; ``steps`` is the number of batches trained when the
+        newest was written, None if there is none.
         """
         self._checkpoints = checkpoints
         self.folder.keep_checkpoints(checkpoints)

@@ -98,9 +98,7 @@ def build_trial(
 ) -> tuple[pytorch.PyTorchTrial, Periods]:
     """Build the trial, and set the length of its learning-rate schedules if it was not known.
 
-    Args:
-        trial_class: the trial's class.
-        context: with hyperparameters and a completed experiment configuration.
+    The context has hyperparameters and a completed experiment configuration.
 
     Returns:
         The trial and the periods of its training.

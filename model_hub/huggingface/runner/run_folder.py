@@ -65,12 +65,7 @@ class Checkpoint(NamedTuple):
 
 
 class RunFolder:
-    """The paths and files of one run.
-
-    Args:
-        path: the folder.
-        slots: number of processes that train together.
-    """
+    """The paths and files of one run, which ``slots`` processes train together."""
 
     def __init__(self, path: pathlib.Path, slots: int = 1) -> None:
         self.path = path.expanduser().resolve()
@@ -99,10 +94,7 @@ class RunFolder:
     def create(self, config: Mapping[str, Any], *, trial: str, context_dir: pathlib.Path) -> None:
         """Create the folder, or use one that has no files of the same names.
 
-        Args:
-            config: the configuration of the run.
-            trial: ``module:Class``.
-            context_dir: the folder of the trial's code; its Python files are copied.
+        ``trial`` is ``module:Class``; the Python files of ``context_dir`` are copied.
 
         Raises:
             UserError: when the folder holds a run or files of the same names already, or is not
@@ -243,8 +235,8 @@ class RunFolder:
     def forget_metrics_after(self, steps_completed: int | None) -> None:
         """Remove the records of batches that a resumed run trains again, and incomplete lines.
 
-        Args:
-            steps_completed: batches of the checkpoint that it resumes from; None removes all.
+        ``steps_completed`` is the number of batches at the checkpoint that it resumes from; None
+        removes all records.
         """
         if not self.metrics_file.exists():
             return

@@ -12,11 +12,7 @@ from determined import core
 
 
 class StoppedImmediately(KeyboardInterrupt):
-    """Raised when a signal stops the run without a checkpoint.
-
-    Args:
-        signum: number of the signal.
-    """
+    """Raised when a signal (``signum``) stops the run without a checkpoint."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -58,9 +54,8 @@ class PreemptOnSignal(core.DummyPreemptContext):
 class ReportingBatches(collections.abc.Container):  # type: ignore[type-arg]
     """The batches after which the loop reports and checks for a request to stop.
 
-    Args:
-        period: number of batches between two reports.
-        preempt: the signals received.
+    These are all multiples of ``period`` and, if this process trains alone, every batch after a
+    signal.
     """
 
     def __init__(self, period: int, preempt: PreemptOnSignal) -> None:

@@ -29,13 +29,7 @@ def _searcher_metric(metrics: Mapping[str, Any], name: str | None, used_by: str)
 
 
 class MetricScheduleCallback(pytorch.PyTorchCallback):
-    """Steps a schedule that depends on a metric after every validation, as ``Trainer`` does.
-
-    Args:
-        scheduler: the schedule.
-        context: the trial's context.
-        metric: name of the metric, ``searcher.metric`` of the YAML.
-    """
+    """Steps a schedule that depends on ``searcher.metric`` after every validation."""
 
     def __init__(
         self, scheduler: LRScheduler, context: pytorch.PyTorchTrialContext, metric: str | None
@@ -66,9 +60,7 @@ class EarlyStoppingCallback(pytorch.PyTorchCallback):
     this way trains no further when it is resumed, unless the patience has become longer.
 
     Args:
-        context: the trial's context.
         metric: name of the metric, ``searcher.metric``.
-        smaller_is_better: ``searcher.smaller_is_better``.
         patience: number of validations without improvement that end the training.
         threshold: least difference from the best metric that is an improvement.
 
@@ -143,9 +135,6 @@ class NonFiniteLossCallback(pytorch.PyTorchCallback):
     It checks the losses when the training reports, every ``scheduling_unit`` batches, so that no
     batch waits for it. It does not stop the training: with fp16 the update of such a batch is
     skipped, and later losses may be finite again.
-
-    Args:
-        context: the trial's context.
     """
 
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
@@ -153,12 +142,7 @@ class NonFiniteLossCallback(pytorch.PyTorchCallback):
         self._has_warned = False
 
     def on_training_workload_end(self, avg_metrics: Mapping[str, Any], batch_metrics: Any) -> None:
-        """Check the losses of the batches since the last report.
-
-        Args:
-            avg_metrics: averages over these batches.
-            batch_metrics: a list with the metrics of each batch.
-        """
+        """Check the losses of the batches since the last report."""
         if self._has_warned or math.isfinite(_mean(avg_metrics.get("loss"))):
             return
         losses = [_mean(metrics.get("loss")) for metrics in batch_metrics]

@@ -18,7 +18,7 @@ def set_up_context(
     hparams: Mapping[str, Any],
     exp_config: Mapping[str, Any],
 ) -> OptionKwargs:
-    """Apply the options of the YAML to a trial's context.
+    """Apply the options of the YAML to a trial's context, in which no model is wrapped yet.
 
     A trial calls it before its ``__init__``, which may load data, and again when it checks its
     hyperparameters, which it may have changed by then: the options of the last call count.
@@ -26,14 +26,6 @@ def set_up_context(
     ``wrap_model`` and ``to_device`` are replaced on the context and not in Determined's class,
     because they depend on the trial's options, and a context has its class before there is a trial.
     They are replaced once, so that a trial may replace them too, before or after, and call ours.
-
-    Args:
-        context: the trial's context; no model is wrapped yet.
-        hparams: section ``hyperparameters``.
-        exp_config: the whole YAML.
-
-    Returns:
-        The options.
 
     Raises:
         UserError: when an option has a wrong value, contradicts another key, or is not supported by

@@ -55,8 +55,7 @@ def stays_on_device(value: Any) -> bool:
 def keep_on_device(metrics: Any) -> Any:
     """Return the metrics of a training batch, with :class:`LazyMetric` for numbers on a device.
 
-    Args:
-        metrics: the result of ``train_batch``: a tensor, or a mapping of tensors and numbers.
+    ``metrics`` is the result of ``train_batch``: a tensor, or a mapping of tensors and numbers.
     """
     if stays_on_device(metrics):
         return {"loss": LazyMetric(metrics)}
@@ -84,9 +83,8 @@ def enable_non_blocking_copies(context: pytorch.PyTorchTrialContext) -> None:
     the GPU itself keeps the order, and torch does not reuse pinned memory before it is copied. Code
     that writes into a pinned tensor again has to wait for the copy, though.
 
-    Args:
-        context: its ``to_device`` is replaced, unless its device is a CPU. Without the option
-            ``dataloader_pin_memory`` the new one does what the old one did.
+    ``context.to_device`` is replaced, unless the device is a CPU; without the option
+    ``dataloader_pin_memory`` the new method does what the old one did.
     """
     if context.device.type != "cuda":
         return

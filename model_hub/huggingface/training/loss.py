@@ -19,14 +19,7 @@ def training_loss(
 ) -> torch.Tensor:
     """Return the model's loss on a batch, or ``Trainer``'s loss with label smoothing.
 
-    Args:
-        model: the model, wrapped or not.
-        batch: arguments of the model, including the labels.
-        model_mode: ``hyperparameters.model_mode``, for messages.
-        label_smoothing_factor: share of the target that is spread over all classes.
-
-    Returns:
-        A scalar with its graph.
+    See :meth:`BaseTransformerTrial.training_loss`; ``model_mode`` is for messages.
 
     Raises:
         UserError: when the model returns no loss, or there are no labels to smooth.

@@ -20,10 +20,7 @@ logger = logging.getLogger("model_hub")
 class ResumeCallback(pytorch.PyTorchCallback):
     """Saves and restores what Determined's loop does not, and serves slots without a batch.
 
-    Args:
-        trial: the user's trial.
-        seeded_trial: the wrapper of the trial that the training loop calls.
-        context: its context.
+    ``seeded_trial`` is the wrapper of the user's trial that the training loop calls.
     """
 
     def __init__(

@@ -18,11 +18,6 @@ class ResumableController(_PyTorchTrialController):
     ``model_hub.huggingface.compat`` puts it in the place of Determined's class, so that every way
     to start a training run uses it. It changes nothing for a trial that does not name it as its
     ``trial_controller_class``, as :class:`BaseTransformerTrial` does.
-
-    Args:
-        trial_inst: the trial.
-        context: the trial's context.
-        settings: as in Determined's class.
     """
 
     def __init__(

@@ -167,10 +167,7 @@ class _SeededBatchSampler(torch.utils.data.Sampler[_Batch]):
 class SeededLoader(pytorch.DataLoader):
     """Determined's loader, with the random numbers of a batch tied to its number and slot.
 
-    Args:
-        loader: the loader that the trial has built; it is not changed.
-        seed: the trial's seed.
-        stream: the use of the batches.
+    ``loader``, which the trial has built, is not changed; ``stream`` is the use of the batches.
     """
 
     def __init__(self, loader: pytorch.DataLoader, seed: int, stream: Stream) -> None:

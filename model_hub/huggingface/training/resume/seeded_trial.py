@@ -22,10 +22,6 @@ class SeededTrial:
     A slot whose shard of the validation data is empty gets a placeholder batch, which does not
     reach the trial. All other attributes are the trial's.
 
-    Args:
-        trial: the user's trial.
-        context: the trial's context.
-
     Attributes:
         replay_loader: the training loader before its first batch, if the run resumes between two
             updates of the weights and the loader can be copied; None otherwise.
