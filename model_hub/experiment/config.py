@@ -192,7 +192,7 @@ def experiment_seed(config: Mapping[str, Any]) -> int:
     Raises:
         UserError: when it is not a whole number from 0 to 2**32 - 1.
     """
-    seed = (config.get("reproducibility") or {}).get("experiment_seed")
+    seed = get_path(config, "reproducibility", "experiment_seed")
     if seed is None:
         return 0
     if not is_whole(seed, 0) or seed >= 2**32:

@@ -159,15 +159,18 @@ def test_all_that_is_wrong_at_the_top_level_at_once() -> None:
     [
         ({"type": "double", "minval": None, "maxval": 1}, "minval is null, but should be a number"),
         ({"type": "int", "minval": 0, "maxval": [1]}, r"maxval is \[1\]"),
-        ({"type": "int", "minval": 0, "maxval": float("inf")}, "maxval is inf, .*finite"),
+        ({"type": "double", "minval": 0, "maxval": float("inf")}, "maxval is inf, .*finite"),
+        ({"type": "double", "minval": 0}, "maxval is missing; write a number"),
+        ({"type": "int", "minval": 2, "maxval": 1}, "maxval is 1, .* above minval, 2"),
         ({"type": "log", "base": 0, "minval": -2, "maxval": -1}, "base is 0, .*above 0"),
         ({"type": "log", "base": "x", "minval": -2, "maxval": -1}, "base is 'x', .*a number"),
-        ({"type": "log", "base": 10, "minval": 900, "maxval": 900}, "too large.*exponents"),
+        ({"type": "log", "base": 10, "minval": 900, "maxval": 901}, "too large.*exponents"),
         ({"type": "categorical", "vals": None}, "vals is null"),
+        ({"type": "categorical", "vals": []}, r"vals is \[\], but should be a list of values"),
     ],
 )
 def test_range_that_is_none(space: dict[str, Any], message: str) -> None:
-    with pytest.raises(UserError, match=rf"hyperparameters\.lr: .*{message}"):
+    with pytest.raises(UserError, match=rf"hyperparameters\.lr.*{message}"):
         search_space.pick_hyperparameters({"lr": space}, 0)
 
 

@@ -315,6 +315,7 @@ _READ_BY_TRAINING: dict[tuple[str, ...], Anything] = {
     ("scheduling_unit",): FIELDS["scheduling_unit"],
     ("checkpoint_storage", "save_trial_latest"): _KEPT_CHECKPOINTS["save_trial_latest"],
     ("checkpoint_storage", "save_trial_best"): _KEPT_CHECKPOINTS["save_trial_best"],
+    ("checkpoint_policy",): FIELDS["checkpoint_policy"],
     ("perform_initial_validation",): FIELDS["perform_initial_validation"],
     ("searcher", "smaller_is_better"): _SEARCHER["smaller_is_better"],
     ("searcher", "metric"): _SEARCHER["metric"],

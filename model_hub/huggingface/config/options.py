@@ -50,7 +50,7 @@ class OptionKwargs:
             background; without a GPU it has no effect. Costs: memory that cannot be swapped out; a
             collator that writes into the same pinned tensor again has to wait for the copy.
         use_apex_amp: old switch for mixed precision with NVIDIA's apex: ``fp16`` where there is a
-            GPU, else without effect.
+            GPU, else without effect. Costs: those of ``fp16``.
     """
 
     yaml_section: ClassVar[str] = "hyperparameters"

@@ -67,7 +67,8 @@ def export_model(
         name: a run's folder, a checkpoint's folder or the UUID of one on a cluster.
         folder: folder to write; it must not exist, or be empty.
         which: of a run, the ``best`` or the ``latest`` checkpoint.
-        master: address of the cluster's master.
+        master: address of the cluster's master; None is that of the environment variable
+            ``DET_MASTER``, or this machine.
         merge: add an adapter's weights to those of the base model; False writes only the adapter.
         overwrite: replace an exported model in the folder.
         base_model: name or folder of an adapter's base model; None is the one of the training.

@@ -52,11 +52,7 @@ def find_checkpoint(
 ) -> Iterator[FoundCheckpoint]:
     """Find a checkpoint; one of a cluster is downloaded, and deleted after the ``with`` block.
 
-    Args:
-        name: a run's folder, a checkpoint's folder, or the UUID of a checkpoint on a cluster.
-        which: of a run, the ``best`` or the ``latest`` checkpoint.
-        master: address of the cluster's master; None is that of the environment variable
-            ``DET_MASTER``, or this machine.
+    The arguments are those of :func:`model_hub.huggingface.export.export.export_model`.
 
     Raises:
         UserError: when there is no such checkpoint, or no master answers.

@@ -25,14 +25,8 @@ _ADAPTER = "adapter_config.json"
 def exported_model(name: str, which: str | None, master: str | None) -> Iterator[str]:
     """Give the folder of an exported model, or its name on the Hub.
 
-    A checkpoint is exported into a folder that is deleted after the ``with`` block.
-
-    Args:
-        name: an exported model, a run's folder, a checkpoint's folder or the UUID of one on a
-            cluster; anything else is a name on the Hugging Face Hub.
-        which: of a run, the ``best`` or ``latest`` checkpoint; None takes its final model if there
-            is one, or else the best.
-        master: address of the cluster's master.
+    A checkpoint is exported into a folder that is deleted after the ``with`` block. The arguments
+    are those of :func:`model_hub.huggingface.inference.predict.predict`.
 
     Raises:
         UserError: when a checkpoint cannot be exported.

@@ -64,7 +64,7 @@ def read_periods(config: Mapping[str, Any], hparams: Mapping[str, Any]) -> Perio
     """Return the periods of a completed experiment configuration.
 
     Raises:
-        UserError: when the length of the training is missing, or the checkpoint policy is unknown.
+        UserError: when the length of the training is missing.
     """
     length = training_length(hparams, config)
     if length is None:
@@ -73,21 +73,18 @@ def read_periods(config: Mapping[str, Any], hparams: Mapping[str, Any]) -> Perio
             "hyperparameters.max_steps (old style: searcher.max_length)."
         )
     unit, count = length
-    policy = config["checkpoint_policy"]
-    if policy not in ("best", "all", "none"):
-        raise UserError(f"checkpoint_policy is {policy!r}, but should be best, all or none.")
     return Periods(
         length=count,
         unit=unit,
         validation=_period(config, "min_validation_period", hparams),
         checkpoint=_period(config, "min_checkpoint_period", hparams),
-        checkpoint_policy=policy,
+        checkpoint_policy=config["checkpoint_policy"],
         validate_first=bool(config["perform_initial_validation"]),
     )
 
 
 def _period(config: Mapping[str, Any], key: str, hparams: Mapping[str, Any]) -> pytorch.TrainUnit:
-    # The master, or `check_top_level` on this machine, has checked that it is a period.
+    # The master, or `check_top_level` on this machine, has checked it, and the checkpoint policy.
     return pytorch.TrainUnit._from_values(
         **config[key], global_batch_size=hparams.get("global_batch_size")
     )
