@@ -261,6 +261,7 @@ def test_a_model_that_was_trained_elsewhere(tmp_path: pathlib.Path) -> None:
     """It is used with default settings; for another task it has no weights."""
     import tiny
 
+    torch.manual_seed(0)  # With other weights the mask itself may be the most likely token.
     model = tiny.save(tmp_path / "bert", "bert", transformers.AutoModelForMaskedLM)
     (found,) = predict(model, [{"text": "the [MASK] sat"}], tmp_path)
     assert len(found["masks"][0]) == 5 and "[MASK]" not in found["text"]
