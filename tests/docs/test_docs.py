@@ -20,11 +20,12 @@ from workspaces import ENTRYPOINT, EXAMPLE, Workspace, changed, make_workspace, 
 
 import model_hub.huggingface as hf
 from model_hub import cli
-from model_hub.experiment import entrypoint, search_space, yaml_io
+from model_hub.experiment import entrypoint, search_space
 from model_hub.experiment.config import fill_defaults
-from model_hub.huggingface.config import validate
+from model_hub.experiment.document import read_config
 from model_hub.huggingface.config.fields import HYPERPARAMETER_TYPES
 from model_hub.huggingface.config.hparams import check_hparams, training_length
+from model_hub.huggingface.config.key_names import KnownKeys, unknown_keys
 from model_hub.huggingface.config.options import OptionKwargs
 from model_hub.huggingface.runner import log_setup
 
@@ -117,7 +118,8 @@ def test_yaml_is_understood(block: Block) -> None:
     config = ruamel.yaml.YAML(typ="safe", pure=True).load(block.text)
     complete = fill_defaults(config)
     hparams, _ = search_space.pick_hyperparameters(complete["hyperparameters"], seed=0)
-    validate.check_keys(hparams, complete["data"], HYPERPARAMETER_TYPES, data_types(), strict=True)
+    known = KnownKeys(data_types=data_types(), declares_data=True)
+    assert not list(unknown_keys(hparams, complete["data"], known))
     # Of a part of an experiment only what is there can be read.
     steps = {} if "num_training_steps" in hparams else {"num_training_steps": 1}
     hf.parse_dict_to_dataclasses(HYPERPARAMETER_TYPES, {**hparams, **steps})
@@ -128,7 +130,7 @@ def test_yaml_is_understood(block: Block) -> None:
 
 
 def test_the_search_trains_as_long_as_the_searcher_says() -> None:
-    config = yaml_io.read_config(EXAMPLE / "squad_search.yaml")
+    config = read_config(EXAMPLE / "squad_search.yaml")
     searcher = config["searcher"]
     hparams, picked = search_space.pick_hyperparameters(config["hyperparameters"], seed=0)
     length = training_length(hparams, config)
