@@ -107,7 +107,7 @@ def add_section_findings(
     findings.add(finding_at(config, message, severity) for message in missing)
     own_model = getattr(trial_class, "build_model", None)
     is_default = getattr(own_model, "__module__", "") == "model_hub.huggingface.trial"
-    findings.add(model_findings(config, loads_weights=is_default))
+    findings.add(model_findings(config, is_loaded=is_default))
 
 
 def check_settings(
@@ -153,12 +153,16 @@ def check_settings(
     for finding in findings.all:
         if finding.severity == ERROR or (strict and finding.unknown):
             if not (finding.missing and finding.path == ("hyperparameters",)):
-                errors.append(f"{finding.message}.")
+                errors.append(_sentence(finding.message))
         elif not finding.unknown:
             warnings.append(finding.message)
     if errors:
         raise UserError("\n".join(errors))
     return warnings
+
+
+def _sentence(message: str) -> str:
+    return message if message.endswith("?") else f"{message}."
 
 
 def check_key_names(trial_class: Any, hparams: Mapping[str, Any], data: Mapping[str, Any]) -> None:
@@ -170,6 +174,6 @@ def check_key_names(trial_class: Any, hparams: Mapping[str, Any], data: Mapping[
     found = list(unknown_keys(hparams, data, KnownKeys.of(trial_class)))
     errors = [finding.message for finding in found if finding.severity == ERROR]
     if errors:
-        raise UserError("\n".join(f"{message}." for message in errors))
+        raise UserError("\n".join(map(_sentence, errors)))
     for finding in found:
         logger.warning(finding.message)

@@ -1,6 +1,7 @@
 """Folders that the YAML names as models."""
 
 import pathlib
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,21 +19,23 @@ _TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model",
     "sentencepiece.bpe.model", "tokenizer.model", "spm.model",
 )  # fmt: skip
+_TOKENIZER_FILE = re.compile("vocab|token|spiece|sentencepiece|spm|bpe|merges")
 _WEIGHT_FILES = (
     utils.SAFE_WEIGHTS_NAME, utils.SAFE_WEIGHTS_INDEX_NAME, utils.WEIGHTS_NAME,
     utils.WEIGHTS_INDEX_NAME, peft_utils.ADAPTER_SAFE_WEIGHTS_NAME, peft_utils.ADAPTER_WEIGHTS_NAME,
 )  # fmt: skip
 
 
-def model_findings(config: Mapping[str, Any], *, loads_weights: bool) -> Iterator[Finding]:
+def model_findings(config: Mapping[str, Any], *, is_loaded: bool) -> Iterator[Finding]:
     """Yield folders that are not there, or have no model; relative to the working directory.
 
     Args:
         config: the experiment's configuration; ``hyperparameters`` is a mapping.
-        loads_weights: whether pretrained weights are certainly loaded, and not only if the trial's
-            own code does so.
+        is_loaded: whether weights and tokenizer are loaded from the folders, and not only if the
+            trial's own code does so.
     """
     hparams = config["hyperparameters"]
+    severity = ERROR if is_loaded else WARNING
     for key in MODEL_KEYS:
         path = ("hyperparameters", key)
         for value_path, value in possible_values(hparams.get(key), path):
@@ -53,8 +56,10 @@ def model_findings(config: Mapping[str, Any], *, loads_weights: bool) -> Iterato
                         f"{dotted(path)}: the folder {value!r} has no weights "
                         f"({utils.SAFE_WEIGHTS_NAME}); write a folder that has them, or "
                         "use_pretrained_weights: false for random ones",
-                        ERROR if loads_weights else WARNING,
+                        severity,
                     )
+                elif not _has_tokenizer(folder, key, hparams):
+                    yield Finding(value_path, no_tokenizer(value), severity)
             elif not _hub.is_repo_id(value) and not is_mounted(value, config):
                 yield Finding(
                     value_path,
@@ -75,6 +80,22 @@ def _has_weights(folder: pathlib.Path, key: str, hparams: Mapping[str, Any]) -> 
     is_new = hparams.get("use_pretrained_weights") is False
     searched = isinstance(hparams.get("use_pretrained_weights"), Mapping)
     return key != source or is_new or searched or _has_any(folder, _WEIGHT_FILES)
+
+
+def _has_tokenizer(folder: pathlib.Path, key: str, hparams: Mapping[str, Any]) -> bool:
+    """Return whether a folder has a file that may be a tokenizer's, or needs none for this key."""
+    if key != "pretrained_model_name_or_path" or hparams.get("tokenizer_name"):
+        return True
+    return any(_TOKENIZER_FILE.search(file.name) for file in folder.iterdir())
+
+
+def no_tokenizer(name: Any) -> str:
+    """Return the message that a folder, or a name on the Hub, has no tokenizer."""
+    return (
+        "hyperparameters.pretrained_model_name_or_path (or tokenizer_name): there is no tokenizer "
+        f"in {name!r}, or its vocabulary is empty; copy the tokenizer's files there "
+        "(tokenizer.json, tokenizer_config.json), or write hyperparameters.tokenizer_name"
+    )
 
 
 def _has_any(folder: pathlib.Path, names: tuple[str, ...]) -> bool:

@@ -56,14 +56,16 @@ def check_peft_settings(settings: Mapping[str, Any]) -> None:
         )
     if not peft_is_installed():
         return
-    cls = peft_config_class(settings)
+    cls, kind = peft_config_class(settings), peft_type(settings)
     fields = [field.name for field in dataclasses.fields(cls) if field.init]
+    unknown = []
     for name in settings:
         if name not in (*fields, "peft_type"):
             instead = counterpart(f"peft.{name}", settings[name], lambda *_: True)
-            near = f"; {instead}." if instead else did_you_mean(name, [*fields, "peft_type"], 0.7)
-            kind = peft_type(settings)
-            raise UserError(f"hyperparameters.peft.{name} is not known to {kind}{near or '.'}")
+            near = f"; {instead}" if instead else did_you_mean(name, [*fields, "peft_type"], 0.7)
+            unknown.append(f"hyperparameters.peft.{name} is not known to {kind}{near}")
+    if unknown:
+        raise UserError("; ".join(unknown) + ("" if unknown[-1].endswith("?") else "."))
     if not any(isinstance(value, Mapping) and "type" in value for value in settings.values()):
         build_peft_config(cls, settings)
 
