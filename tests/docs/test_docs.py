@@ -326,19 +326,17 @@ def test_old_keys_are_known(section: str) -> None:
 def test_names_of_trainer_are_known() -> None:
     arguments = set(transformers.TrainingArguments.__dataclass_fields__)
     hyperparameters = known_keys(HYPERPARAMETER_TYPES)
-    text = pages.section(MIGRATION, "## From `Trainer`").split("What else")[0]
-    # A list of those with the same name and meaning, then a table of the others.
-    same, others = text.split("Others have")
+    same = pages.section(MIGRATION, "## From `Trainer`").split("`gradient_accumulation_steps`")[0]
     listed = [n for line in re.findall(r"^- (.*)", same, re.MULTILINE) for n in pages.spans(line)]
     assert len(listed) > 15
     for name in listed:
         assert name in arguments, name
         assert name in hyperparameters or f"also says `{name}`" in same, name
-    for theirs, ours in pages.rows(others):
-        names = pages.spans(theirs)
-        assert names and set(names) <= arguments, theirs
-        for key in re.findall(r"`hyperparameters\.(\w+)", ours):
-            assert key in hyperparameters, ours
+    # Those of another name are in the table that the code has.
+    others = {
+        name for cells in pages.rows(options_table.counterparts()) for name in pages.spans(cells[0])
+    }
+    assert len(arguments & others) > 40
 
 
 def test_old_names_in_python_are_told() -> None:

@@ -86,7 +86,8 @@ HYPERPARAMETERS = _Hyperparameters(form="a mapping of names to values")
 
 def is_range(value: Any) -> bool:
     """Return whether a hyperparameter is a range, from which each trial gets one value."""
-    return isinstance(value, Mapping) and value.get("type") in RANGE.kinds
+    kind = value.get("type") if isinstance(value, Mapping) else None
+    return isinstance(kind, str) and kind in RANGE.kinds
 
 
 def ranges_without_count(value: Any, path: Path) -> Iterator[Finding]:
