@@ -42,6 +42,9 @@ class Document:
             position = getattr(error, "position", 0)
             self.error = (line or text.count("\n", 0, position) + 1, reason)
             return
+        except RecursionError:
+            self.error = (1, "an alias (*) is inside of its own anchor (&)")
+            return
         except (ValueError, TypeError) as error:  # A tag such as !!int on a value of another type.
             self.error = (1, str(error))
             return

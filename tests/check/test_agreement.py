@@ -104,15 +104,16 @@ def broken(draw: st.DrawFn) -> dict[str, Any]:
         keys = [key for key in section if key not in LEFT_ALONE]
         action = draw(st.sampled_from(["value", "value", "misspelt", "other", "moved", "removed"]))
         if action == "other" or not keys:
-            section[draw(NAMES)] = draw(VALUES)
+            section[draw(NAMES)] = copy.deepcopy(draw(VALUES))
             continue
         key = draw(st.sampled_from(keys))
         if action == "value":
-            section[key] = draw(VALUES)
+            section[key] = copy.deepcopy(draw(VALUES))
         elif action == "removed":
             del section[key]
         elif action == "moved":
-            draw(st.sampled_from(sections_of(config)))[key] = section.pop(key)
+            value = section.pop(key)
+            draw(st.sampled_from(sections_of(config)))[key] = value
         elif isinstance(key, str) and key:
             at = draw(st.integers(0, len(key) - 1))
             section[key[:at] + draw(st.sampled_from(["", "x", "_"])) + key[at + 1 :]] = section.pop(

@@ -128,7 +128,7 @@ def test_misspelt_keys(complaint: Complaint) -> None:
 
 def test_other_unknown_keys_are_errors_when_strict(complaint: Complaint) -> None:
     own = {"hyperparameters__my_sauce": 1, "data__my_salt": 3}
-    for options, code in (((), 0), (("--strict",), 2)):
+    for options, code in ((("--strict",), 2), ((), 0)):
         text = complaint(*options, code=code, **own)
         for key in ("hyperparameters.my_sauce", "data.my_salt"):
             assert text.count(f"{key} is not known; remove it, or") == 1
