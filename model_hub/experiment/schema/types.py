@@ -219,7 +219,7 @@ class Keys(Anything):
                 near = did_you_mean(name, self.fields)
                 advice = near or f"; known are {', '.join(sorted(self.fields))}"
                 message = f"{dotted(key_path)} is not known{advice}"
-                yield Finding(key_path, message, unknown=True, instead=near)
+                yield Finding(key_path, message, unknown=True, instead=near.removeprefix("; "))
 
 
 @dataclasses.dataclass(frozen=True)
