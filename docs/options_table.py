@@ -24,6 +24,7 @@ from sphinx.util.docutils import SphinxDirective
 from model_hub import cli
 from model_hub.huggingface import tasks
 from model_hub.huggingface.config import fields
+from model_hub.huggingface.config.counterparts import COUNTERPARTS
 from model_hub.huggingface.config.options import OptionKwargs
 
 # Keys of Determined's own model-hub, whose last release was 0.36.0.
@@ -214,6 +215,22 @@ class OptionsTable(SphinxDirective):
         return self.parse_text_to_nodes(markdown(section), allow_section_headings=True)
 
 
+class Counterparts(SphinxDirective):
+    """``{counterparts}``: the table of names in other libraries."""
+
+    def run(self) -> list[nodes.Node]:
+        return self.parse_text_to_nodes(counterparts())
+
+
+def counterparts() -> str:
+    """Names of other libraries and what to write instead, as a Markdown table."""
+    lines = ["| name elsewhere | here |", "|---|---|"]
+    for entry in COUNTERPARTS:
+        names = ", ".join(f"`{name}`" for name in entry.names.split())
+        lines.append(f"| {names} | {' or '.join(entry.instead)} |")
+    return "\n".join(lines)
+
+
 class TaskReference(SphinxDirective):
     """``{task-reference}``: the public names of all tasks; a class once, where it is first."""
 
@@ -264,6 +281,7 @@ def command_help(command: str) -> str:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     app.add_directive("options-table", OptionsTable)
+    app.add_directive("counterparts", Counterparts)
     app.add_directive("task-reference", TaskReference)
     app.add_directive("command-help", CommandHelp)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -2,16 +2,11 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Mapping
-from typing import Any
 
 from model_hub.check import deprecated
-from model_hub.check.document import Document
-from model_hub.experiment.findings import ERROR, WARNING, Finding
-from model_hub.experiment.schema.fields import experiment_findings
-from model_hub.experiment.yaml_io import in_yaml
-
-_SECTIONS = ("hyperparameters", "data", "searcher", "resources", "optimizations", "environment")
+from model_hub.experiment.document import Document
+from model_hub.experiment.findings import ERROR, WARNING, Finding, Findings
+from model_hub.experiment.yaml_io import is_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,105 +55,45 @@ def check_config(text: str, folder: pathlib.Path) -> Report:
         folder: the context directory, to which paths are relative.
     """
     document = Document(text)
-    if document.error is not None:
-        line, reason = document.error
-        message = f"not valid YAML: {reason}; look at this line and the one before it"
-        return Report([Finding((), message, line=line)], [])
-    config = document.value
-    if not isinstance(config, dict):
-        found = "is empty" if config is None else f"holds {in_yaml(config)[:60]}"
-        message = f"the file should hold keys such as 'hyperparameters:' and 'data:', but {found}"
-        return Report([Finding((), message, line=1)], [])
-    findings = _Findings(document)
-    findings.add(experiment_findings(config))
-    # The next checks need mappings; for sections of another type there is an error already.
-    sections = {
-        name: value if isinstance(value := config.get(name), Mapping) else {} for name in _SECTIONS
-    }
-    config = {**config, **sections}
-    findings.add(key.finding() for key in deprecated.deprecated_keys(config))
-    hub_names = _check_with_trial(document, config, folder, findings)
-    return Report(findings.by_line(), hub_names)
+    problem = document.problem()
+    if problem is not None:
+        return Report([problem], [])
+    findings = Findings()
+    hub_names = _add_all(document, findings, folder)
+    located = [
+        dataclasses.replace(finding, line=document.line(finding.path)) for finding in findings.all
+    ]
+    different = {_by_line(finding): finding for finding in located + document.duplicates}
+    return Report([different[line] for line in sorted(different)], hub_names)
 
 
-def _check_with_trial(
-    document: Document, config: dict[str, Any], folder: pathlib.Path, findings: "_Findings"
-) -> list[str]:
-    """Add what needs the trial's class; return the names on the Hub."""
+def _add_all(document: Document, findings: Findings, folder: pathlib.Path) -> list[str]:
+    """Add all that is wrong; return the names on the Hub."""
     # Imported here because they import torch and transformers, which takes seconds.
     from model_hub.check.data_files import file_findings, hub_names
-    from model_hub.check.peft import peft_findings
-    from model_hub.check.sections import consistency_findings, key_findings
-    from model_hub.check.trial import is_ours, load_trial
+    from model_hub.check.trial import load_trial
     from model_hub.experiment.trial_class import working_directory
-    from model_hub.huggingface.config.hparams import misplaced_sample_limits
+    from model_hub.huggingface.config.config_findings import (
+        add_outer_findings,
+        add_section_findings,
+        with_sections,
+    )
+    from model_hub.huggingface.tasks import UNSMOOTHED_MODES
 
-    trial_class, import_findings = load_trial(document, config, folder)
+    config = with_sections(document.value)
+    trial_class, import_findings = load_trial(config, folder)
+    add_outer_findings(findings, document.value, trial_class)
+    findings.add(key.finding() for key in deprecated.deprecated_keys(config))
     findings.add(import_findings)
-    hparams = config["hyperparameters"]
-    # The next checks expect correct values, for instance of the bounds of a range.
-    config["hyperparameters"] = findings.without_errors("hyperparameters", hparams)
-    if is_ours(trial_class):
-        findings.add(map(document.finding, misplaced_sample_limits(hparams)))
-    findings.add(key_findings(document, config, trial_class))
-    if is_ours(trial_class):
-        findings.add(peft_findings(hparams.get("peft")))
-    config["hyperparameters"] = findings.without_errors("hyperparameters", hparams)
-    left_out = set(hparams) - set(config["hyperparameters"])
-    findings.add(consistency_findings(document, config, trial_class), left_out)
+    slots = config["resources"].get("slots_per_trial")
     with working_directory(folder):
+        add_section_findings(
+            findings,
+            config,
+            trial_class,
+            slots=slots if is_whole(slots, 1) else 1,
+            unsmoothed_modes=UNSMOOTHED_MODES,
+            trains_here=False,
+        )
         findings.add(file_findings(document, config, trial_class))
         return hub_names(config)
-
-
-class _Findings:
-    """The findings so far. Only the first check that finds an error at a key reports it."""
-
-    def __init__(self, document: Document) -> None:
-        self._document = document
-        self._findings: list[Finding] = []
-
-    def add(self, findings: Iterable[Finding], left_out: Iterable[Any] = ()) -> None:
-        """Add the findings of one check, except at keys in which an earlier check found an error.
-
-        Args:
-            findings: the findings.
-            left_out: hyperparameters that were removed before this check because they have an
-                error. That they are missing is no finding.
-        """
-        earlier = list(self._findings)
-        for finding in findings:
-            if finding.missing and any(f".{name} " in finding.message for name in left_out):
-                continue
-            if finding not in self._findings and not _has_error(finding, earlier):
-                self._findings.append(finding)
-
-    def without_errors(self, section: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the items of a section without those in which an error was found."""
-        wrong = {
-            finding.path[1]
-            for finding in self._findings
-            if finding.severity == ERROR and finding.path[:1] == (section,) != finding.path
-        }
-        return {name: value for name, value in values.items() if str(name) not in wrong}
-
-    def by_line(self) -> list[Finding]:
-        """Return all findings with their lines, and those of duplicate keys, sorted by line."""
-        located = [
-            dataclasses.replace(finding, line=self._document.line(finding.path))
-            for finding in self._findings
-        ]
-        different = {_by_line(finding): finding for finding in located + self._document.duplicates}
-        return [different[line] for line in sorted(different)]
-
-
-def _has_error(finding: Finding, earlier: Iterable[Finding]) -> bool:
-    """Return whether there is an error at the finding's key, at a key above it or at one in it."""
-    if finding.missing or not finding.path:
-        return False
-    for other in earlier:
-        if other.severity == ERROR and not other.missing and other.path:
-            shorter = min(len(other.path), len(finding.path))
-            if other.path[:shorter] == finding.path[:shorter]:
-                return True
-    return False

@@ -5,9 +5,9 @@ import pathlib
 import re
 
 from model_hub.check import deprecated
-from model_hub.check.document import Document
 from model_hub.check.yaml_editor import CannotEdit, Editor
 from model_hub.errors import UserError
+from model_hub.experiment.document import Document
 from model_hub.experiment.entrypoint import trial_spec
 from model_hub.experiment.findings import dotted
 

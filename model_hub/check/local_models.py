@@ -8,10 +8,10 @@ from typing import Any
 import datasets
 import transformers
 
-from model_hub.check.document import Document
 from model_hub.check.trial import TrialClass
 from model_hub.errors import UserError
-from model_hub.experiment.findings import Finding, Path, dotted
+from model_hub.experiment.document import Document
+from model_hub.experiment.findings import Finding, Path, dotted, finding_at
 from model_hub.huggingface.config import parsing
 from model_hub.huggingface.tasks import TASKS
 from model_hub.huggingface.tasks._common.tokenization import sequence_length
@@ -97,7 +97,7 @@ def _length(
             texts = _TEXTS_PER_SEQUENCE.get(str(mode))
             sequence_length(requested, tokenizer, model_config, texts=texts)
     except UserError as error:
-        yield document.finding(str(error))
+        yield finding_at(config, str(error))
 
 
 def _conversations(

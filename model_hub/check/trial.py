@@ -12,14 +12,12 @@ from typing import Any
 from determined import pytorch
 
 from model_hub.check.deprecated import is_legacy
-from model_hub.check.document import Document
 from model_hub.errors import UserError
 from model_hub.experiment.entrypoint import LAUNCHER, SCRIPT, split_entrypoint, trial_spec
-from model_hub.experiment.findings import WARNING, Finding
+from model_hub.experiment.findings import WARNING, Finding, finding_at
 from model_hub.experiment.messages import did_you_mean
 from model_hub.experiment.trial_class import import_trial
 from model_hub.experiment.yaml_io import get_path
-from model_hub.huggingface.trial import BaseTransformerTrial
 
 TrialClass = type[pytorch.PyTorchTrial]
 _ENTRYPOINT = ("entrypoint",)
@@ -31,13 +29,12 @@ _KNOWN_MODULES = (
 
 
 def load_trial(
-    document: Document, config: Mapping[str, Any], folder: pathlib.Path
+    config: Mapping[str, Any], folder: pathlib.Path
 ) -> tuple[TrialClass | None, list[Finding]]:
     """Import the trial class that the entrypoint names.
 
     Args:
-        document: the YAML.
-        config: its value.
+        config: the experiment's configuration.
         folder: the context directory.
 
     Returns:
@@ -48,7 +45,7 @@ def load_trial(
     try:
         spec = trial_spec(config.get("entrypoint"))
     except UserError as error:
-        return None, [document.finding(str(error))]
+        return None, [finding_at(config, str(error))]
     module, _, name = spec.partition(":")
     if module.endswith(".py"):
         right = f"{module.removesuffix('.py')}:{name}"
@@ -61,7 +58,7 @@ def load_trial(
     try:
         trial_class = import_trial(spec, folder)
     except UserError as error:
-        return None, [document.finding(str(error))]
+        return None, [finding_at(config, str(error))]
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # Also sys.exit() in the user's module.
@@ -151,8 +148,3 @@ def _exists(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except ImportError:  # Of a package above it.
         return False
-
-
-def is_ours(trial_class: TrialClass | None) -> bool:
-    """Return whether the trial reads the YAML as this library does; True if it is not known."""
-    return trial_class is None or issubclass(trial_class, BaseTransformerTrial)

@@ -1,6 +1,7 @@
 """The command `train`: its arguments, and the order of a run on this machine."""
 
 import argparse
+import functools
 import os
 import pathlib
 import signal
@@ -65,11 +66,12 @@ def add_train(commands: Commands) -> None:
 def _run(options: argparse.Namespace) -> int:
     # Imported here, since importing torch and transformers takes seconds and --help needs neither.
     from model_hub.experiment.config import apply_overrides, experiment_seed, fill_defaults
+    from model_hub.experiment.document import read_config
     from model_hub.experiment.entrypoint import trial_spec
     from model_hub.experiment.search_space import pick_hyperparameters
     from model_hub.experiment.trial_class import import_trial, working_directory
-    from model_hub.experiment.yaml_io import read_config
-    from model_hub.huggingface.config.validate import check_settings, unused_lengths
+    from model_hub.huggingface.config.config_findings import check_settings
+    from model_hub.huggingface.config.parsing import with_whole_numbers
     from model_hub.huggingface.runner.console import (
         Console,
         run_interrupted,
@@ -93,20 +95,23 @@ def _run(options: argparse.Namespace) -> int:
         config = read_config(options.config_file)
         context_dir = options.context_dir or options.config_file.parent
         spec = ""
-    config = fill_defaults(apply_overrides(config, options.config))
-    spec = spec or trial_spec(config.get("entrypoint"))
-    seed = experiment_seed(config)
-    config["hyperparameters"], picked = pick_hyperparameters(config["hyperparameters"], seed)
-    trial_class = import_trial(spec, context_dir)
-    check_settings(
-        trial_class,
-        config["hyperparameters"],
-        config["data"],
-        slots=slots,
-        unsmoothed_modes=UNSMOOTHED_MODES,
-        strict=options.strict,
-        searcher=config["searcher"],
+    config = apply_overrides(config, options.config)
+    check = functools.partial(
+        check_settings, slots=slots, unsmoothed_modes=UNSMOOTHED_MODES, strict=options.strict
     )
+    try:
+        spec = spec or trial_spec(config.get("entrypoint"))
+        trial_class = import_trial(spec, context_dir)
+    except UserError as error:
+        check(None, config, further=[str(error)] if "entrypoint" in config else [])
+        raise
+    with working_directory(context_dir):
+        warnings = check(trial_class, config)
+    config = fill_defaults(config)
+    seed = experiment_seed(config)
+    hparams, picked = pick_hyperparameters(config["hyperparameters"], seed)
+    types = getattr(trial_class, "hyperparameter_types", ())
+    config["hyperparameters"] = with_whole_numbers(types, hparams)
     name = str(config.get("name") or (options.config_file or options.resume).stem)
     with distributed_processes() as distributed:
         folder = resumed or RunFolder(
@@ -135,7 +140,7 @@ def _run(options: argparse.Namespace) -> int:
         console.say(
             run_introduction(spec, distributed.size, seed, picked, folder, trained=steps_before)
         )
-        for message in unused_lengths(config):
+        for message in warnings:
             console.warn(message)
         began = time.monotonic()
         try:

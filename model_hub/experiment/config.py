@@ -6,7 +6,7 @@ from typing import Any
 
 from model_hub.errors import UserError
 from model_hub.experiment import yaml_io
-from model_hub.experiment.schema.fields import UNITS, training_findings
+from model_hub.experiment.schema.fields import UNITS
 from model_hub.experiment.yaml_io import get_path, in_yaml, is_whole
 
 
@@ -55,19 +55,6 @@ def length_of(value: Any) -> tuple[Any, Any]:
     """
     values = dict(value) if isinstance(value, Mapping) else {"batches": value}
     return next(iter(values.items())) if len(values) == 1 else ("", None)
-
-
-def check_top_level(config: Mapping[str, Any]) -> None:
-    """Check the keys that training reads outside of ``hyperparameters`` and ``data``.
-
-    A key that is null counts as absent.
-
-    Raises:
-        UserError: naming all keys that are wrong.
-    """
-    messages = [finding.message for finding in training_findings(config)]
-    if messages:
-        raise UserError("; ".join(messages) + ".")
 
 
 # What the master fills in for absent keys, as far as training reads them. Periods of 0 batches mean
@@ -125,7 +112,13 @@ def apply_overrides(config: Mapping[str, Any], assignments: Iterable[str]) -> di
             value: Any = [yaml_io.parse_yaml(part, option) for part in text.split(",")]
         else:
             value = yaml_io.parse_yaml(text, option)
-        *parents, last = path.strip().split(".")
+        *parents, last = (name.strip() for name in path.split("."))
+        if not all((*parents, last)):
+            right = ".".join(filter(None, (*parents, last))) or "hyperparameters.learning_rate"
+            raise UserError(
+                f"{option}: there is no name before, after or between two dots; write "
+                f"{right}={text}."
+            )
         mapping = result
         for name in parents:
             if mapping.get(name) is None:
@@ -164,11 +157,16 @@ def _drop_alternatives(
 def fill_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration with the defaults that a master would fill in.
 
-    Raises:
-        UserError: naming all that :func:`check_top_level` finds.
+    Outside of the trial's sections, 2.0 becomes 2, since a master does not tell them apart.
+
+    Args:
+        config: a correct configuration.
     """
-    check_top_level(config)
-    result: dict[str, Any] = copy.deepcopy(dict(config))
+    own = ("hyperparameters", "data")
+    result: dict[str, Any] = {
+        key: copy.deepcopy(value) if key in own else _without_point(value)
+        for key, value in config.items()
+    }
     for key, default in _DEFAULTS.items():
         value = result.get(key)
         if value is None:
@@ -186,18 +184,19 @@ def fill_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def _without_point(value: Any) -> Any:
+    """Return a copy in which floats that are whole numbers are ints."""
+    if isinstance(value, Mapping):
+        return {key: _without_point(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_point(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def experiment_seed(config: Mapping[str, Any]) -> int:
     """Return ``reproducibility.experiment_seed``, or 0 where it is not set.
 
-    Raises:
-        UserError: when it is not a whole number from 0 to 2**32 - 1.
+    Args:
+        config: a configuration that :func:`fill_defaults` has returned.
     """
-    seed = get_path(config, "reproducibility", "experiment_seed")
-    if seed is None:
-        return 0
-    if not is_whole(seed, 0) or seed >= 2**32:
-        raise UserError(
-            f"reproducibility.experiment_seed is {in_yaml(seed)}, but should be a whole number "
-            "of 0 or more."
-        )
-    return seed
+    return (config.get("reproducibility") or {}).get("experiment_seed") or 0

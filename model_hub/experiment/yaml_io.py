@@ -1,5 +1,6 @@
 """Reading and writing of YAML as ``det`` does: YAML 1.2, in which ``3e-5`` is a number."""
 
+import datetime
 import io
 import os
 import pathlib
@@ -74,6 +75,8 @@ def parse_yaml(text: str, where: str) -> Any:
             if line is None
             else f"{where}, line {line}: not valid YAML ({reason})."
         ) from error
+    except (ValueError, TypeError) as error:  # A tag such as !!int on a value of another type.
+        raise UserError(f"{where}: not valid YAML ({error}).") from error
 
 
 def error_location(error: ruamel.yaml.error.YAMLError) -> tuple[int | None, str]:
@@ -118,6 +121,8 @@ def in_yaml(value: Any) -> str:
         return f"{{{', '.join(items)}}}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(in_yaml, value))}]"
+    if isinstance(value, datetime.date):
+        return value.isoformat()
     return repr(value)
 
 
@@ -127,23 +132,8 @@ def is_whole(value: Any, least: int) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
-def read_config(path: pathlib.Path) -> dict[str, Any]:
-    """Read an experiment's YAML.
-
-    Raises:
-        UserError: when there is no such file, or it is not a YAML mapping.
-    """
-    config = parse_yaml(read_yaml(path), str(path))
-    if not isinstance(config, dict):
-        found = "is empty" if config is None else f"holds {in_yaml(config)[:60]}"
-        raise UserError(
-            f"{path}: should hold keys such as 'hyperparameters:' and 'data:', but {found}."
-        )
-    return config
-
-
 def dump_config(config: Mapping[str, Any]) -> str:
-    """Return the configuration as YAML text, which :func:`read_config` reads back the same."""
+    """Return the configuration as YAML text, which ``document.read_config`` reads back the same."""
     yaml = yaml_reader()
     yaml.default_flow_style = False
     yaml.width = 1_000_000  # Long texts stay on one line.

@@ -10,7 +10,8 @@ import torch
 from determined import pytorch
 
 from model_hub.errors import UserError
-from model_hub.huggingface.config import fields, parsing, validate
+from model_hub.huggingface.config import fields, parsing
+from model_hub.huggingface.config.config_findings import check_key_names
 from model_hub.huggingface.config.hparams import check_hparams
 from model_hub.huggingface.config.options import OptionKwargs
 from model_hub.huggingface.data import loaders
@@ -132,12 +133,12 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         """Read the sections of the YAML that are not set yet, fill in defaults and check them.
 
         If it is absent, ``num_training_steps`` is computed from the experiment's length, and
-        ``use_pretrained_weights`` becomes true, with a warning. Keys that look misspelt are
-        reported as warnings. The context is set up for these hyperparameters (see
+        ``use_pretrained_weights`` becomes true, with a warning. Unknown keys are reported as
+        warnings. The context is set up for these hyperparameters (see
         :func:`model_hub.huggingface.training.context.set_up_context`).
 
         Raises:
-            UserError: naming all hyperparameters that are missing.
+            UserError: naming all hyperparameters that are missing, or all keys that are misspelt.
         """
         self.hparams = self._section("hparams", self.context.get_hparams)
         self.data_config = self._section("data_config", self.context.get_data_config)
@@ -145,9 +146,7 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         if self.context.distributed.rank > 0:
             # All slots find the same; the first one reports it.
             logger.setLevel(logging.ERROR)
-        validate.check_keys(
-            self.hparams, self.data_config, self.hyperparameter_types, self.data_types
-        )
+        check_key_names(type(self), self.hparams, self.data_config)
         check_hparams(self.hparams, self.exp_config)
         self._options = set_up_context(self.context, self.hparams, self.exp_config)
 

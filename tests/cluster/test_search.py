@@ -61,6 +61,12 @@ def test_values_that_cannot_work_end_the_trial_alone(
     assert run.wait(expect=None) != 0
     assert "data.train_file" in run.output()
 
+    misspelt = changed(hparams, global_batch_size=8, learning_rat=1)
+    run = agent.start(without_launcher(config), context, hparams=misspelt)
+    assert run.wait(expect=None) != 0
+    assert "hyperparameters.learning_rat is not known; did you mean learning_rate?" in run.output()
+    assert master.reported("training") == {}
+
 
 def test_a_bad_trial_ends_early(
     config: dict[str, Any], tmp_path: pathlib.Path, master: Master, agent: Agent

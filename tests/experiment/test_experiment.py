@@ -9,9 +9,11 @@ import pytest
 from hypothesis import strategies as st
 
 from model_hub.errors import UserError
-from model_hub.experiment import search_space, trial_class, yaml_io
-from model_hub.experiment.config import apply_overrides, check_top_level, fill_defaults
+from model_hub.experiment import document, search_space, trial_class, yaml_io
+from model_hub.experiment.config import apply_overrides, fill_defaults
 from model_hub.experiment.entrypoint import trial_spec
+from model_hub.experiment.schema.fields import experiment_findings
+from model_hub.experiment.schema.plain import plain_findings
 
 PLAIN = st.recursive(
     st.none()
@@ -35,7 +37,7 @@ def test_dumped_configuration_is_read_back_the_same(
 ) -> None:
     file = tmp_path_factory.mktemp("yaml") / "config.yaml"
     file.write_text(yaml_io.dump_config(config), encoding="utf-8")
-    assert yaml_io.read_config(file) == config or not config
+    assert document.read_config(file) == config or not config
 
 
 @pytest.mark.parametrize(
@@ -144,14 +146,52 @@ def test_null_is_not_said() -> None:
     ],
 )
 def test_top_level(changes: dict[str, Any], message: str) -> None:
+    found = [finding for finding in experiment_findings(changes) if not finding.missing]
+    assert [message in finding.message for finding in found] == [True]
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("name: 2024-01-01", "name is 2024-01-01, a date to YAML; put it in quotes: '2024-01-01'"),
+        ("data: {a: [2024-01-01T10:00:00]}", "data.a[0] is 2024-01-01T10:00:00, a date to YAML"),
+        ("hyperparameters: {2024-01-01: 1}", "hyperparameters has the key 2024-01-01, but"),
+        ("hyperparameters: {? [a, b] : 1}", "hyperparameters has the key ['a', 'b'], but a key"),
+        ("? [a, b]\n: 1", "the file has the key ['a', 'b'], but a key should be text"),
+        ("data: {a: !!binary aGFsbG8=}", "data.a is binary data, but should be text"),
+        ("data: {a: !!set {b, c}}", "data.a is a set, but should be text"),
+    ],
+)
+def test_what_json_cannot_hold(config: str, message: str) -> None:
+    (finding,) = plain_findings(document.Document(config).value)
+    assert message in finding.message
+
+
+def test_plain_values_and_keys() -> None:
+    text = "{a: [1, 2.5, x, null, true], 1: {b: .inf}, true: x, null: y}"
+    assert not list(plain_findings(document.Document(text).value))
+
+
+@pytest.mark.parametrize(
+    ("assignment", "right"),
+    [
+        ("hyperparameters..learning_rate=1", "write hyperparameters.learning_rate=1."),
+        (".hyperparameters.learning_rate=1", "write hyperparameters.learning_rate=1."),
+        ("hyperparameters.=1", "write hyperparameters=1."),
+        ("..=1", "write hyperparameters.learning_rate=1."),
+    ],
+)
+def test_override_with_a_dot_too_many(assignment: str, right: str) -> None:
     with pytest.raises(UserError) as caught:
-        fill_defaults(changes)
-    assert message in str(caught.value)
+        apply_overrides({}, [assignment])
+    assert right in str(caught.value)
 
 
-def test_all_that_is_wrong_at_the_top_level_at_once() -> None:
-    with pytest.raises(UserError, match=r"scheduling_unit is 0.*; searcher\.metric is 5"):
-        check_top_level({"scheduling_unit": 0, "searcher": {"metric": 5}})
+def test_whole_numbers_outside_of_the_trials_sections() -> None:
+    config = {"scheduling_unit": 2.0, "searcher": {"divisor": 4.0, "x": [1.0]}, "data": {"a": 1.0}}
+    filled = fill_defaults(config)
+    found = (filled["scheduling_unit"], filled["searcher"]["x"][0], filled["data"]["a"])
+    assert [type(value) for value in found] == [int, int, float]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +233,7 @@ def test_entrypoint_that_is_none(entrypoint: Any, message: str) -> None:
 def test_empty_file(text: str, tmp_path: pathlib.Path) -> None:
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(UserError, match=r"but is empty\."):
-        yaml_io.read_config(tmp_path / "config.yaml")
+        document.read_config(tmp_path / "config.yaml")
 
 
 RANGES = {

@@ -108,17 +108,30 @@ def test_all_that_is_missing_at_once(complaint: Complaint) -> None:
         assert f"hyperparameters.{key}" in text, text
 
 
-def test_misspelt_keys_are_warned_of(complaint: Complaint) -> None:
-    misspelt = {"hyperparameters__learning_rte": 1, "data__doc_strid": 3}
-    text = complaint(code=0, **misspelt)
-    assert "hyperparameters.learning_rte" in text and "did you mean learning_rate" in text
-    assert "data.doc_strid" in text and "did you mean doc_stride" in text
+def test_misspelt_keys(complaint: Complaint) -> None:
+    text = complaint(
+        "--config",
+        "learning_rate=1",
+        hyperparameters__learning_rte=1,
+        data__doc_strid=3,
+        searchr={},
+        searcher__metrc="f1",
+        hyperparameters__eval_steps=5,
+    )
+    assert "hyperparameters.learning_rte is not known; did you mean learning_rate?" in text
+    assert "data.doc_strid is not known; did you mean doc_stride?" in text
+    assert "searchr is not known; did you mean searcher?" in text
+    assert "searcher.metrc is not known; did you mean metric?" in text
+    assert "learning_rate is not known; it is a key of section hyperparameters" in text
+    assert "write min_validation_period: {batches: 5} at the top level" in text
 
 
-def test_misspelt_keys_are_errors_when_strict(complaint: Complaint) -> None:
-    text = complaint("--strict", hyperparameters__learning_rte=1, data__doc_strid=3)
-    assert "hyperparameters.learning_rte" in text and "did you mean learning_rate" in text
-    assert "data.doc_strid" in text and "did you mean doc_stride" in text
+def test_other_unknown_keys_are_errors_when_strict(complaint: Complaint) -> None:
+    own = {"hyperparameters__my_sauce": 1, "data__my_salt": 3}
+    for options, code in ((("--strict",), 2), ((), 0)):
+        text = complaint(*options, code=code, **own)
+        for key in ("hyperparameters.my_sauce", "data.my_salt"):
+            assert text.count(f"{key} is not known; remove it, or") == 1
 
 
 def test_wrong_types_all_at_once(complaint: Complaint) -> None:
@@ -220,7 +233,7 @@ def test_batch_that_slots_cannot_share(
         ({"hyperparameters__max_steps": 0}, ["hyperparameters.max_steps is 0"]),
         ({"min_validation_period": {"steps": 3}}, ["min_validation_period", "batches"]),
         ({"min_validation_period": 3}, ["min_validation_period"]),
-        ({"entrypoint": 5}, ["entrypoint: 5"]),
+        ({"entrypoint": 5}, ["entrypoint is 5"]),
         ({"entrypoint": "'qa_trial:QATrial"}, ["entrypoint", "close the quotes"]),
         ({"reproducibility": 5}, ["reproducibility is 5", "mapping"]),
         ({"scheduling_unit": 0, "searcher__metric": 5}, ["scheduling_unit", "searcher.metric"]),

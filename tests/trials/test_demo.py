@@ -13,7 +13,7 @@ import pytest
 from once import make_once
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
-from model_hub.experiment import yaml_io
+from model_hub.experiment.document import read_config
 from model_hub.huggingface.tasks import question_answering as qa
 
 DEMO = Path(__file__).resolve().parents[2] / "examples/huggingface/question-answering/demo"
@@ -126,7 +126,7 @@ def test_yaml_names_what_the_command_above_it_writes(tmp_path: Path) -> None:
     (arguments,) = re.findall(r"python demo/make_corpus\.py (.+)", text)
     sizes = ["--train-rows", "2", "--validation-rows", "1"]
     assert run(tmp_path, "make_corpus.py", *arguments.split(), *sizes).returncode == 0
-    config = yaml_io.read_config(DEMO / "demo.yaml")
+    config = read_config(DEMO / "demo.yaml")
     for path in (
         config["hyperparameters"]["pretrained_model_name_or_path"],
         config["data"]["train_file"],

@@ -23,7 +23,6 @@ from model_hub.experiment.schema.types import (
     OneOf,
     Text,
 )
-from model_hub.experiment.yaml_io import get_path
 
 UNITS = ("batches", "records", "epochs")
 _MAPPING = Keys({}, open=True)
@@ -288,7 +287,7 @@ FIELDS: dict[str, Anything] = {
     "profiling": Keys({"enabled": Bool()}, open=True),
     "project": Text(),
     "records_per_epoch": Number(whole=True),
-    "reproducibility": Keys({"experiment_seed": Number(min=0, whole=True)}),
+    "reproducibility": Keys({"experiment_seed": Number(min=0, max=2**32 - 1, whole=True)}),
     "resources": _RESOURCES,
     "retention_policy": Keys({"log_retention_days": Number(min=-1, max=32767, whole=True)}),
     "scheduling_unit": Number(min=1, whole=True),
@@ -307,36 +306,3 @@ def experiment_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
     searcher, hparams = config.get("searcher"), config.get("hyperparameters")
     if isinstance(searcher, Mapping) and searcher.get("name") == "grid":
         yield from ranges_without_count(hparams, ("hyperparameters",))
-
-
-# Keys outside of `hyperparameters` and `data` that training reads.
-_READ_BY_TRAINING: dict[tuple[str, ...], Anything] = {
-    ("optimizations", "aggregation_frequency"): _OPTIMIZATIONS.fields["aggregation_frequency"],
-    ("scheduling_unit",): FIELDS["scheduling_unit"],
-    ("checkpoint_storage", "save_trial_latest"): _KEPT_CHECKPOINTS["save_trial_latest"],
-    ("checkpoint_storage", "save_trial_best"): _KEPT_CHECKPOINTS["save_trial_best"],
-    ("checkpoint_policy",): FIELDS["checkpoint_policy"],
-    ("perform_initial_validation",): FIELDS["perform_initial_validation"],
-    ("searcher", "smaller_is_better"): _SEARCHER["smaller_is_better"],
-    ("searcher", "metric"): _SEARCHER["metric"],
-    ("min_validation_period",): _PERIOD,
-    ("min_checkpoint_period",): _PERIOD,
-}
-_SECTIONS_OF_TRAINING = (
-    "checkpoint_storage", "data", "hyperparameters", "optimizations", "reproducibility", "searcher",
-)  # fmt: skip
-
-
-def training_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield what is wrong with the keys that training reads outside of the trial's sections.
-
-    A key that is null counts as absent. A training on this machine runs without a master, so keys
-    that only a master reads are not checked.
-    """
-    for name in _SECTIONS_OF_TRAINING:
-        if not isinstance(config.get(name), Mapping):
-            yield from _MAPPING.findings(config.get(name), (name,))
-    for path, expected in _READ_BY_TRAINING.items():
-        value = get_path(config, *path)
-        if value is not None:
-            yield from expected.findings(value, path)

@@ -5,6 +5,7 @@ set" and is allowed unless the type says otherwise.
 """
 
 import dataclasses
+import datetime
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -12,6 +13,9 @@ from typing import Any
 from model_hub.experiment.findings import ERROR, WARNING, Finding, Path, dotted
 from model_hub.experiment.messages import advise_unquoting, did_you_mean, join_or, truncate
 from model_hub.experiment.yaml_io import in_yaml
+
+#: The greatest whole number that the master and torch can hold.
+LARGEST = 2**63 - 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,7 +61,7 @@ class Number(Anything):
         min: the least value.
         max: the greatest value.
         above: a value that it has to exceed.
-        whole: whether it has to be a whole number; 3.0 gives a warning.
+        whole: whether it has to be a whole number of at most 64 bits; 3.0 gives a warning.
     """
 
     min: float | None = None
@@ -79,10 +83,13 @@ class Number(Anything):
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             yield self.wrong(value, path, advise_unquoting(value))
             return
+        if self.whole and isinstance(value, float) and not value.is_integer():
+            yield self.wrong(value, path)
+            return
+        if self.whole and abs(value) > LARGEST:
+            yield self.wrong(value, path, f", at most {LARGEST}" if self.max is None else "")
+            return
         if self.whole and isinstance(value, float):
-            if not value.is_integer():
-                yield self.wrong(value, path)
-                return
             message = f"{dotted(path)} is {value}; write the whole number {int(value)}"
             yield Finding(path, message, WARNING)
         outside = (
@@ -102,7 +109,12 @@ class Text(Anything):
     pattern: str | None = None
 
     def _findings(self, value: Any, path: Path) -> Iterator[Finding]:
-        if not isinstance(value, str) or (self.pattern and not re.search(self.pattern, value)):
+        if isinstance(value, str):
+            if self.pattern and not re.search(self.pattern, value):
+                yield self.wrong(value, path)
+        elif isinstance(value, (int, float, datetime.date)):
+            yield self.wrong(value, path, f"; put it in quotes: '{in_yaml(value)}'")
+        else:
             yield self.wrong(value, path)
 
 
@@ -196,13 +208,13 @@ class Keys(Anything):
             if name in self.fields:
                 yield from self.fields[name].findings(item, key_path)
             elif name in self.hints:
-                yield Finding(key_path, f"{dotted(key_path)}: {self.hints[name]}")
+                message = f"{dotted(key_path)}: {self.hints[name]}"
+                yield Finding(key_path, message, unknown=True, instead=self.hints[name])
             elif not self.open:
-                advice = (
-                    did_you_mean(name, self.fields)
-                    or f"; known are {', '.join(sorted(self.fields))}"
-                )
-                yield Finding(key_path, f"{dotted(key_path)} is not known{advice}")
+                near = did_you_mean(name, self.fields)
+                advice = near or f"; known are {', '.join(sorted(self.fields))}"
+                message = f"{dotted(key_path)} is not known{advice}"
+                yield Finding(key_path, message, unknown=True, instead=near.removeprefix("; "))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -93,7 +93,7 @@ class OptionKwargs:
             )
         if problems:
             raise UserError("; ".join(problems) + ".")
-        if self.peft:
+        if self.peft is not None:
             peft_config.check_peft_settings(self.peft)
 
     @property

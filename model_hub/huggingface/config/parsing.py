@@ -12,6 +12,8 @@ from model_hub import utils
 from model_hub._hub import is_secret, redacted
 from model_hub.errors import UserError
 from model_hub.experiment import yaml_io
+from model_hub.experiment.messages import truncate
+from model_hub.experiment.schema.types import LARGEST
 from model_hub.huggingface.config import names
 from model_hub.huggingface.config.fields import (
     ConfigKwargs,
@@ -49,10 +51,14 @@ def typed_values(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
         try:
             typed[name] = _convert(value, hints[name])
             expected = _expected_limits(metadata[name], typed[name])
+            if isinstance(typed[name], int) and abs(typed[name]) > LARGEST:
+                expected = f"a whole number of at most {LARGEST}"
+        except OverflowError:
+            expected = "a smaller number"
         except (TypeError, ValueError):
             expected = _describe_type(hints[name])
         if expected:
-            found = redacted(name, value) if is_secret(name, value) else yaml_io.in_yaml(value)
+            found = redacted(name, value) if is_secret(name, value) else truncate(value)
             wrong.append(f"{key_in(section, name)} is {found}, but should be {expected}")
     if wrong:
         raise UserError("; ".join(wrong) + ".")
@@ -102,6 +108,27 @@ def check_limits(kwargs: Any) -> None:
             wrong.append(f"{key} is {value}, but should be {expected}")
     if wrong:
         raise UserError("; ".join(wrong) + ".")
+
+
+def with_whole_numbers(
+    dataclass_types: Sequence[type], values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the values with ``16`` in place of ``16.0`` and ``"16"`` where an int is declared.
+
+    Determined reads ``global_batch_size`` itself, and trials read values without parsing them.
+
+    Args:
+        dataclass_types: the dataclasses that declare the types; other values stay as they are.
+        values: section ``hyperparameters``, without ranges and with correct values.
+    """
+    result = dict(values)
+    for cls in dataclass_types:
+        hints = typing.get_type_hints(cls)
+        for field in dataclasses.fields(cls):
+            given = values.get(field.name)
+            if int in _union_members(hints[field.name]) and isinstance(given, (float, str)):
+                result[field.name] = _convert(given, hints[field.name])
+    return result
 
 
 def _union_members(hint: Any) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from model_hub.errors import UserError
 from model_hub.experiment.messages import did_you_mean
+from model_hub.huggingface.config.counterparts import counterpart
 
 #: End of the message where the library is missing.
 PEFT_NEEDED = "needs the library peft: pip install 'model-hub[peft]'."
@@ -41,17 +42,25 @@ def check_peft_settings(settings: Mapping[str, Any]) -> None:
     With ranges of a search in it, only the names of the keys are checked.
 
     Raises:
-        UserError: when peft is installed and does not accept the settings.
+        UserError: when there are none, or peft is installed and does not accept them.
     """
+    if not settings:
+        raise UserError(
+            "hyperparameters.peft is empty; write for instance peft: {peft_type: LORA, r: 8}, or "
+            "remove the key to train all weights."
+        )
     if not peft_is_installed():
         return
-    cls = peft_config_class(settings)
+    cls, kind = peft_config_class(settings), peft_type(settings)
     fields = [field.name for field in dataclasses.fields(cls) if field.init]
+    unknown = []
     for name in settings:
         if name not in (*fields, "peft_type"):
-            near = did_you_mean(name, [*fields, "peft_type"], 0.5)
-            kind = peft_type(settings)
-            raise UserError(f"hyperparameters.peft.{name} is not known to {kind}{near or '.'}")
+            instead = counterpart(f"peft.{name}", settings[name], lambda *_: True)
+            near = f"; {instead}" if instead else did_you_mean(name, [*fields, "peft_type"], 0.7)
+            unknown.append(f"hyperparameters.peft.{name} is not known to {kind}{near}")
+    if unknown:
+        raise UserError("; ".join(unknown) + ("" if unknown[-1].endswith("?") else "."))
     if not any(isinstance(value, Mapping) and "type" in value for value in settings.values()):
         build_peft_config(cls, settings)
 

@@ -1,9 +1,8 @@
-"""Checks of sections ``hyperparameters`` and ``data``, before anything is loaded."""
+"""Messages about values of ``hyperparameters`` and ``data`` that are wrong or do not agree."""
 
 import dataclasses
 import difflib
 import fnmatch
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,149 +10,15 @@ from determined import pytorch
 
 from model_hub.errors import UserError
 from model_hub.experiment.config import TRAINING_LENGTHS
-from model_hub.huggingface.config import packages, parsing
+from model_hub.huggingface.config import parsing
 from model_hub.huggingface.config.fields import FlexibleKwargs
-from model_hub.huggingface.config.hparams import logger, misplaced_sample_limits
 from model_hub.huggingface.config.names import MODEL_MODES, auto_model_class
-from model_hub.huggingface.config.options import OptionKwargs
-from model_hub.huggingface.config.parsing import key_in
-
-# Names of other libraries, which are spelt too differently from ours to be found by similarity.
-_OTHER_NAMES = {
-    "lr": "learning_rate",
-    "batch_size": "global_batch_size",
-    "per_device_train_batch_size": "global_batch_size",
-    "per_gpu_train_batch_size": "global_batch_size",
-    "epochs": "num_train_epochs",
-    "num_epochs": "num_train_epochs",
-    "warmup_steps": "num_warmup_steps",
-    "scheduler": "lr_scheduler_type",
-    "model_name_or_path": "pretrained_model_name_or_path",
-    "optimizer": "optim",
-    "stride": "doc_stride",
-    "max_length": "max_seq_length",
-}
-
-
-def unknown_keys(
-    section: str,
-    given: Mapping[Any, Any],
-    known_types: Iterable[type],
-    other_types: Iterable[type] = (),
-) -> list[tuple[str, str | None]]:
-    """Return the keys that none of the dataclasses has, each with the most similar known name.
-
-    A key that is not text (``1:``) is never known. A key of the other section (``other_types``)
-    that is null is not set, so it makes no difference where it is.
-
-    Returns:
-        Pairs of a key as messages show it (``data.doc_strid``) and a known name or None.
-    """
-    known, of_other = field_names(known_types), field_names(other_types)
-    found = []
-    for name, value in given.items():
-        if name in known or (value is None and name in of_other):
-            continue
-        alias = _OTHER_NAMES.get(name)
-        near = [alias] if alias in known else difflib.get_close_matches(str(name), known, 1, 0.7)
-        found.append((key_in(section, name), near[0] if near else None))
-    return found
-
-
-def field_names(dataclass_types: Iterable[type]) -> set[str]:
-    """Return the names of all fields of some dataclasses."""
-    return {field.name for cls in dataclass_types for field in dataclasses.fields(cls)}
-
-
-def check_keys(
-    hparams: Mapping[str, Any],
-    data_config: Mapping[str, Any],
-    hyperparameter_types: Iterable[type],
-    data_types: Iterable[type],
-    strict: bool = False,
-) -> None:
-    """Log a warning for each unknown key that resembles a known one.
-
-    A key that resembles none may be one that the user's own trial reads; it is logged at level
-    DEBUG. The known keys are the fields of the dataclasses.
-
-    Raises:
-        UserError: in strict mode, naming all unknown keys.
-    """
-    found = unknown_keys("hyperparameters", hparams, hyperparameter_types, data_types)
-    found += unknown_keys("data", data_config, data_types, hyperparameter_types)
-    messages = [
-        f"{key} is not known" + (f"; did you mean {near}?" if near else "") for key, near in found
-    ]
-    if strict and messages:
-        advice = (
-            "Rename or remove what is not known, declare the trial's own keys in its "
-            "hyperparameter_types or data_types, or run without --strict."
-        )
-        raise UserError("\n".join([*messages, advice]))
-    for message, (_, near) in zip(messages, found, strict=True):
-        logger.log(logging.WARNING if near else logging.DEBUG, message)
-
 
 #: End of the message about trained weights in float16.
 NO_HALF_GRADIENTS = (
     "hyperparameters.fp16 scales gradients, which torch does only for weights in float32. Remove "
     "one of them."
 )
-
-
-def check_settings(
-    trial_class: type[pytorch.PyTorchTrial],
-    hparams: Mapping[str, Any],
-    data_config: Mapping[str, Any],
-    *,
-    slots: int,
-    unsmoothed_modes: Mapping[str, str],
-    strict: bool = False,
-    searcher: Mapping[str, Any] | None = None,
-) -> None:
-    """Check the YAML before anything is loaded, and report all errors at once.
-
-    Args:
-        trial_class: the trial; its ``hyperparameter_types`` and ``data_types`` declare the keys
-            that it reads. The keys of a trial without these are not checked.
-        hparams: section ``hyperparameters``.
-        data_config: section ``data``.
-        slots: processes that share a batch.
-        unsmoothed_modes: as for :func:`conflicting_hparams`.
-        strict: whether unknown keys are errors.
-        searcher: section ``searcher``, whose metric is compared with the trial's ``metric_names``;
-            None leaves that to the first validation.
-
-    Raises:
-        UserError: naming all values of a wrong type or outside of their limits, a batch size that
-            the slots cannot share, values that contradict each other, missing packages, and in
-            strict mode all unknown keys.
-    """
-    hyperparameter_types = getattr(trial_class, "hyperparameter_types", ())
-    data_types = getattr(trial_class, "data_types", ())
-    problems = [
-        message
-        for values, types in ((hparams, hyperparameter_types), (data_config, data_types))
-        for message in invalid_values(types, values)
-    ]
-    if not problems:
-        problems += invalid_batch_size(hparams.get("global_batch_size"), slots)
-        # In another trial these keys may have another meaning.
-        if OptionKwargs in hyperparameter_types:
-            problems += misplaced_sample_limits(hparams)
-            problems += conflicting_hparams(hparams, unsmoothed_modes)
-            problems += packages.missing_packages(hparams)
-        problems += wrong_model_mode(trial_class, hparams.get("model_mode"))
-    if searcher is not None:
-        problems += unreported_metric(trial_class, searcher.get("metric"), hparams)
-    if strict and hyperparameter_types:
-        try:
-            check_keys(hparams, data_config, hyperparameter_types, data_types, strict=True)
-        except UserError as error:
-            problems.append(str(error))
-    if problems:
-        raise UserError("\n".join(problems))
 
 
 def invalid_values(dataclass_types: Iterable[type], values: Mapping[str, Any]) -> list[str]:

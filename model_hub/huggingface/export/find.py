@@ -13,7 +13,7 @@ from determined.common import api
 from determined.experimental import Determined
 
 from model_hub.errors import UserError
-from model_hub.experiment import yaml_io
+from model_hub.experiment.document import read_config
 from model_hub.huggingface.checkpoint import metadata
 from model_hub.huggingface.runner.run_folder import RunFolder, is_uuid
 
@@ -101,7 +101,7 @@ def _choose(run: RunFolder, which: str) -> pathlib.Path:
     if not checkpoints:
         raise UserError(f"the run {str(run.path)!r} has no checkpoint yet.")
     best = max(checkpoints, key=lambda checkpoint: checkpoint.steps_completed)
-    searcher = yaml_io.read_config(run.config_file).get("searcher") or {}
+    searcher = read_config(run.config_file).get("searcher") or {}
     validations = _validations(run)
     metric = str(searcher.get("metric"))
     values = {c: validations.get(c.steps_completed, {}).get(metric) for c in checkpoints}

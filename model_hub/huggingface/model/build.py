@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from model_hub import _hub
 from model_hub.errors import UserError
 from model_hub.huggingface.config.fields import FlexibleKwargs
+from model_hub.huggingface.config.model_folders import no_tokenizer
 from model_hub.huggingface.config.names import auto_model_class
 from model_hub.huggingface.model import loading
 from model_hub.huggingface.model.loading import resize_embeddings
@@ -61,11 +62,7 @@ def _load_tokenizer(kwargs: dict[str, Any]) -> transformers.PreTrainedTokenizerB
     # From a folder with a configuration but no tokenizer, transformers 5 builds one without a
     # vocabulary.
     if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
-        raise UserError(
-            "hyperparameters.pretrained_model_name_or_path (or tokenizer_name): there is no "
-            f"tokenizer in {name!r}, or its vocabulary is empty. Copy the tokenizer's files there "
-            "(tokenizer.json, tokenizer_config.json), or write hyperparameters.tokenizer_name."
-        )
+        raise UserError(f"{no_tokenizer(name)}.")
     return tokenizer
 
 

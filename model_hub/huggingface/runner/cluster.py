@@ -10,9 +10,10 @@ import torch
 from determined import pytorch
 
 from model_hub.errors import UserError
-from model_hub.huggingface.config import validate
+from model_hub.huggingface.config.config_findings import check_settings
+from model_hub.huggingface.config.parsing import with_whole_numbers
 from model_hub.huggingface.runner.processes import slots_of_this_run
-from model_hub.huggingface.runner.run import build_trial
+from model_hub.huggingface.runner.run import build_trial, logger
 from model_hub.huggingface.tasks import UNSMOOTHED_MODES
 
 
@@ -64,23 +65,35 @@ def run_on_cluster(trial_class: type[pytorch.PyTorchTrial], info: det.ClusterInf
     Raises:
         UserError: when something in the configuration is wrong.
     """
-    config, hparams = info.trial._config, info.trial.hparams
+    config = info.trial._config
+    hparams: Mapping[str, Any] = info.trial.hparams
+    warnings: list[str] = []
+    problem: UserError | None = None
+    try:
+        warnings = check_settings(
+            trial_class,
+            config,
+            slots=slots_of_this_run(),
+            unsmoothed_modes=UNSMOOTHED_MODES,
+            chosen=hparams,
+        )
+        hparams = with_whole_numbers(getattr(trial_class, "hyperparameter_types", ()), hparams)
+    except UserError as error:
+        # Reported once there is a context; Determined reads the batch size to make it.
+        problem, hparams = error, {}
     with (
         pytorch.init(
-            hparams=hparams,
+            hparams=dict(hparams),
             exp_conf=config,
             aggregation_frequency=int(config["optimizations"]["aggregation_frequency"]),
         ) as context,
         _report_invalid_hparams(config),
     ):
-        validate.check_settings(
-            trial_class,
-            hparams,
-            config.get("data") or {},
-            slots=slots_of_this_run(),
-            unsmoothed_modes=UNSMOOTHED_MODES,
-            searcher=config.get("searcher"),
-        )
+        if problem is not None:
+            raise problem
+        if context.distributed.rank == 0:
+            for message in warnings:
+                logger.warning(message)
         trial, periods = build_trial(trial_class, context)
         pytorch.Trainer(trial, context).fit(
             max_length=periods.max_length,

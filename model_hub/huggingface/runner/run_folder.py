@@ -16,7 +16,7 @@ from determined.common import detignore
 
 from model_hub._hub import redact_secrets
 from model_hub.errors import UserError
-from model_hub.experiment import yaml_io
+from model_hub.experiment import document, yaml_io
 
 logger = logging.getLogger("model_hub")
 
@@ -152,7 +152,7 @@ class RunFolder:
         if not context_dir.is_dir():
             # The copy has no data files, but everything that importing the trial needs.
             context_dir = self.code
-        return yaml_io.read_config(self.config_file), run["trial"], context_dir
+        return document.read_config(self.config_file), run["trial"], context_dir
 
     def discard_if_empty(self) -> None:
         """Delete the run if it has neither checkpoints nor metrics, so that it can start again."""

@@ -7,7 +7,7 @@ import pytest
 
 from model_hub import huggingface as hf
 from model_hub.errors import UserError
-from model_hub.huggingface.config import validate
+from model_hub.huggingface.config.config_findings import check_settings
 from model_hub.huggingface.config.hparams import check_hparams, training_length
 from model_hub.utils import AttrDict
 
@@ -39,8 +39,8 @@ class TestCheckHparams:
         with pytest.raises(UserError, match=rf"write data\.{name} instead"):
             check_hparams(hparams, {})
         with pytest.raises(UserError, match=rf"write data\.{name} instead"):
-            validate.check_settings(
-                hf.BaseTransformerTrial, hparams, {}, slots=1, unsmoothed_modes={}
+            check_settings(
+                hf.BaseTransformerTrial, {"hyperparameters": hparams}, slots=1, unsmoothed_modes={}
             )
 
     def test_names_of_the_parts_suffice(self) -> None:

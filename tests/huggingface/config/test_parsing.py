@@ -11,7 +11,9 @@ import pytest
 from model_hub import huggingface as hf
 from model_hub.errors import UserError
 from model_hub.huggingface.config import fields, validate
+from model_hub.huggingface.config.key_names import KnownKeys, unknown_keys
 from model_hub.huggingface.config.options import OptionKwargs
+from model_hub.huggingface.config.parsing import with_whole_numbers
 from model_hub.huggingface.tasks.language_modeling import MaskedLanguageModelingDataKwargs
 from model_hub.huggingface.tasks.question_answering import QuestionAnsweringDataKwargs
 from model_hub.utils import AttrDict
@@ -366,7 +368,6 @@ class TestTokens:
         as_dict = parse(cls, hparams, as_dict=True)
         with caplog.at_level(logging.DEBUG):
             logging.getLogger("model_hub").info("%s %r %s %s", value, value, as_dict, hparams)
-            validate.check_keys(hparams, {}, (), ())
         assert "hf_abc" not in caplog.text
         assert caplog.text.count("'***'") == 4
 
@@ -379,84 +380,42 @@ class TestTokens:
         assert "use_auth_token=False" in repr(hf.ModelKwargs())
 
 
-class TestCheckKeys:
-    TYPES: ClassVar[tuple[Any, ...]] = (
-        fields.HYPERPARAMETER_TYPES,
-        (hf.DatasetKwargs, QuestionAnsweringDataKwargs),
+def test_every_key_of_the_contract_is_known() -> None:
+    hparams = {name for cls in DEFAULTS for name in DEFAULTS[cls] if cls is not hf.DatasetKwargs}
+    hparams |= {name for names in ONLY_IF_SET.values() for name in names}
+    hparams |= {"model_mode", "use_pretrained_weights", "use_apex_amp", "global_batch_size"}
+    hparams |= {"config_name", "tokenizer_name", "model_name"}
+    data = {*DEFAULTS[hf.DatasetKwargs], "max_seq_length", "doc_stride", "pad_to_max_length"}
+    data |= {"overwrite_cache", "preprocessing_num_workers"}
+    known = KnownKeys(data_types=(hf.DatasetKwargs, QuestionAnsweringDataKwargs))
+    assert not list(unknown_keys(dict.fromkeys(hparams, 1), dict.fromkeys(data, 1), known))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"global_batch_size": "16"}, {"global_batch_size": 16}),
+        ({"global_batch_size": 16.0, "max_steps": 3}, {"global_batch_size": 16, "max_steps": 3}),
+        ({"num_warmup_steps": 3.0, "learning_rate": 1}, None),
+        ({"own": 2.0, "max_steps": None, "use_pretrained_weights": True}, None),
+    ],
+)
+def test_whole_numbers(values: dict[str, Any], expected: dict[str, Any] | None) -> None:
+    found = with_whole_numbers(fields.HYPERPARAMETER_TYPES, values)
+    assert found == (values if expected is None else expected)
+    assert not any(type(found[name]) is not type((expected or values)[name]) for name in found)
+
+
+@pytest.mark.parametrize("value", [10**26, 1e26, "1e26", 2**63])
+@pytest.mark.parametrize("name", ["global_batch_size", "max_steps"])
+def test_numbers_that_no_program_holds(name: str, value: Any) -> None:
+    (message,) = validate.invalid_values((fields.TrialKwargs,), {name: value})
+    assert (
+        message.startswith(f"hyperparameters.{name} is ")
+        and "at most 9223372036854775807" in message
     )
 
-    @pytest.mark.parametrize(
-        ("section", "found", "near"),
-        [
-            ("hyperparameters", "learning_rat", "learning_rate"),
-            ("hyperparameters", "pretrained_model_name", "pretrained_model_name_or_path"),
-            ("hyperparameters", "lr", "learning_rate"),
-            ("hyperparameters", "warmup_steps", "num_warmup_steps"),
-            ("hyperparameters", "per_device_train_batch_size", "global_batch_size"),
-            ("data", "doc_strid", "doc_stride"),
-            ("data", "dataset_nme", "dataset_name"),
-            ("data", "max_length", "max_seq_length"),
-            ("data", "train_files", "train_file"),
-        ],
-    )
-    def test_misspelt(
-        self, section: str, found: str, near: str, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        sections = {"hyperparameters": {}, "data": {}, section: {found: 1}}
-        validate.check_keys(sections["hyperparameters"], sections["data"], *self.TYPES)
-        message = f"{section}.{found} is not known; did you mean {near}?"
-        assert [(record.levelname, record.message) for record in caplog.records] == [
-            ("WARNING", message)
-        ]
-        with pytest.raises(UserError, match="is not known; did you mean") as caught:
-            validate.check_keys(
-                sections["hyperparameters"], sections["data"], *self.TYPES, strict=True
-            )
-        assert message in str(caught.value)
 
-    def test_what_resembles_nothing_may_be_the_trials_own(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        with caplog.at_level(logging.DEBUG):
-            validate.check_keys({"my_secret_sauce": 1}, {}, *self.TYPES)
-        assert [record.levelname for record in caplog.records] == ["DEBUG"]
-
-        @dataclasses.dataclass
-        class Own:
-            my_secret_sauce: int = 0
-
-        types = ((*fields.HYPERPARAMETER_TYPES, Own), self.TYPES[1])
-        validate.check_keys({"my_secret_sauce": 1}, {}, *types, strict=True)
-
-    def test_keys_that_are_no_text(self) -> None:
-        with pytest.raises(UserError) as caught:
-            validate.check_keys({1: 2}, {None: 3}, *self.TYPES, strict=True)  # type: ignore[dict-item]
-        assert "hyperparameters.1 is not known" in str(caught.value)
-        assert "data.null is not known" in str(caught.value)
-
-    def test_strict_names_all(self) -> None:
-        with pytest.raises(UserError) as caught:
-            validate.check_keys({"lr": 1, "own": 2}, {"doc_strid": 3}, *self.TYPES, strict=True)
-        for key in ("hyperparameters.lr", "hyperparameters.own", "data.doc_strid"):
-            assert f"{key} is not known" in str(caught.value)
-
-    def test_null_in_the_other_section_is_not_set(self) -> None:
-        null = {"max_train_samples": None, "learning_rate": None}
-        validate.check_keys(null, null, *self.TYPES, strict=True)
-        with pytest.raises(UserError, match=r"hyperparameters\.own is not known"):
-            validate.check_keys({"own": None}, null, *self.TYPES, strict=True)
-
-    def test_every_key_of_the_contract_is_known(self, caplog: pytest.LogCaptureFixture) -> None:
-        hparams = {
-            name for cls in DEFAULTS for name in DEFAULTS[cls] if cls is not hf.DatasetKwargs
-        }
-        hparams |= {name for names in ONLY_IF_SET.values() for name in names}
-        hparams |= {"model_mode", "use_pretrained_weights", "use_apex_amp", "global_batch_size"}
-        hparams |= {"config_name", "tokenizer_name", "model_name"}
-        data = {*DEFAULTS[hf.DatasetKwargs], "max_seq_length", "doc_stride", "pad_to_max_length"}
-        data |= {"overwrite_cache", "preprocessing_num_workers"}
-        with caplog.at_level(logging.DEBUG):
-            validate.check_keys(
-                dict.fromkeys(hparams, 1), dict.fromkeys(data, 1), *self.TYPES, strict=True
-            )
-        assert not caplog.records
+def test_a_number_beyond_all_floats() -> None:
+    (message,) = validate.invalid_values((hf.OptimizerKwargs,), {"learning_rate": 10**400})
+    assert "should be a smaller number" in message and len(message) < 200

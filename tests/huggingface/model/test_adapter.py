@@ -14,6 +14,7 @@ from determined import pytorch
 from model_hub.errors import UserError
 from model_hub.huggingface.checkpoint import state_dict
 from model_hub.huggingface.config import packages, validate
+from model_hub.huggingface.config.config_findings import check_settings
 from model_hub.huggingface.config.options import OptionKwargs
 from model_hub.huggingface.model import adapter, loading, unwrap, wrap
 from model_hub.huggingface.tasks import UNSMOOTHED_MODES
@@ -222,7 +223,9 @@ def test_conflicting_hparams(hparams: dict[str, Any], message: str | None) -> No
 
 def test_keys_of_another_trial_class_are_not_checked() -> None:
     hparams = {"global_batch_size": 1, "load_in_8bit": True, "torch_compile": "never"}
-    validate.check_settings(pytorch.PyTorchTrial, hparams, {}, slots=1, unsmoothed_modes={})
+    config = {"entrypoint": "a:B", "searcher": {"name": "single", "metric": "f1"}}
+    config["hyperparameters"] = hparams
+    assert not check_settings(pytorch.PyTorchTrial, config, slots=1, unsmoothed_modes={})
 
 
 def test_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:

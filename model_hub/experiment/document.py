@@ -1,16 +1,14 @@
 """A YAML text with the lines of its keys, its duplicate keys, and its value."""
 
-import re
-from collections.abc import Iterator
+import pathlib
 from typing import Any
 
 import ruamel.yaml
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
+from model_hub.errors import UserError
 from model_hub.experiment import yaml_io
-from model_hub.experiment.findings import ERROR, Finding, Path, ancestors, dotted
-
-_DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(?:\[\d+\]|\.[A-Za-z_]\w*)*")
+from model_hub.experiment.findings import Finding, Path, ancestors, dotted
 
 
 class Document:
@@ -33,7 +31,6 @@ class Document:
         self.error: tuple[int, str] | None = None
         self.duplicates: list[Finding] = []
         self._lines: dict[Path, int] = {(): 1}
-        self._quoted: set[Path] = set()
         try:
             root = yaml_io.yaml_reader().compose(text)
             reader = yaml_io.yaml_reader()
@@ -44,6 +41,9 @@ class Document:
             # Only the error of a character that YAML does not allow has a position.
             position = getattr(error, "position", 0)
             self.error = (line or text.count("\n", 0, position) + 1, reason)
+            return
+        except RecursionError:
+            self.error = (1, "an alias (*) is inside of its own anchor (&)")
             return
         except (ValueError, TypeError) as error:  # A tag such as !!int on a value of another type.
             self.error = (1, str(error))
@@ -72,35 +72,38 @@ class Document:
                 keys.add(name)
                 self._lines[item_path] = line
                 self._read_lines(item, item_path)
-        elif isinstance(node, ScalarNode) and node.style in ("'", '"'):
-            self._quoted.add(path)
 
     def line(self, path: Path) -> int:
         """Return the line (from 1) of a key or list item; of the section where it is missing."""
         return next(self._lines[above] for above in ancestors(path) if above in self._lines)
 
-    def is_quoted(self, path: Path) -> bool:
-        """Return whether the value of a key is in quotes."""
-        return path in self._quoted
-
-    def path_in(self, message: str) -> Path:
-        """Return the first key of this file in a message (``data.train_file``), or its section."""
-        section: Path = ()
-        for path in _paths_in(message):
-            if path in self._lines:
-                return path
-            if len(path) > 1 and not section:
-                section = next(above for above in ancestors(path) if above in self._lines)
-        return section
-
-    def finding(self, message: str, severity: str = ERROR) -> Finding:
-        """Return an error message of another part of the library, at the key that it names."""
-        return Finding(self.path_in(message), message.rstrip("."), severity)
+    def problem(self) -> Finding | None:
+        """Return why the text is no configuration at all; None if it is one."""
+        if self.error is not None:
+            line, reason = self.error
+            message = f"not valid YAML: {reason}; look at this line and the one before it"
+            return Finding((), message, line=line)
+        if not isinstance(self.value, dict):
+            found = (
+                "is empty" if self.value is None else f"holds {yaml_io.in_yaml(self.value)[:60]}"
+            )
+            message = (
+                f"the file should hold keys such as 'hyperparameters:' and 'data:', but {found}"
+            )
+            return Finding((), message, line=1)
+        return None
 
 
-def _paths_in(message: str) -> Iterator[Path]:
-    for match in _DOTTED_NAME.finditer(message):
-        yield tuple(
-            int(part[1:-1]) if part.startswith("[") else part
-            for part in re.findall(r"[A-Za-z_]\w*|\[\d+\]", match[0])
-        )
+def read_config(path: pathlib.Path) -> dict[str, Any]:
+    """Read an experiment's YAML.
+
+    Raises:
+        UserError: when there is no such file, it is not a YAML mapping, or has a key twice.
+    """
+    document = Document(yaml_io.read_yaml(path))
+    problem = document.problem()
+    if problem or document.duplicates:
+        found = [problem] if problem else document.duplicates
+        raise UserError("\n".join(f"{path}, line {f.line}: {f.message}." for f in found))
+    value: dict[str, Any] = document.value
+    return value

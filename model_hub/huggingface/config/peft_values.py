@@ -11,6 +11,20 @@ from model_hub.experiment.schema.ranges import is_range
 from model_hub.huggingface.config import peft_config
 
 
+def untyped_adapter(settings: Any) -> Iterator[Finding]:
+    """Yield an error for an adapter with ``type``, which the master takes for a range.
+
+    Args:
+        settings: the value of ``hyperparameters.peft``.
+    """
+    if isinstance(settings, Mapping) and "type" in settings and not is_range(settings):
+        kind = truncate(settings["type"]).strip("'")
+        message = (
+            "hyperparameters.peft.type is the key of a range; write hyperparameters.peft.peft_type"
+        )
+        yield Finding(("hyperparameters", "peft", "type"), f"{message}: {kind}")
+
+
 def peft_findings(settings: Any) -> Iterator[Finding]:
     """Yield what is wrong with the values of an adapter's fields.
 
