@@ -188,6 +188,12 @@ def ensure_padding_token(tokenizer: transformers.PreTrainedTokenizerBase) -> Non
     )
 
 
+def stop_tokens(settings: transformers.GenerationConfig | None) -> list[int]:
+    """Return the tokens at which generation stops by a generation configuration."""
+    known = getattr(settings, "eos_token_id", None)
+    return list(known) if isinstance(known, list) else [] if known is None else [known]
+
+
 @dataclasses.dataclass
 class DictCollator:
     """A collator that returns the batches of another one as plain dicts.

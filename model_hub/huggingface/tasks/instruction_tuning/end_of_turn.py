@@ -11,6 +11,7 @@ import transformers
 
 from model_hub.huggingface.model import unwrap
 from model_hub.huggingface.tasks._common.padding import NO_LABEL
+from model_hub.huggingface.tasks._common.tokenization import stop_tokens
 from model_hub.huggingface.tasks.instruction_tuning.tokens import blank_tokens, closing_tokens
 
 logger = logging.getLogger("model_hub")
@@ -44,9 +45,8 @@ def stop_at_end_of_turn(
     settings = getattr(inner, "generation_config", None)
     if settings is None:
         return []
-    known = settings.eos_token_id
-    stops = known if isinstance(known, list) else [] if known is None else [known]
-    stops = list(dict.fromkeys([*stops, *find_stop_tokens(train, tokenizer, length)]))
+    found = find_stop_tokens(train, tokenizer, length)
+    stops = list(dict.fromkeys([*stop_tokens(settings), *found]))
     if stops:
         settings.eos_token_id = stops[0] if len(stops) == 1 else stops
     return stops

@@ -1,15 +1,22 @@
 """Features of conversations: tokens, with those of the assistant as labels."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import transformers
 
 from model_hub.errors import UserError
 from model_hub.huggingface.tasks._common.padding import NO_LABEL
-from model_hub.huggingface.tasks.instruction_tuning import formats, left_out
-from model_hub.huggingface.tasks.instruction_tuning.formats import ChatFormat, Conversation
+from model_hub.huggingface.tasks.instruction_tuning.formats import (
+    MESSAGES,
+    TEXT,
+    ChatFormat,
+    Conversation,
+    read_conversation,
+    rows_of,
+)
+from model_hub.huggingface.tasks.instruction_tuning.left_out import check_written, shape_of
 from model_hub.huggingface.tasks.instruction_tuning.samples import (
     Sample,
     samples_of,
@@ -24,7 +31,7 @@ def tokenize_conversations(
     tokenizer: transformers.PreTrainedTokenizerBase,
     column: str,
     max_seq_length: int,
-    chat_format: str = formats.MESSAGES,
+    chat_format: str = MESSAGES,
 ) -> dict[str, list[Any]]:
     """Render conversations with the chat template, tokenize them and label the assistant's tokens.
 
@@ -51,12 +58,11 @@ def tokenize_conversations(
             show which part of the text is the assistant's.
     """
     layout = ChatFormat(chat_format, column)
-    if chat_format == formats.TEXT:
+    numbered: Iterable[tuple[int, _Feature]]
+    if chat_format == TEXT:
         numbered = enumerate(_tokenize_texts(rows[column], tokenizer))
     else:
-        conversations = [
-            formats.read_conversation(row, layout) for row in formats.rows_of(rows, layout)
-        ]
+        conversations = [read_conversation(row, layout) for row in rows_of(rows, layout)]
         numbered = _features(conversations, tokenizer)
     prepared: dict[str, list[Any]] = {
         name: [] for name in ("input_ids", "labels", "whole_length", "turn")
@@ -110,9 +116,9 @@ def _features(
     seen = set()
     samples: list[list[Sample]] = []
     for conversation in conversations:
-        shape = left_out.shape(conversation)
+        shape = shape_of(conversation)
         if shape not in seen:
-            left_out.check_written(conversation, tokenizer)
+            check_written(conversation, tokenizer)
             seen.add(shape)
         samples.append(samples_of(conversation, tokenizer))
     closing = closing_tokens(tokenizer)
@@ -152,7 +158,7 @@ def _places(
     texts = TokenizedTexts([sample.text for sample in flat], tokenizer, closing)
     for number, sample in enumerate(flat):
         for turn in sample.turns:
-            texts.look_up(number, turn.begin, turn.end)
+            texts.look_up(number, turn.begin)
     texts.count()
     found = []
     for number, sample in enumerate(flat):
@@ -195,7 +201,7 @@ def _joined(
             "the tokenizer cannot continue it. Write a chat template as data.chat_template_file "
             "whose generation prompt does not end in a blank."
         )
-    end = parts.end(1, turn.end - turn.begin)
+    end = parts.end(1, turn.end - turn.begin) or len(answer)
     marks = sample.marks
     marked = None
     if marks is not None:

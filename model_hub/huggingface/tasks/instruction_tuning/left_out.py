@@ -45,7 +45,7 @@ class _Part:
     put: Callable[[list[Message], Tools, str], None]
 
 
-def shape(conversation: Conversation) -> tuple[Any, ...]:
+def shape_of(conversation: Conversation) -> tuple[Any, ...]:
     """Return on what it depends which parts of a conversation a template writes.
 
     Conversations of the same shape differ only in their words.
@@ -57,7 +57,8 @@ def shape(conversation: Conversation) -> tuple[Any, ...]:
                 message["role"],
                 bool(message["content"].strip()),
                 len(message.get("tool_calls", ())),
-                REASONING in message and learned,
+                REASONING in message,
+                learned,
             )
             for message, learned in zip(conversation.messages, conversation.learned, strict=True)
         ),
@@ -116,14 +117,16 @@ def _parts(conversation: Conversation) -> Iterator[_Part]:
         name = f"the tools of the column tools (number {number + 1})"
         yield _Part(name, len(messages), _in_tool(number))
     for number, message in enumerate(messages):
+        # Some templates write earlier answers in another way; each is learned as the last one.
+        upto = number + 1 if conversation.learned[number] else len(messages)
         of = f"of message {number + 1}, with the role {message['role']!r}"
         if message["content"].strip():
-            yield _Part(f"the content {of}", len(messages), _in_message(number, "content"))
+            yield _Part(f"the content {of}", upto, _in_message(number, "content"))
         for call in range(len(message.get("tool_calls", ()))):
             name = f"the assistant's tool_calls (number {call + 1} {of})"
-            yield _Part(name, len(messages), _in_call(number, call))
+            yield _Part(name, upto, _in_call(number, call))
         if message["role"] == ASSISTANT and REASONING in message and conversation.learned[number]:
-            yield _Part(f"the {REASONING} {of}", number + 1, _in_message(number, REASONING))
+            yield _Part(f"the {REASONING} {of}", upto, _in_message(number, REASONING))
 
 
 def _in_tool(number: int) -> Callable[[list[Message], Tools, str], None]:

@@ -1,6 +1,7 @@
 """Prediction with a chat model."""
 
 import logging
+from typing import Any
 
 import datasets
 
@@ -63,6 +64,10 @@ class ChatPredictor(TextGenerationPredictor):
             except UserError as error:
                 raise UserError(f"{source}: row {number}, {error}") from None
         return rows
+
+    def _generate(self, features: list[dict[str, Any]]) -> list[str]:
+        # Some templates end a turn with line breaks and another token.
+        return [text.rstrip() for text in super()._generate(features)]
 
     def _prompts(self, rows: Rows) -> list[list[int]]:
         tokenizer = self.setup.tokenizer

@@ -158,13 +158,9 @@ class _Template:
         """Return the text and the marked spans, or raise what Jinja raises."""
         if self._takes_parts:
             messages = [_in_parts(message) for message in messages]
-        call = functools.partial(
-            render_jinja_template,
-            tools=tools,  # type: ignore[arg-type] # A list is invariant.
-            chat_template=self._source,
-            **settings,
-            **self._special,
-        )
+        settings = {"tools": tools, "chat_template": self._source, **settings, **self._special}
+        # Its annotation says that it returns a text.
+        call: Any = functools.partial(render_jinja_template, **settings)
         try:
             texts, marks = call(conversations=[list(messages)])
         except TypeError:

@@ -69,17 +69,14 @@ class TokenizedTexts:
         )
         return encoded, encoded["input_ids"]
 
-    def look_up(self, number: int, *characters: int) -> None:
-        """Note that the tokens of beginnings of a text will be counted."""
-        for character in characters:
-            place = self._first_token(number, character)
-            ids = self.ids[number]
-            first = place - 1
-            while first >= 0 and ids[first] not in self._closing:
-                first -= 1
-            begin = self._encodings[number].token_to_chars(first)[0] if first >= 0 else 0
-            tail = self._texts[number][begin:character]
-            self._tails[number, character] = (max(first, 0), tail)
+    def look_up(self, number: int, character: int) -> None:
+        """Note that the tokens of a beginning of a text will be counted."""
+        ids = self.ids[number]
+        first = self._first_token(number, character) - 1
+        while first >= 0 and ids[first] not in self._closing:
+            first -= 1
+        begin = self._encodings[number].token_to_chars(first)[0] if first >= 0 else 0
+        self._tails[number, character] = (max(first, 0), self._texts[number][begin:character])
 
     def count(self) -> None:
         """Tokenize what was noted, all at once."""
@@ -97,26 +94,25 @@ class TokenizedTexts:
         return last if self.ids[number][first:last] == ids else None
 
     def span(self, number: int, begin: int, end: int) -> Span | None:
-        """Return the tokens between two characters that were looked up.
+        """Return the tokens between two characters, of which the first was looked up.
 
-        A blank after a closing token is the template's. None if a token reaches beyond a boundary.
+        None if a token reaches beyond a boundary.
         """
-        first = self.length(number, begin)
-        if first is None:
-            return None
-        closed = self.end(number, end)
-        if closed > first and self.ids[number][closed - 1] in self._closing:
-            return first, closed
-        last = self.length(number, end)
-        return None if last is None else (first, last)
+        first, last = self.length(number, begin), self.end(number, end)
+        return None if first is None or last is None else (first, max(first, last))
 
-    def end(self, number: int, character: int) -> int:
-        """Return the token after those before a character, without blanks after a closing one."""
-        count = self._first_token(number, character)
+    def end(self, number: int, character: int) -> int | None:
+        """Return the token after those before a character, without blanks after a closing one.
+
+        None if a token is on both sides of the character.
+        """
         stripped = len(self._texts[number][:character].rstrip())
         last = self._token_at(number, stripped - 1, -1) if stripped else None
-        closes = last is not None and self.ids[number][last] in self._closing
-        return last + 1 if closes and last is not None else count
+        if last is not None and self.ids[number][last] in self._closing:
+            return last + 1
+        count = self._first_token(number, character)
+        reaches_beyond = count and self._encodings[number].token_to_chars(count - 1)[1] > character
+        return None if reaches_beyond else count
 
     def tokens_of(self, number: int, spans: Sequence[Span]) -> list[int]:
         """Return the tokens that have a character in one of the spans."""
