@@ -36,23 +36,24 @@ class ChatPredictor(TextGenerationPredictor):
     def supports(cls, setup: InferenceSetup, rows: datasets.Dataset) -> bool:
         """Return whether the rows hold conversations and the tokenizer has a chat template.
 
-        For a column of raw text, which another class predicts, this logs how it is read.
+        For other rows, which another class predicts, this logs that they are read as raw text.
         """
         if not setup.tokenizer.chat_template:
             return False
-        try:
-            layout = _layout(setup, rows, "--input")
-        except UserError:
-            if "messages_column" in setup.data or "chat_format" in setup.data:
-                raise
+        kwargs = setup.data_kwargs(InstructionTuningDataKwargs)
+        if kwargs.chat_format == formats.TEXT:
             return False
-        if layout.name != formats.TEXT:
-            return True
-        if setup.data.get("chat_format") != formats.TEXT:
-            logger.warning(
-                "The column 'text' is read as raw text, which the model continues without its chat "
-                "template. For the answers of an assistant, rename it to 'prompt'."
-            )
+        try:
+            if _layout(setup, rows, "--input").name != formats.TEXT:
+                return True
+        except UserError:
+            if "messages_column" in setup.data or kwargs.chat_format is not None:
+                raise
+        logger.warning(
+            "The rows have no column of conversations, so that text is read as raw text, which the "
+            "model continues without its chat template. For the answers of an assistant, name the "
+            "column 'prompt'."
+        )
         return False
 
     def check_columns(self, rows: datasets.Dataset, source: str) -> datasets.Dataset:
