@@ -192,9 +192,10 @@ def _prompt(
     # Templates cannot write an empty conversation. The generation prompt is what is added to any.
     first = render_conversation(messages[:1], tokenizer, tools)
     longer = render_conversation(messages[:1], tokenizer, tools, add_generation_prompt=True)
-    header = longer.removeprefix(first)
+    # Some templates write an end of the whole conversation, which is not before a prompt.
+    header = longer[_common_length(first, longer) :]
     place = after.find(header)
-    return None if place < 0 or header == longer else after[: place + len(header)]
+    return None if place < 0 else after[: place + len(header)]
 
 
 def _missing_end(

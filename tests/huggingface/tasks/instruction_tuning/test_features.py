@@ -188,6 +188,10 @@ def test_first_message_of_the_assistant() -> None:
     tokenizer = chat_tokenizer(template)
     (labels,) = prepared([TALK[2:]], tokenizer)["labels"]
     assert learned(tokenizer, labels) == ANSWERS
+    # As of Phi 3, which writes an end of the whole conversation.
+    tokenizer.chat_template = template.replace("{% endif %}", "{% else %}<|endoftext|>{% endif %}")
+    (labels,) = prepared([TALK[2:]], tokenizer)["labels"]
+    assert learned(tokenizer, labels) == f"{ANSWERS}\n<|endoftext|>"
 
 
 @pytest.mark.parametrize(
