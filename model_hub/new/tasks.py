@@ -302,7 +302,8 @@ _TASKS = (
         example="instruction-tuning/sft.yaml",
         make_row=sample_data.conversation,
         rows=300,
-        row_format="`messages`, a conversation; the messages of the `assistant` are learned",
+        row_format="`messages`, a conversation; the messages of the `assistant` are learned. "
+        "ShareGPT, Alpaca, `prompt` and `completion`, and `text` are read too",
         family="gpt2",
         chat_template=_CHAT_TEMPLATE,
         changes={

@@ -2,12 +2,14 @@
 
 import json
 import pathlib
+import re
 import shutil
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from model_hub import cli
 from model_hub.check import engine
 from model_hub.new.project import write_project
 from model_hub.new.tasks import find_task
@@ -218,3 +220,20 @@ def test_what_is_found(
     assert len(found) == len(expected), found
     for line, (key, severity, words) in zip(found, expected, strict=True):
         assert line.startswith(f"{key}|{severity}|") and words in line, line
+
+
+def test_preview(projects: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The answers are marked, and nothing is shown where labels are not tokens of the text."""
+    yaml = projects / CHAT / "sft.yaml"
+    assert cli.main(["check", str(yaml), "--preview", "2"]) == 0
+    summary, *rows = capsys.readouterr().out.split("\n\n")
+    assert summary.endswith("nothing found") and len(rows) == 2
+    lines = (yaml.parent / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    for number, (shown, line) in enumerate(zip(rows, lines, strict=False), 1):
+        messages = json.loads(line)["messages"]
+        answers = [m["content"] for m in messages if m["role"] == "assistant"]
+        assert shown.startswith(f"row {number}: ")
+        assert re.findall("«(.*?)<.endoftext.>»", shown) == answers
+    (yaml,) = (projects / CLASSES).glob("*.yaml")
+    assert cli.main(["check", str(yaml), "--preview"]) == 2
+    assert "GLUETrial does not train on such" in capsys.readouterr().err

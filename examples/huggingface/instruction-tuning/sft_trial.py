@@ -17,7 +17,8 @@ class SFTTrial(hf.BaseTransformerTrial):
     def check_data(cls, raw_datasets: dict, hparams: dict, data_config: dict) -> None:
         column = data_config.get("messages_column") or "messages"
         for split, rows in raw_datasets.items():
-            sft.check_conversations(rows, hf.split_sources(data_config)[split], column)
+            source = hf.split_sources(data_config)[split]
+            sft.check_conversations(rows, source, column, data_config.get("chat_format"))
 
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.
@@ -34,6 +35,8 @@ class SFTTrial(hf.BaseTransformerTrial):
                 self.config,
                 hf.split_sources(self.data_config),
             )
+        # Saved with the model: generation stops at the tokens that end the assistant's turns.
+        sft.stop_at_end_of_turn(self.model, self.tokenizer, train, length)
         sft.log_unigram_baseline(train, self.validation_dataset, len(self.tokenizer))
         # The loaders are inherited: they read train_dataset, validation_dataset and collator.
         self.collator = sft.build_collator(self.tokenizer, self.data_kwargs, self.config, length)

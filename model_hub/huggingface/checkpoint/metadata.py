@@ -35,6 +35,7 @@ _TRAINING_ONLY = frozenset(
         "cache_dir",
         "chat_template",  # The tokenizer has it.
         "chat_template_file",
+        "chat_template_kwargs",
         "dataset_revision",
         "output_dir",
         "overwrite_cache",

@@ -23,6 +23,11 @@ Prepare = Callable[..., Any]
 PADDING = "_common.padding"
 # What seq2seq's rows import for their settings.
 SEQ2SEQ = {"seq2seq.rows", "seq2seq.settings", "_common.tokenization", PADDING}
+INSTRUCTION_TUNING = {
+    *(f"instruction_tuning.{name}" for name in ("formats", "left_out", "messages", "samples")),
+    *(f"instruction_tuning.{name}" for name in ("template", "tokens")),
+    PADDING,
+}
 IMPORTED: list[tuple[Prepare, set[str]]] = [
     (qa.prepare_train_features, {"question_answering.rows"}),
     (qa.prepare_validation_features, {"question_answering.rows"}),
@@ -30,7 +35,7 @@ IMPORTED: list[tuple[Prepare, set[str]]] = [
     (ner.prepare_features, {"token_classification.entities", PADDING}),
     (mc.prepare_features, {"multiple_choice.rows", PADDING}),
     (s2s.prepare_features, SEQ2SEQ),
-    (sft.tokenize_conversations, {"instruction_tuning.rows", PADDING}),
+    (sft.tokenize_conversations, INSTRUCTION_TUNING),
     (lm.tokenize_texts, set()),
     (lm.tokenize_lines, set()),
 ]

@@ -24,6 +24,8 @@ class TaskInfo:
         label_column: takes ``hyperparameters.finetuning_task`` and returns the name of the column
             with the labels; None if there are no class labels.
         smoothing_conflict: why label smoothing does not apply, for the error; None if it does.
+        build_datasets: the task's function of this name, if its features show texts and which of
+            their tokens are learned.
         card_tag: takes section ``data`` and returns the tag for the model card, if that is more
             specific than ``pipeline_tag``.
     """
@@ -38,4 +40,5 @@ class TaskInfo:
     texts_per_sequence: int | None = None
     label_column: Callable[[str | None], str] | None = None
     smoothing_conflict: str | None = None
+    build_datasets: Callable[..., Any] | None = None
     card_tag: Callable[[Mapping[str, Any]], str] | None = None

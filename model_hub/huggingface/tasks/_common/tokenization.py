@@ -134,3 +134,9 @@ def check_fast_tokenizer(tokenizer: transformers.PreTrainedTokenizerBase, missin
             f"{missing}. Set hyperparameters.tokenizer_name to a tokenizer that has a file "
             "tokenizer.json, and do not set hyperparameters.use_fast to false."
         )
+
+
+def stop_tokens(settings: transformers.GenerationConfig | None) -> list[int]:
+    """Return the tokens at which generation stops by a generation configuration."""
+    known = getattr(settings, "eos_token_id", None)
+    return list(known) if isinstance(known, list) else [] if known is None else [known]

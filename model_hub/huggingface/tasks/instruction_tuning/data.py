@@ -12,9 +12,14 @@ from model_hub.errors import UserError
 from model_hub.huggingface.data import load
 from model_hub.huggingface.tasks._common import preparation
 from model_hub.huggingface.tasks._common.model_checks import check_next_token_model, check_packing
-from model_hub.huggingface.tasks._common.tokenization import check_fast_tokenizer, sequence_length
+from model_hub.huggingface.tasks._common.tokenization import (
+    NO_LIMIT,
+    check_fast_tokenizer,
+    sequence_length,
+)
 from model_hub.huggingface.tasks.instruction_tuning.collator import PackedConversations
 from model_hub.huggingface.tasks.instruction_tuning.features import tokenize_conversations
+from model_hub.huggingface.tasks.instruction_tuning.formats import TEXT, ChatFormat
 from model_hub.huggingface.tasks.instruction_tuning.rows import check_conversations
 from model_hub.huggingface.tasks.instruction_tuning.settings import (
     InstructionTuningDataKwargs,
@@ -22,6 +27,8 @@ from model_hub.huggingface.tasks.instruction_tuning.settings import (
 )
 
 logger = logging.getLogger("model_hub")
+
+_ROWS_AT_A_TIME = 1000
 
 
 class InstructionTuningDatasets(NamedTuple):
@@ -63,24 +70,36 @@ def build_datasets(
     load.check_splits(raw_datasets)
     length = sequence_length(data_kwargs.max_seq_length, tokenizer, config)
     check_fast_tokenizer(tokenizer, "the positions of its tokens in the text")
-    set_chat_template(tokenizer, data_kwargs)
-    column = data_kwargs.messages_column
     where = preparation.sources_of_splits(sources)
-    for split, source in where.items():
-        check_conversations(raw_datasets[split], source, column)
+    layouts = {
+        split: check_conversations(
+            raw_datasets[split], source, data_kwargs.messages_column, data_kwargs.chat_format
+        )
+        for split, source in where.items()
+    }
+    if any(layout.name != TEXT for layout in layouts.values()):
+        set_chat_template(tokenizer, data_kwargs)
     prepared = {}
     for split, source in where.items():
-        prepared[split] = preparation.prepare_split(
-            raw_datasets[split],
-            tokenize_conversations,
-            tokenizer,
-            data_kwargs,
-            f"{split} conversations",
-            column=column,
-            max_seq_length=length,
-        )
-        _report_cut(split, source, len(raw_datasets[split]), prepared[split], length)
-    train, validation = (rows.remove_columns(["whole_length"]) for rows in prepared.values())
+        rows, layout = raw_datasets[split], layouts[split]
+        try:
+            prepared[split] = preparation.prepare_split(
+                rows,
+                tokenize_conversations,
+                tokenizer,
+                data_kwargs,
+                f"{split} conversations",
+                column=layout.column,
+                chat_format=layout.name,
+                max_seq_length=length,
+            )
+        except UserError:
+            check_tokenization(rows, source, layout, tokenizer)
+            raise
+        _report_samples(split, source, len(rows), prepared[split], length)
+    train, validation = (
+        rows.remove_columns(["whole_length", "turn"]) for rows in prepared.values()
+    )
     sequences: datasets.Dataset = train
     if data_kwargs.packing:
         sequences = PackedConversations(train, length)
@@ -93,7 +112,47 @@ def build_datasets(
     return InstructionTuningDatasets(train, validation, sequences, length)
 
 
-def _report_cut(
+def check_tokenization(
+    dataset: datasets.Dataset,
+    source: str,
+    layout: ChatFormat,
+    tokenizer: transformers.PreTrainedTokenizerBase,
+) -> None:
+    """Check that the chat template and the tokenizer can write all rows.
+
+    Args:
+        dataset: rows of :func:`check_conversations`.
+        source: where they come from, for messages.
+        layout: their format.
+        tokenizer: has the template.
+
+    Raises:
+        UserError: naming the first row that they cannot.
+    """
+
+    def tokenize(first: int, last: int) -> None:
+        tokenize_conversations(
+            dataset[first:last],
+            tokenizer=tokenizer,
+            column=layout.column,
+            chat_format=layout.name,
+            max_seq_length=NO_LIMIT,
+        )
+
+    for first in range(0, len(dataset), _ROWS_AT_A_TIME):
+        last = min(first + _ROWS_AT_A_TIME, len(dataset))
+        try:
+            tokenize(first, last)
+        except UserError:
+            for row in range(first, last):
+                try:
+                    tokenize(row, row + 1)
+                except UserError as error:
+                    raise UserError(f"{source}: row {row + 1}, {error}") from None
+            raise
+
+
+def _report_samples(
     split: str, source: str, rows: int, prepared: datasets.Dataset, length: int
 ) -> None:
     """Warn of conversations that were cut or left out; raise an error if none is left."""
@@ -102,10 +161,18 @@ def _report_cut(
             f"{source}: no conversation has a token of the assistant among its first {length} "
             "tokens. Write a larger data.max_seq_length."
         )
-    lengths = prepared.with_format("numpy", columns=["whole_length"])[:]["whole_length"]
-    cut = int((lengths > length).sum())
-    left_out = rows - len(prepared)
-    if cut or left_out:
+    columns = prepared.with_format("numpy", columns=["whole_length", "turn"])[:]
+    kept = int((columns["turn"] == 0).sum())
+    if kept < len(prepared):
+        logger.info(
+            "%s: %d conversations are %d samples, one for each turn of the assistant, because the "
+            "chat template writes earlier turns in another way than the last one",
+            split,
+            kept,
+            len(prepared),
+        )
+    cut = int((columns["whole_length"] > length).sum())
+    if cut or kept < rows:
         logger.warning(
             "%s: of %d conversations, %d are cut because they are longer than %d tokens, and %d "
             "are left out because the assistant says nothing within that length.",
@@ -113,7 +180,7 @@ def _report_cut(
             rows,
             cut,
             length,
-            left_out,
+            rows - kept,
         )
 
 

@@ -1,33 +1,28 @@
 """Features of conversations: tokens, with those of the assistant as labels."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import jinja2
-import numpy as np
 import transformers
 
 from model_hub.errors import UserError
 from model_hub.huggingface.tasks._common.padding import NO_LABEL
-from model_hub.huggingface.tasks.instruction_tuning.rows import (
-    ASSISTANT,
-    TOOLS,
-    messages_of,
-    tools_of,
+from model_hub.huggingface.tasks.instruction_tuning.formats import (
+    MESSAGES,
+    TEXT,
+    ChatFormat,
+    Conversation,
+    read_conversation,
+    rows_of,
 )
-
-_GENERATION_BLOCK = re.compile(r"\{%-?\s*generation\s*-?%\}")
-
-Messages = list[dict[str, Any]]
-Tools = list[dict[Any, Any]] | None
-# First token or character, and the one after the last.
-Span = tuple[int, int]
-
-
-def marks_answers(tokenizer: transformers.PreTrainedTokenizerBase) -> bool:
-    """Return whether the chat template marks the assistant's text with ``{% generation %}``."""
-    return bool(_GENERATION_BLOCK.search(tokenizer.get_chat_template()))
+from model_hub.huggingface.tasks.instruction_tuning.left_out import check_written, shape_of
+from model_hub.huggingface.tasks.instruction_tuning.samples import (
+    Sample,
+    samples_of,
+    samples_of_turns,
+)
+from model_hub.huggingface.tasks.instruction_tuning.tokens import TokenizedTexts, closing_tokens
 
 
 def tokenize_conversations(
@@ -36,210 +31,181 @@ def tokenize_conversations(
     tokenizer: transformers.PreTrainedTokenizerBase,
     column: str,
     max_seq_length: int,
+    chat_format: str = MESSAGES,
 ) -> dict[str, list[Any]]:
     """Render conversations with the chat template, tokenize them and label the assistant's tokens.
 
+    What the assistant says begins where the tokens of the prompt (the messages before it and the
+    template's generation prompt) end. Where the tokens of a prompt are not the first ones of the
+    whole conversation, each of the assistant's turns becomes a sample of its own.
+
     Args:
-        rows: columns of a batch; the template also gets the column ``tools``, if there is one.
+        rows: columns of a batch.
         tokenizer: a fast tokenizer with a chat template.
-        column: name of the column with the conversations.
-        max_seq_length: longer conversations are cut at their end, and left out if no token of the
-            assistant remains.
+        column: name of the column with the conversations, or with the text; empty for formats of
+            several columns.
+        max_seq_length: longer samples are cut at their end, and left out if nothing that is to be
+            learned remains.
+        chat_format: one of ``FORMATS``.
 
     Returns:
-        ``input_ids`` and ``labels`` (-100 for all but the assistant's tokens) of the other rows,
-        and ``whole_length``, the number of tokens before the cut.
+        ``input_ids`` and ``labels`` (-100 for all but the learned tokens) of the other samples,
+        ``whole_length``, the number of tokens before the cut, and ``turn``, the number of the
+        sample within its conversation, from 0.
 
     Raises:
-        UserError: when the template rejects a conversation, leaves out tools or calls of them, or
-            does not show which part of the text is the assistant's.
+        UserError: when the template rejects a conversation, leaves out a part of it, or does not
+            show which part of the text is the assistant's.
     """
-    prepared: dict[str, list[Any]] = {"input_ids": [], "labels": [], "whole_length": []}
-    conversations = [
-        (messages_of(value), tools_of(tools))
-        for value, tools in zip(
-            rows[column], rows.get(TOOLS, [None] * len(rows[column])), strict=True
-        )
-    ]
-    for messages, tools in conversations:
-        _check_tools(messages, tools, tokenizer)
-    find_answers = _answers_by_mark if marks_answers(tokenizer) else _answers_by_prefix
-    for ids, answers in find_answers(conversations, tokenizer):
-        labels = [NO_LABEL] * len(ids)
-        for first, last in answers:
-            labels[first:last] = ids[first:last]
-        labels = labels[:max_seq_length]
+    layout = ChatFormat(chat_format, column)
+    numbered: Iterable[tuple[int, _Feature]]
+    if chat_format == TEXT:
+        numbered = enumerate(_tokenize_texts(rows[column], tokenizer))
+    else:
+        conversations = [read_conversation(row, layout) for row in rows_of(rows, layout)]
+        numbered = _features(conversations, tokenizer)
+    prepared: dict[str, list[Any]] = {
+        name: [] for name in ("input_ids", "labels", "whole_length", "turn")
+    }
+    turn, previous = 0, -1
+    for row, feature in numbered:
         # The first token has no token before it from which it could be predicted.
-        labels[:1] = [NO_LABEL] * len(labels[:1])
-        if any(max(first, 1) < min(last, len(labels)) for first, last in answers):
-            prepared["input_ids"].append(ids[:max_seq_length])
-            prepared["labels"].append(labels)
-            prepared["whole_length"].append(len(ids))
+        ids, places = feature.ids, [place for place in feature.learned if place]
+        if not places or places[0] >= max_seq_length:
+            continue
+        labels = [NO_LABEL] * len(ids)
+        for place in places:
+            labels[place] = ids[place]
+        turn = turn + 1 if row == previous else 0
+        previous = row
+        prepared["input_ids"].append(ids[:max_seq_length])
+        prepared["labels"].append(labels[:max_seq_length])
+        prepared["whole_length"].append(len(ids))
+        prepared["turn"].append(turn)
     return prepared
 
 
-def _answers_by_mark(
-    conversations: Sequence[tuple[Messages, Tools]],
+@dataclasses.dataclass(frozen=True)
+class _Feature:
+    """Tokens of a sample, and the places of those that are learned, ascending."""
+
+    ids: list[int]
+    learned: Sequence[int]
+
+
+def _tokenize_texts(
+    texts: Sequence[str], tokenizer: transformers.PreTrainedTokenizerBase
+) -> Iterator[_Feature]:
+    """Yield all tokens of each text as learned ones, with an end-of-sequence token at the end."""
+    begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
+    for text, ids in zip(texts, tokenizer(list(texts), verbose=False)["input_ids"], strict=True):
+        # The text may have been written by a chat template, with the special tokens.
+        if begin is not None and ids[:2] == [begin, begin]:
+            ids = ids[1:]
+        if end is not None and ids[-2:] == [end, end]:
+            ids = ids[:-1]
+        elif end is not None and ids[-1:] != [end]:
+            ids = [*ids, end]
+        yield _Feature(ids, range(len(ids)) if text else [])
+
+
+def _features(
+    conversations: Sequence[Conversation], tokenizer: transformers.PreTrainedTokenizerBase
+) -> Iterator[tuple[int, _Feature]]:
+    """Yield the number of a conversation and the tokens of a sample of it, in their order."""
+    seen = set()
+    samples: list[list[Sample]] = []
+    for conversation in conversations:
+        shape = shape_of(conversation)
+        if shape not in seen:
+            check_written(conversation, tokenizer)
+            seen.add(shape)
+        samples.append(samples_of(conversation, tokenizer))
+    closing = closing_tokens(tokenizer)
+    found = _places(samples, tokenizer, closing)
+    # Conversations in which the end of a prompt is within a token.
+    failed = [row for row, features in enumerate(found) if None in features]
+    if failed:
+        turns = [samples_of_turns(conversations[row], tokenizer) for row in failed]
+        again = _places(turns, tokenizer, closing, join=True)
+        for row, features in zip(failed, again, strict=True):
+            found[row] = features
+    for row, features in enumerate(found):
+        for feature in features:
+            assert feature is not None
+            yield row, feature
+
+
+def _places(
+    samples: Sequence[Sequence[Sample]],
     tokenizer: transformers.PreTrainedTokenizerBase,
-) -> Iterator[tuple[list[int], list[Span]]]:
-    """Yield token ids, and the spans of the assistant's tokens as the template marks them."""
-    for messages, tools in conversations:
-        encoded: Any = _apply_template(
-            messages, tools, tokenizer, return_dict=True, return_assistant_tokens_mask=True
-        )
-        mask = np.array([0, *encoded["assistant_masks"], 0])
-        # Where a run of ones begins and ends.
-        changes = np.flatnonzero(np.diff(mask)).tolist()
-        yield encoded["input_ids"], list(zip(changes[::2], changes[1::2], strict=True))
-
-
-def _answers_by_prefix(
-    conversations: Sequence[tuple[Messages, Tools]],
-    tokenizer: transformers.PreTrainedTokenizerBase,
-) -> Iterator[tuple[list[int], list[Span]]]:
-    """Yield the same by what each answer adds to the rendered messages before it."""
-    rendered = [_text_and_answers(messages, tools, tokenizer) for messages, tools in conversations]
-    if not rendered:  # Some tokenizers fail on an empty list.
-        return
-    encoded = tokenizer(
-        [text for text, _ in rendered],
-        add_special_tokens=False,  # The template writes them.
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        verbose=False,
-    )
-    for row, (text, spans) in enumerate(rendered):
-        encoding, end = encoded[row], len(text)
-        # A token that also covers the end of the prompt belongs to the prompt.
-        yield (
-            encoded["input_ids"][row],
-            [
-                (_first_token(encoding, first, end), _first_token(encoding, last, end))
-                for first, last in spans
-            ],
-        )
-
-
-def _first_token(encoding: Any, character: int, end: int) -> int:
-    """Return the first token that begins at a character of the text or after it.
-
-    Looking up characters in the encoding is faster than listing all offsets.
-
-    Args:
-        encoding: a ``tokenizers.Encoding``.
-        character: number of the character.
-        end: length of the text.
-    """
-    count = len(encoding)
-    for place in range(character, end):
-        token = encoding.char_to_token(place)
-        if token is None:  # Some tokenizers leave out blanks.
-            continue
-        while token < count and encoding.token_to_chars(token)[0] < character:
-            token += 1
-        return int(token)
-    return count
-
-
-def _text_and_answers(
-    messages: Messages, tools: Tools, tokenizer: transformers.PreTrainedTokenizerBase
-) -> tuple[str, list[Span]]:
-    """Return the rendered conversation and the characters of the assistant's answers.
-
-    For each answer, the conversation up to it is rendered without it (as when generating) and with
-    it; the difference is the answer.
-    """
-    text = render_conversation(messages, tokenizer, tools)
-    spans = []
-    for number, message in enumerate(messages):
-        if message["role"] != ASSISTANT:
-            continue
-        before = (
-            render_conversation(messages[:number], tokenizer, tools, add_generation_prompt=True)
-            if number
-            else ""
-        )
-        last = number + 1 == len(messages)
-        after = text if last else render_conversation(messages[: number + 1], tokenizer, tools)
-        if not (text.startswith(after) and after.startswith(before)):
-            raise UserError(
-                "the chat template writes the beginning of a conversation in another way when the "
-                "conversation goes on, so it is not clear which tokens are the assistant's: "
-                f"{describe_conversation(messages)}, message {number + 1}. Write "
-                "{% generation %} and {% endgeneration %} around the assistant's text in the "
-                "template, and the file's name as data.chat_template_file."
-            )
-        # A line break after the end of the turn is the template's.
-        spans.append((len(before), len(after.rstrip())))
-    return text, spans
-
-
-def _check_tools(
-    messages: Messages, tools: Tools, tokenizer: transformers.PreTrainedTokenizerBase
-) -> None:
-    """Check that the template writes the tools and the calls of them, if there are any."""
-    has_calls = any("tool_calls" in message for message in messages)
-    if not has_calls and tools is None:
-        return
-    text = render_conversation(messages, tokenizer, tools)
-    left_out = []
-    if tools is not None and text == render_conversation(messages, tokenizer):
-        left_out.append("the tools of the column tools")
-    if has_calls:
-        without_calls = [{k: v for k, v in m.items() if k != "tool_calls"} for m in messages]
-        try:
-            if text == render_conversation(without_calls, tokenizer, tools):
-                left_out.append("the assistant's tool_calls")
-        except UserError:
-            pass  # A template that rejects messages without them reads them.
-    if left_out:
-        raise UserError(
-            f"the chat template leaves out {' and '.join(left_out)} in the conversation "
-            f"{describe_conversation(messages)}. Take a model whose template supports tools, write "
-            "such a template as data.chat_template_file, or remove them from the data."
-        )
-
-
-def render_conversation(
-    messages: Messages,
-    tokenizer: transformers.PreTrainedTokenizerBase,
-    tools: Tools = None,
+    closing: frozenset[int],
     *,
-    add_generation_prompt: bool = False,
-) -> str:
-    """Return the conversation as the chat template writes it.
+    join: bool = False,
+) -> list[list[_Feature | None]]:
+    """Return the features of each sample.
 
     Args:
-        messages: of ``messages_of``.
-        tokenizer: has the template.
-        tools: of ``tools_of``.
-        add_generation_prompt: end with the beginning of an answer.
-
-    Raises:
-        UserError: when the template rejects the conversation.
+        samples: of each conversation.
+        tokenizer: the tokenizer.
+        closing: of ``closing_tokens``.
+        join: tokenize prompt and answer on their own where the prompt's tokens are not the first
+            ones of the text; else the feature is None.
     """
-    settings: dict[str, Any] = {"add_generation_prompt": add_generation_prompt, "tokenize": False}
-    return str(_apply_template(messages, tools, tokenizer, **settings))
+    flat = [sample for of_row in samples for sample in of_row]
+    if not flat:
+        return [[] for _ in samples]
+    texts = TokenizedTexts([sample.text for sample in flat], tokenizer, closing)
+    for number, sample in enumerate(flat):
+        for turn in sample.turns:
+            texts.look_up(number, turn.begin)
+    texts.count()
+    found = []
+    for number, sample in enumerate(flat):
+        feature = _feature(texts, number, sample)
+        if feature is None and join:
+            feature = _joined(sample, tokenizer, closing)
+        found.append(feature)
+    features = iter(found)
+    return [[next(features) for _ in of_row] for of_row in samples]
 
 
-def _apply_template(
-    messages: Messages,
-    tools: Tools,
-    tokenizer: transformers.PreTrainedTokenizerBase,
-    **settings: Any,
-) -> Any:
-    try:
-        functions: Any = tools
-        return tokenizer.apply_chat_template(messages, tools=functions, **settings)
-    except (jinja2.TemplateError, TypeError) as error:
+def _feature(texts: TokenizedTexts, number: int, sample: Sample) -> _Feature | None:
+    marked = None if sample.marks is None else texts.tokens_of(number, sample.marks)
+    if not sample.turns:
+        return _Feature(texts.ids[number], texts.closed(number, marked or []))
+    learned: list[int] = []
+    for turn in sample.turns:
+        span = texts.span(number, turn.begin, turn.end)
+        if span is None:
+            return None
+        learned += texts.marked_in(number, span, marked)
+    return _Feature(texts.ids[number], learned)
+
+
+def _joined(
+    sample: Sample, tokenizer: transformers.PreTrainedTokenizerBase, closing: frozenset[int]
+) -> _Feature:
+    """Return prompt and answer, tokenized one by one, as when the answer is generated."""
+    (turn,) = sample.turns
+    parts = TokenizedTexts(
+        [sample.text[: turn.begin], sample.text[turn.begin :]], tokenizer, closing
+    )
+    prompt, answer = parts.ids
+    joined = tokenizer.decode([*prompt, *answer], clean_up_tokenization_spaces=False)
+    whole = tokenizer(sample.text, add_special_tokens=False, verbose=False)["input_ids"]
+    if joined != tokenizer.decode(whole, clean_up_tokenization_spaces=False):
         raise UserError(
-            f"the chat template rejects the conversation {describe_conversation(messages)}: "
-            f"{error}. Correct the conversation, or write another template as "
-            "data.chat_template_file."
-        ) from error
-
-
-def describe_conversation(messages: Messages) -> str:
-    """Return the beginning of a conversation, for messages."""
-    content = str(messages[0].get("content") or "")
-    return f"that begins with {content[:60]!r}"
+            f"message {turn.message}: the tokens of the prompt, which ends with "
+            f"{sample.text[: turn.begin][-20:]!r}, are not the first ones of the conversation, and "
+            "the tokenizer cannot continue it. Write a chat template as data.chat_template_file "
+            "whose generation prompt does not end in a blank."
+        )
+    end = parts.end(1, turn.end - turn.begin) or len(answer)
+    marks = sample.marks
+    marked = None
+    if marks is not None:
+        shifted = [(max(first - turn.begin, 0), last - turn.begin) for first, last in marks]
+        marked = parts.tokens_of(1, [(first, last) for first, last in shifted if last > 0])
+    learned = parts.marked_in(1, (0, end), marked)
+    return _Feature([*prompt, *answer], [place + len(prompt) for place in learned])

@@ -1,13 +1,17 @@
 """Keys of instruction tuning in section ``data`` of the YAML, and the chat template they name."""
 
 import dataclasses
+import json
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import jinja2
 import transformers
 
 from model_hub.errors import UserError
 from model_hub.huggingface.tasks._common.tokenization import TokenizationDataKwargs
+from model_hub.huggingface.tasks.instruction_tuning.formats import check_format_name
 
 
 @dataclasses.dataclass
@@ -17,20 +21,28 @@ class InstructionTuningDataKwargs(TokenizationDataKwargs):
     Attributes:
         max_seq_length: tokens of the longest conversation; longer ones are cut at their end. None
             takes what tokenizer and model take, at most 1024.
+        chat_format: how rows hold conversations: ``messages``, ``sharegpt``, ``alpaca``,
+            ``prompt_completion``, or ``text``, which is learned as it is. None finds it by the
+            columns.
         messages_column: the column with the conversations.
         chat_template: a Jinja template that writes a conversation as text; None takes the
             tokenizer's.
         chat_template_file: a file with one.
+        chat_template_kwargs: variables of the template, such as ``{enable_thinking: false}``; they
+            are written into the template that is saved with the model.
         packing: put several conversations, which do not attend to each other, into one sequence of
             ``max_seq_length`` tokens; only in training.
     """
 
+    chat_format: str | None = None
     messages_column: str = "messages"
     chat_template: str | None = None
     chat_template_file: str | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
     packing: bool = False
 
     def __post_init__(self) -> None:
+        check_format_name(self.chat_format)
         if self.chat_template and self.chat_template_file:
             raise UserError(
                 "data.chat_template and data.chat_template_file are both set; remove one of them."
@@ -69,6 +81,7 @@ def set_chat_template(
         )
     else:
         key = "the tokenizer's chat template"
+    _set_variables(tokenizer, data_kwargs.chat_template_kwargs or {})
     try:
         # This checks the syntax. The template may reject this conversation; the data's matter.
         tokenizer.apply_chat_template([{"role": "user", "content": ""}], tokenize=False)
@@ -78,3 +91,23 @@ def set_chat_template(
         ) from error
     except (jinja2.TemplateError, TypeError):
         return
+
+
+def _set_variables(
+    tokenizer: transformers.PreTrainedTokenizerBase, variables: Mapping[str, Any]
+) -> None:
+    """Write variables into the chat template, so that they are the same wherever it is used."""
+    lines = ""
+    for name, value in variables.items():
+        if not name.isidentifier() or not isinstance(value, (bool, int, float, str)):
+            raise UserError(
+                f"data.chat_template_kwargs has {name!r}: {value!r}, but should have names of the "
+                "chat template's variables with texts, numbers or true and false, such as "
+                "{enable_thinking: false}."
+            )
+        lines += f"{{%- set {name} = {json.dumps(value, ensure_ascii=False)} -%}}"
+    template: Any = tokenizer.chat_template
+    if isinstance(template, dict):
+        tokenizer.chat_template = {name: lines + text for name, text in template.items()}
+    elif not template.startswith(lines):
+        tokenizer.chat_template = lines + template

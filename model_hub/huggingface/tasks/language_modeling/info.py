@@ -1,6 +1,7 @@
 """Language modeling, as other packages know it."""
 
 from model_hub.huggingface.tasks._common.info import TaskInfo
+from model_hub.huggingface.tasks.language_modeling.data import build_datasets
 from model_hub.huggingface.tasks.language_modeling.predict import (
     FillMaskPredictor,
     TextGenerationPredictor,
@@ -18,6 +19,7 @@ CAUSAL = TaskInfo(
     model_mode="causal-lm",
     data_kwargs=(LanguageModelingDataKwargs, PermutationLanguageModelingDataKwargs),
     predictors=(TextGenerationPredictor,),
+    build_datasets=build_datasets,
 )
 MASKED = TaskInfo(
     package="language_modeling",

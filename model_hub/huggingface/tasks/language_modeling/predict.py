@@ -1,6 +1,7 @@
 """Predictions of language models: the continuation of a text, and tokens for masks."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import datasets
@@ -16,7 +17,7 @@ from model_hub.huggingface.tasks._common.predictor import (
     features_of_rows,
     model_inputs,
 )
-from model_hub.huggingface.tasks._common.tokenization import sequence_length
+from model_hub.huggingface.tasks._common.tokenization import sequence_length, stop_tokens
 from model_hub.huggingface.tasks.language_modeling.features import tokenize_texts
 from model_hub.huggingface.tasks.language_modeling.rows import text_column
 
@@ -96,6 +97,7 @@ class TextGenerationPredictor(TextPredictor):
         # Padding on the left, so that the new tokens come right after the text.
         batch = setup.to_device(pad_rows(features, tokenizer, padding_side="left"))
         padding = tokenizer.pad_token_id
+        stops = stop_tokens(setup.model.generation_config)
         beams = {} if setup.num_beams is None else {"num_beams": setup.num_beams}
         tokens = setup.model.generate(
             **batch,
@@ -104,8 +106,13 @@ class TextGenerationPredictor(TextPredictor):
             pad_token_id=tokenizer.eos_token_id if padding is None else padding,
             **beams,
         )
-        new = tokens[:, batch["input_ids"].shape[1] :]
+        new = [_up_to(stops, row) for row in tokens[:, batch["input_ids"].shape[1] :].tolist()]
         return list(tokenizer.batch_decode(new, skip_special_tokens=True))
+
+
+def _up_to(stops: Collection[int], tokens: list[int]) -> list[int]:
+    """Return the tokens before the first at which generation stops; it may be an ordinary one."""
+    return list(itertools.takewhile(lambda token: token not in stops, tokens))
 
 
 class FillMaskPredictor(TextPredictor):

@@ -120,6 +120,38 @@ def test_templates_that_know_no_tools(columns: dict[str, list[Any]], said: str) 
 
 
 @pytest.mark.parametrize(
+    ("condition", "changes", "said"),
+    [
+        ("m.role != 'system'", {0: {"role": "system"}}, "content of message 1, .*'system'"),
+        ("m.role != 'tool'", {}, "content of message 3, with the role 'tool'"),
+        ("m.role != 'critic'", {2: {"role": "user"}, 0: {"role": "critic"}}, "of message 1"),
+        ("true", {0: {"role": "critic"}}, "message 1: there is no role 'critic'; the roles are"),
+        ("true", {3: {"reasoning_content": "Hm"}}, "the reasoning_content of message 4"),
+        ("true", {3: {"thinking": "Hm"}}, "the reasoning_content of message 4"),
+        ("true", {1: {"tool_calls": [CALL, CALL]}}, "tool_calls .number 2 of message 2"),
+    ],
+)
+def test_what_the_template_leaves_out(
+    condition: str, changes: dict[int, dict[str, Any]], said: str
+) -> None:
+    """The row is named where the data set is prepared."""
+    first_call = _CALLS.replace("m.tool_calls or []", "(m.tool_calls or [])[:1]")
+    template = PLAIN.replace(_CALLS, first_call).replace(
+        "{% for m in messages %}", f"{{% for m in messages if {condition} %}}"
+    )
+    talk = [{**message, **changes.get(n, {})} for n, message in enumerate(TALK)]
+    rows = datasets.Dataset.from_dict({"messages": [json.dumps(TALK[::3]), json.dumps(talk)]})
+    raw = {"train": rows.select([0]), "validation": rows}
+    with pytest.raises(UserError, match=f"in validation.jsonl: row 2, .*{said}"):
+        sft.build_datasets(
+            raw,
+            tokenizer_with(template),
+            sft.InstructionTuningDataKwargs(),
+            sources={"validation": "in validation.jsonl"},
+        )
+
+
+@pytest.mark.parametrize(
     ("message", "said"),
     [
         ({"content": [{"type": "image", "url": "x"}]}, r"row 2.*a part of the type 'image'"),
