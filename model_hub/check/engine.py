@@ -52,12 +52,13 @@ def _by_line(finding: Finding) -> tuple[int, str, str]:
     return finding.line, finding.severity, finding.message
 
 
-def check_config(text: str, folder: pathlib.Path) -> Report:
+def check_config(text: str, folder: pathlib.Path, rows: int | None = None) -> Report:
     """Check an experiment's YAML.
 
     Args:
         text: the YAML.
         folder: the context directory, to which paths are relative.
+        rows: read only so many rows of each split of the data; None reads all.
     """
     document = Document(text)
     if document.error is not None:
@@ -77,12 +78,16 @@ def check_config(text: str, folder: pathlib.Path) -> Report:
     }
     config = {**config, **sections}
     findings.add(key.finding() for key in deprecated.deprecated_keys(config))
-    hub_names = _check_with_trial(document, config, folder, findings)
+    hub_names = _check_with_trial(document, config, folder, findings, rows)
     return Report(findings.by_line(), hub_names)
 
 
 def _check_with_trial(
-    document: Document, config: dict[str, Any], folder: pathlib.Path, findings: "_Findings"
+    document: Document,
+    config: dict[str, Any],
+    folder: pathlib.Path,
+    findings: "_Findings",
+    rows: int | None,
 ) -> list[str]:
     """Add what needs the trial's class; return the names on the Hub."""
     # Imported here because they import torch and transformers, which takes seconds.
@@ -107,7 +112,7 @@ def _check_with_trial(
     left_out = set(hparams) - set(config["hyperparameters"])
     findings.add(consistency_findings(document, config, trial_class), left_out)
     with working_directory(folder):
-        findings.add(file_findings(document, config, trial_class))
+        findings.add(file_findings(document, config, trial_class, rows))
         return hub_names(config)
 
 

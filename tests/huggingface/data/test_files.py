@@ -134,7 +134,7 @@ class TestNestedSquad:
                 "answers": {"text": [], "answer_start": []},
             },
         ]
-        assert dataset.features == json_documents.SQUAD_FEATURES
+        assert dataset.features == SQUAD
 
     def test_changed_file_is_read_again(self, tmp_path: pathlib.Path) -> None:
         path = tmp_path / "squad.json"

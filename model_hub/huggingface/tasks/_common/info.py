@@ -21,8 +21,6 @@ class TaskInfo:
         architectures: model classes that the Auto class does not list.
         texts_per_sequence: number of texts in a sequence, to which the tokenizer adds special
             tokens; None if sequences are not made that way.
-        label_column: takes ``hyperparameters.finetuning_task`` and returns the name of the column
-            with the labels; None if there are no class labels.
         smoothing_conflict: why label smoothing does not apply, for the error; None if it does.
         card_tag: takes section ``data`` and returns the tag for the model card, if that is more
             specific than ``pipeline_tag``.
@@ -36,6 +34,5 @@ class TaskInfo:
     predictors: tuple[type[Predictor], ...]
     architectures: tuple[str, ...] = ()
     texts_per_sequence: int | None = None
-    label_column: Callable[[str | None], str] | None = None
     smoothing_conflict: str | None = None
     card_tag: Callable[[Mapping[str, Any]], str] | None = None

@@ -1,5 +1,6 @@
 """Instruction tuning: settings, conversations, packing, losses, metrics."""
 
+from model_hub.huggingface.tasks._common.preparation import load_text_rows as load_rows
 from model_hub.huggingface.tasks._common.token_loss import (
     TokenMeanStep,
     TokenReducer,
@@ -42,6 +43,7 @@ __all__ = [
     "build_datasets",
     "check_conversations",
     "check_model",
+    "load_rows",
     "log_unigram_baseline",
     "logits_and_targets",
     "marks_answers",

@@ -11,8 +11,10 @@ from model_hub.huggingface.tasks.multiple_choice.loss import choice_loss, mask_c
 from model_hub.huggingface.tasks.multiple_choice.reducer import MultipleChoiceReducer
 from model_hub.huggingface.tasks.multiple_choice.rows import (
     check_rows,
+    check_splits,
     ending_columns,
     filled_endings,
+    load_rows,
     right_endings,
 )
 from model_hub.huggingface.tasks.multiple_choice.settings import MultipleChoiceDataKwargs
@@ -24,9 +26,11 @@ __all__ = [
     "MultipleChoiceReducer",
     "build_datasets",
     "check_rows",
+    "check_splits",
     "choice_loss",
     "ending_columns",
     "filled_endings",
+    "load_rows",
     "log_baselines",
     "mask_choices",
     "prepare_features",

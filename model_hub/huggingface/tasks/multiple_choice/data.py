@@ -6,12 +6,11 @@ import datasets
 import numpy as np
 import transformers
 
-from model_hub.huggingface.data import load
 from model_hub.huggingface.tasks._common import preparation, reducers
 from model_hub.huggingface.tasks._common.tokenization import check_padding_token, sequence_length
 from model_hub.huggingface.tasks.multiple_choice.features import prepare_features
 from model_hub.huggingface.tasks.multiple_choice.rows import (
-    check_rows,
+    check_splits,
     ending_columns,
     filled_endings,
     right_endings,
@@ -42,11 +41,9 @@ def build_datasets(
     Raises:
         UserError: when rows, tokenizer or settings are wrong.
     """
-    load.check_splits(raw_datasets)
     check_padding_token(tokenizer, data_kwargs.pad_to_max_length)
     length = sequence_length(data_kwargs.max_seq_length, tokenizer, model_config, texts=2)
-    for split, source in preparation.sources_of_splits(sources).items():
-        check_rows(raw_datasets[split], source)
+    check_splits(raw_datasets, sources)
 
     def prepare(split: str) -> datasets.Dataset:
         rows = raw_datasets[split]

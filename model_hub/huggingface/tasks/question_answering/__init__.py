@@ -27,7 +27,9 @@ from model_hub.huggingface.tasks.question_answering.predict import Answer, answe
 from model_hub.huggingface.tasks.question_answering.reducer import QuestionAnsweringReducer
 from model_hub.huggingface.tasks.question_answering.rows import (
     check_columns,
+    check_rows,
     drop_misaligned_answers,
+    load_rows,
 )
 from model_hub.huggingface.tasks.question_answering.settings import (
     QuestionAnsweringDataKwargs,
@@ -49,7 +51,9 @@ __all__ = [
     "build_datasets",
     "check_columns",
     "check_lengths",
+    "check_rows",
     "drop_misaligned_answers",
+    "load_rows",
     "number_features",
     "pop_feature_columns",
     "prepare_train_features",

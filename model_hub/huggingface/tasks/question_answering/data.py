@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import datasets
 import transformers
 
-from model_hub.huggingface.data import load
 from model_hub.huggingface.tasks._common import preparation
 from model_hub.huggingface.tasks._common.tokenization import model_max_length
 from model_hub.huggingface.tasks.question_answering.features import (
@@ -14,10 +13,7 @@ from model_hub.huggingface.tasks.question_answering.features import (
     prepare_train_features,
     prepare_validation_features,
 )
-from model_hub.huggingface.tasks.question_answering.rows import (
-    check_columns,
-    drop_misaligned_answers,
-)
+from model_hub.huggingface.tasks.question_answering.rows import check_rows
 from model_hub.huggingface.tasks.question_answering.settings import (
     QuestionAnsweringDataKwargs,
     check_lengths,
@@ -62,10 +58,8 @@ def build_datasets(
     Raises:
         UserError: when lengths or rows are wrong.
     """
-    load.check_splits(raw_datasets)
     check_lengths(tokenizer, data_kwargs, model_max_length(model_config))
-    for split, source in preparation.sources_of_splits(sources).items():
-        check_columns(raw_datasets[split], source)
+    rows = check_rows(raw_datasets, sources)
 
     def prepare(
         rows: datasets.Dataset, function: Callable[..., Any], description: str, **settings: Any
@@ -82,10 +76,11 @@ def build_datasets(
             **settings,
         )
 
-    examples = raw_datasets["validation"]
-    train_rows = drop_misaligned_answers(raw_datasets["train"])
+    examples = rows["validation"]
     return QuestionAnsweringDatasets(
-        prepare(train_rows, prepare_train_features, "training features", with_places=beam_search),
+        prepare(
+            rows["train"], prepare_train_features, "training features", with_places=beam_search
+        ),
         number_features(prepare(examples, prepare_validation_features, "validation features")),
         examples,
     )

@@ -7,9 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import datasets
+import numpy as np
 
 from model_hub.errors import UserError
-from model_hub.huggingface.data.columns import require_columns, require_text
+from model_hub.huggingface.config.parsing import parse_dict_to_dataclasses
+from model_hub.huggingface.data import load
+from model_hub.huggingface.data.columns import rename_columns, require_columns, require_text
+from model_hub.huggingface.data.json_types import JSON
+from model_hub.huggingface.data.problems import Problems
+from model_hub.huggingface.tasks._common import preparation
+from model_hub.huggingface.tasks.question_answering.settings import QuestionAnsweringDataKwargs
 
 logger = logging.getLogger("model_hub")
 
@@ -17,6 +24,45 @@ logger = logging.getLogger("model_hub")
 NEEDED_COLUMNS = ("id", "context", "question", "answers")
 _LAYOUT = '{"text": ["Paris"], "answer_start": [17]}'
 _ROWS_AT_A_TIME = 1000
+
+
+def load_rows(data_config: Mapping[str, Any]) -> datasets.DatasetDict:
+    """Load the data, with the columns ``id``, ``context``, ``question`` and ``answers``.
+
+    Args:
+        data_config: section ``data``; see :class:`QuestionAnsweringDataKwargs`.
+
+    Raises:
+        UserError: as :func:`model_hub.huggingface.default_load_dataset`, or when there is no column
+            of a name that the YAML gives.
+    """
+    (kwargs,) = parse_dict_to_dataclasses((QuestionAnsweringDataKwargs,), data_config)
+    names = {f"{name}_column": (getattr(kwargs, f"{name}_column"), name) for name in NEEDED_COLUMNS}
+    return rename_columns(preparation.load_text_rows(data_config), names)
+
+
+def check_rows(
+    raw_datasets: Mapping[str, datasets.Dataset], sources: Mapping[str, str] | None = None
+) -> dict[str, datasets.Dataset]:
+    """Check all rows before anything is tokenized.
+
+    Args:
+        raw_datasets: rows as loaded, splits ``train`` and ``validation``.
+        sources: where each split comes from, for messages.
+
+    Returns:
+        The splits, without training rows whose answer is not at its position.
+
+    Raises:
+        UserError: naming everything that is wrong.
+    """
+    load.check_splits(raw_datasets)
+    with Problems() as problems:
+        for split, source in preparation.sources_of_splits(sources).items():
+            with problems.part():
+                check_columns(raw_datasets[split], source)
+    train = drop_misaligned_answers(raw_datasets["train"])
+    return {"train": train, "validation": raw_datasets["validation"]}
 
 
 def check_columns(dataset: datasets.Dataset, split_or_file: str) -> None:
@@ -30,17 +76,28 @@ def check_columns(dataset: datasets.Dataset, split_or_file: str) -> None:
         UserError: when a column is missing, a context or question is null or not text, or answers
             have a layout that :func:`answers_of` does not know.
     """
-    advice = f"Rename or add them; answers look like {_LAYOUT}."
+    advice = (
+        "Rename or add them, or write their names in data.context_column, data.question_column, "
+        f"data.answers_column and data.id_column; answers look like {_LAYOUT}."
+    )
     require_columns(dataset, NEEDED_COLUMNS, split_or_file, "question answering", advice)
-    require_text(dataset, ("context", "question"), split_or_file)
-    table = dataset.with_format("arrow", columns=["id", "answers"])[:]
-    for row_id, value in zip(
-        table.column("id").to_pylist(), table.column("answers").to_pylist(), strict=True
-    ):
-        try:
-            answers_of(value, row_id)
-        except UserError as error:
-            raise UserError(f"{split_or_file}: {error}") from None
+    with Problems() as problems:
+        require_text(dataset, ("context", "question"), split_or_file)
+        messages: dict[str, str] = {}
+        wrong = np.zeros(len(dataset), np.bool_)
+        ids = dataset.with_format("arrow", columns=["id"])[:].column("id")
+        missing = ids.is_null().to_numpy()
+        problems.add_rows(split_or_file, dataset, missing, "no id", "Write one for each row.")
+        for number, (row_id, _, value) in enumerate(_rows(dataset)):
+            try:
+                answers_of(value, row_id)
+            except UserError as error:
+                wrong[number] = True
+                messages.setdefault("first", str(error))
+        if wrong.any():
+            problems.add_rows(
+                split_or_file, dataset, wrong, "wrong answers", f"The first: {messages['first']}"
+            )
 
 
 def answers_of(value: Any, row_id: Any) -> tuple[list[str], list[int] | None]:
@@ -65,8 +122,6 @@ def answers_of(value: Any, row_id: Any) -> tuple[list[str], list[int] | None]:
         return value["text"], value["answer_start"]
     if isinstance(value, str):
         value = _parsed(value, row_id)
-    if isinstance(value, list):
-        value = [_parsed_element(element) for element in value]
     if value is None:
         return [], []
     if isinstance(value, Mapping) and "text" in value:
@@ -186,9 +241,12 @@ def drop_misaligned_answers(dataset: datasets.Dataset) -> datasets.Dataset:
 
 
 def _rows(dataset: datasets.Dataset) -> Iterator[tuple[Any, str, Any]]:
-    plain = dataset.with_format("arrow", columns=["id", "context", "answers"])
+    names = ["id", "context", "answers"]
+    has_json = dataset.features.arrow_schema.field("answers").type == JSON
+    # Arrow's lists are made faster than those of datasets, which are needed for JSON values.
+    plain = dataset.with_format(None if has_json else "arrow", columns=names)
     for table in plain.iter(batch_size=_ROWS_AT_A_TIME):
-        columns = (table.column(name).to_pylist() for name in ("id", "context", "answers"))
+        columns = (table[name] if has_json else table.column(name).to_pylist() for name in names)
         yield from zip(*columns, strict=True)
 
 
@@ -209,18 +267,6 @@ def _parsed(value: str, row_id: Any) -> Any:
                 f"Python literal. Write them like {_LAYOUT}."
             )
     return [value]
-
-
-def _parsed_element(element: Any) -> Any:
-    """Parse an answer of a list: Arrow stores answers that differ in their keys as JSON text."""
-    if isinstance(element, str) and element.startswith("{") and '"text"' in element:
-        try:
-            parsed = json.loads(element)
-        except ValueError:
-            return element
-        if "text" in parsed:
-            return parsed
-    return element
 
 
 def _parse_int(number: Any) -> int:
