@@ -52,15 +52,22 @@ def parse_spelled(text: str) -> Any:
 
 def _is_lines(file: DataFile, options: ReadOptions) -> bool:
     """Return whether a file holds one object a line, judged by its first lines."""
-    lines = (line for line in file.lines(options.encoding) if line.strip())
-    first, second = next(lines, ""), next(lines, "")
+    lines = (line.strip() for line in file.lines(options.encoding) if line.strip())
+    first, second, third = next(lines, ""), next(lines, ""), next(lines, "")
     try:
         value = _parse(first)
     except ValueError:
-        # The beginning of a list or an object over several lines; or a row that is broken, after
-        # which other rows follow.
-        return first.lstrip().startswith("{") and second.lstrip().startswith("{")
+        # The beginning of a document over several lines; or a broken row, after which there are
+        # others, or nothing.
+        return (not first.startswith("[") and _is_row(second) and third[:1] in ("", "{")) or not first
     return isinstance(value, dict) and (bool(second) or not isinstance(value.get("data"), list))
+
+
+def _is_row(line: str) -> bool:
+    try:
+        return isinstance(_parse(line), dict)
+    except ValueError:
+        return False
 
 
 def _lines(file: DataFile, options: ReadOptions, parse: Callable[[str], Any]) -> Iterator[Row]:

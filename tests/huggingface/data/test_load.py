@@ -48,8 +48,9 @@ class TestLoadDataset:
             {"train_file": train_file, "validation_split_percentage": percentage}
         )
         assert set(splits) == {"train", "validation"}
-        assert splits["validation"]["label"][:] == list(range(count))
-        assert splits["train"]["label"][:] == list(range(count, 40))
+        chosen = splits["validation"]["label"][:]
+        assert len(chosen) == count and chosen == sorted(chosen)
+        assert sorted(splits["train"]["label"][:] + chosen) == list(range(40))
 
     @pytest.mark.parametrize("percentage", [0, 100, -5, 120, 99.9])
     def test_wrong_percentage(self, percentage: float, train_file: str) -> None:

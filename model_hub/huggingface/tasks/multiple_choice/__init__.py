@@ -4,6 +4,8 @@ from model_hub.huggingface.tasks.multiple_choice.collator import MultipleChoiceC
 from model_hub.huggingface.tasks.multiple_choice.data import (
     MultipleChoiceDatasets,
     build_datasets,
+    check_splits,
+    load_rows,
     log_baselines,
 )
 from model_hub.huggingface.tasks.multiple_choice.features import prepare_features
@@ -11,10 +13,8 @@ from model_hub.huggingface.tasks.multiple_choice.loss import choice_loss, mask_c
 from model_hub.huggingface.tasks.multiple_choice.reducer import MultipleChoiceReducer
 from model_hub.huggingface.tasks.multiple_choice.rows import (
     check_rows,
-    check_splits,
     ending_columns,
     filled_endings,
-    load_rows,
     right_endings,
 )
 from model_hub.huggingface.tasks.multiple_choice.settings import MultipleChoiceDataKwargs

@@ -1,8 +1,7 @@
 """Rows of multiple choice: a beginning, several endings and the number of the right one."""
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import datasets
 import numpy as np
@@ -10,13 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from model_hub.huggingface.config.parsing import parse_dict_to_dataclasses
-from model_hub.huggingface.data import load
-from model_hub.huggingface.data.columns import rename_columns, require_columns, require_text
+from model_hub.huggingface.data.columns import require_columns, require_text
 from model_hub.huggingface.data.json_types import is_string
 from model_hub.huggingface.data.problems import Problems
-from model_hub.huggingface.tasks._common import preparation
-from model_hub.huggingface.tasks.multiple_choice.settings import MultipleChoiceDataKwargs
 
 _SHOWN = 3
 _ENDING = re.compile(r"ending(\d+)")
@@ -24,52 +19,10 @@ _ENDING = re.compile(r"ending(\d+)")
 _TEXT_LABEL = re.compile(r"\s*(?:ending)?(\d+)\s*")
 
 
-def load_rows(data_config: Mapping[str, Any]) -> datasets.DatasetDict:
-    """Load the data, with the columns ``sent1``, ``sent2``, ``ending0``, ... and ``label``.
-
-    Args:
-        data_config: section ``data``; see :class:`MultipleChoiceDataKwargs`.
-
-    Raises:
-        UserError: as :func:`model_hub.huggingface.default_load_dataset`, or when there is no column
-            of a name that the YAML gives.
-    """
-    (kwargs,) = parse_dict_to_dataclasses((MultipleChoiceDataKwargs,), data_config)
-    label = kwargs.label_column or "label"
-    loaded = load.default_load_dataset(data_config, typed_columns=[label], label_column=label)
-    names: dict[str, tuple[str | None, str]] = {
-        "context_column": (kwargs.context_column, "sent1"),
-        "question_column": (kwargs.question_column, "sent2"),
-        "label_column": (kwargs.label_column, "label"),
-    }
-    for number, name in enumerate(kwargs.ending_columns or ()):
-        names[f"ending_columns[{number}]"] = (name, f"ending{number}")
-    return rename_columns(loaded, names)
-
-
 def ending_columns(columns: Sequence[str]) -> tuple[str, ...]:
     """Return the columns with endings, ``ending0`` first."""
     numbers = [int(found[1]) for name in columns if (found := _ENDING.fullmatch(name))]
     return tuple(f"ending{number}" for number in sorted(numbers))
-
-
-def check_splits(
-    raw_datasets: Mapping[str, datasets.Dataset], sources: Mapping[str, str] | None = None
-) -> None:
-    """Check all rows before anything is tokenized.
-
-    Args:
-        raw_datasets: rows as loaded, splits ``train`` and ``validation``.
-        sources: where each split comes from, for messages.
-
-    Raises:
-        UserError: naming everything that is wrong.
-    """
-    load.check_splits(raw_datasets)
-    with Problems() as problems:
-        for split, source in preparation.sources_of_splits(sources).items():
-            with problems.part():
-                check_rows(raw_datasets[split], source)
 
 
 def check_rows(dataset: datasets.Dataset, where: str) -> None:

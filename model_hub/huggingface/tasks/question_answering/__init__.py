@@ -13,6 +13,8 @@ from model_hub.huggingface.tasks.question_answering.collator import (
 from model_hub.huggingface.tasks.question_answering.data import (
     QuestionAnsweringDatasets,
     build_datasets,
+    check_rows,
+    load_rows,
 )
 from model_hub.huggingface.tasks.question_answering.features import (
     number_features,
@@ -27,9 +29,7 @@ from model_hub.huggingface.tasks.question_answering.predict import Answer, answe
 from model_hub.huggingface.tasks.question_answering.reducer import QuestionAnsweringReducer
 from model_hub.huggingface.tasks.question_answering.rows import (
     check_columns,
-    check_rows,
     drop_misaligned_answers,
-    load_rows,
 )
 from model_hub.huggingface.tasks.question_answering.settings import (
     QuestionAnsweringDataKwargs,
