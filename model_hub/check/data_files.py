@@ -1,6 +1,8 @@
 """Checks of the local files that the YAML names: data, and folders with models."""
 
+import contextlib
 import inspect
+import logging
 import pathlib
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
@@ -157,13 +159,17 @@ def _load_and_check(
         for name in ("max_train_samples", "max_eval_samples"):
             data[name] = min(rows, data.get(name) or rows)
     metric = {"metric": config["searcher"].get("metric")}
+    warnings: list[str] = []
     try:
-        raw_datasets = trial_class.load_data(AttrDict(hparams), data)  # type: ignore[attr-defined]
-        check: Any = trial_class.check_data  # type: ignore[attr-defined]
-        # Trials made by an earlier version of `model-hub new` do not take the metric.
-        if "metric" not in inspect.signature(check).parameters:
-            metric = {}
-        check(raw_datasets, AttrDict(hparams), data, **metric)
+        with _logged_warnings(warnings):
+            raw_datasets = trial_class.load_data(  # type: ignore[attr-defined]
+                AttrDict(hparams), data
+            )
+            check: Any = trial_class.check_data  # type: ignore[attr-defined]
+            # Trials made by an earlier version of `model-hub new` do not take the metric.
+            if "metric" not in inspect.signature(check).parameters:
+                metric = {}
+            check(raw_datasets, AttrDict(hparams), data, **metric)
     except UserError as error:
         yield from _findings(document, error)
         return None
@@ -171,8 +177,25 @@ def _load_and_check(
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         yield Finding(("data",), f"data: the trial's load_data or check_data raised {reason}")
         return None
+    for message in warnings:
+        yield document.finding(message, WARNING)
     found: Splits = raw_datasets
     return found
+
+
+@contextlib.contextmanager
+def _logged_warnings(messages: list[str]) -> Iterator[None]:
+    """Add what the library logs as a warning to ``messages`` in place of printing it."""
+    logger = logging.getLogger("model_hub")
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
 
 
 def _findings(document: Document, error: UserError) -> Iterator[Finding]:

@@ -12,8 +12,8 @@ import pyarrow as pa
 import torch
 
 from model_hub.errors import UserError
-from model_hub.huggingface.data.files import columns_of_numbers
 from model_hub.huggingface.data.json_types import JSON, is_list, is_string
+from model_hub.huggingface.data.origin import columns_of_numbers
 from model_hub.huggingface.data.problems import Problems
 
 _WRITE_TEXT = "Write some, or remove the rows"

@@ -19,11 +19,9 @@ from model_hub.huggingface.data.csv_reader import read_csv
 from model_hub.huggingface.data.data_file import DataFile, ReadOptions
 from model_hub.huggingface.data.json_reader import Row, parse_spelled, read_json
 from model_hub.huggingface.data.json_types import JsonKind
+from model_hub.huggingface.data.origin import ORIGIN_FILE
+from model_hub.huggingface.data.problems import Problems
 
-#: The file beside the Arrow files with the number of rows of each data file (``rows``), and the
-#: columns of csv files in which all cells are numbers or booleans, even if they are text here
-#: (``numbers``).
-ORIGIN_FILE = "origin.json"
 _ROWS_AT_A_TIME = 1000
 # Metadata of a field of a scratch file whose values have no type yet.
 _CSV, _JSON = {b"values": b"csv"}, {b"values": b"json"}
@@ -89,7 +87,11 @@ class _Conversion:
         self._features: dict[str, dict[str, object]] = {split: {} for split in files}
 
     def run(self) -> None:
-        rows = {split: self._read_split(split) for split in self._files}
+        rows = {}
+        with Problems() as problems:
+            for split in self._files:
+                with problems.part():
+                    rows[split] = self._read_split(split)
         typed = self._options.typed_columns
         types = {
             name: column.arrow_type(typed is None or name in typed)

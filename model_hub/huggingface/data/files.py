@@ -2,7 +2,6 @@
 
 import dataclasses
 import errno
-import json
 import os
 import pathlib
 import shutil
@@ -16,8 +15,9 @@ from datasets.fingerprint import Hasher
 
 import model_hub
 from model_hub.errors import UserError
-from model_hub.huggingface.data.convert import ORIGIN_FILE, convert
+from model_hub.huggingface.data.convert import convert
 from model_hub.huggingface.data.data_file import DataFile, ReadOptions, find_files
+from model_hub.huggingface.data.origin import ORIGIN_FILE
 
 
 def split_sources(data_config: Mapping[str, Any]) -> dict[str, str]:
@@ -113,46 +113,6 @@ def load_files(
             for split in files
         }
     )
-
-
-def describe_row(dataset: datasets.Dataset, row: int) -> str:
-    """Return where a row comes from, for messages: ``row 17``, or ``row 17 of 'b.csv'``.
-
-    Args:
-        dataset: rows as loaded, or some of them in any order.
-        row: the row's index in the dataset, from 0.
-
-    Returns:
-        The row's number in its file, from 1, without the header and blank lines; the file too if
-        there are several.
-    """
-    indices = dataset._indices
-    if indices is not None:
-        row = indices.column(0)[row].as_py()
-    files = _origin(dataset).get("rows", {}).get(_arrow_file(dataset).stem, [])
-    for name, count in files:
-        if row < count:
-            return f"row {row + 1}" + (f" of {name!r}" if len(files) > 1 else "")
-        row -= count
-    return f"row {row + 1}"
-
-
-def columns_of_numbers(dataset: datasets.Dataset) -> list[str]:
-    """Return the columns that came from csv files and have numbers or booleans in all cells."""
-    return list(_origin(dataset).get("numbers", []))
-
-
-def _arrow_file(dataset: datasets.Dataset) -> pathlib.Path:
-    return pathlib.Path(dataset.cache_files[0]["filename"] if dataset.cache_files else "")
-
-
-def _origin(dataset: datasets.Dataset) -> dict[str, Any]:
-    """Return what :func:`convert` has written about a dataset; empty for others."""
-    file = _arrow_file(dataset).parent / ORIGIN_FILE
-    if not dataset.cache_files or not file.exists():
-        return {}
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return found
 
 
 def _check_cache(folder: pathlib.Path) -> None:

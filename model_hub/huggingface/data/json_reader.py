@@ -57,9 +57,10 @@ def _is_lines(file: DataFile, options: ReadOptions) -> bool:
     try:
         value = _parse(first)
     except ValueError:
-        # The beginning of a document over several lines; or a broken row, after which there are
-        # others, or nothing.
-        return (not first.startswith("[") and _is_row(second) and third[:1] in ("", "{")) or not first
+        # The beginning of a document over several lines; or a broken row, after which others or
+        # none follow.
+        is_broken = not first.startswith("[") and _is_row(second) and third[:1] in ("", "{")
+        return is_broken or not first
     return isinstance(value, dict) and (bool(second) or not isinstance(value.get("data"), list))
 
 

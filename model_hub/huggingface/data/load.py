@@ -12,7 +12,8 @@ from model_hub.errors import UserError
 from model_hub.huggingface.config.fields import DatasetKwargs
 from model_hub.huggingface.config.parsing import parse_dict_to_dataclasses
 from model_hub.huggingface.data import files
-from model_hub.huggingface.data.data_file import ReadOptions, find_files
+from model_hub.huggingface.data.data_file import DataFile, ReadOptions, find_files
+from model_hub.huggingface.data.problems import Problems
 from model_hub.huggingface.data.split import split_rows
 
 logger = logging.getLogger("model_hub")
@@ -137,16 +138,22 @@ def default_load_dataset(
         typed_columns=None if typed_columns is None else tuple(typed_columns),
     )
     named = {"train": kwargs.train_file, "validation": kwargs.validation_file}
-    found = {
-        split: find_files(f"data.{split}_file", names) for split, names in named.items() if names
-    }
     limits = {"train": kwargs.max_train_samples, "validation": kwargs.max_eval_samples}
-    if kwargs.validation_split_percentage is not None and "validation" not in found:
+    if kwargs.validation_split_percentage is not None and not kwargs.validation_file:
         limits.pop("train")
     max_rows = {split: limit for split, limit in limits.items() if limit is not None}
-    loaded = files.load_files(found, options, max_rows) if found else datasets.DatasetDict()
-    splits = load_from_hub(kwargs) if kwargs.dataset_name else datasets.DatasetDict()
-    splits.update(loaded)
+    found: dict[str, list[DataFile]] = {}
+    splits = datasets.DatasetDict()
+    with Problems() as problems:
+        for split, names in named.items():
+            if names:
+                with problems.part():
+                    found[split] = find_files(f"data.{split}_file", names)
+        if kwargs.dataset_name:
+            with problems.part():
+                splits.update(load_from_hub(kwargs))
+        if found:
+            splits.update(files.load_files(found, options, max_rows))
     others = any(name.startswith("validation_") for name in splits)
     percentage = kwargs.validation_split_percentage
     if "validation" not in splits and (percentage is not None or not others):

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_hub.errors import UserError
-from model_hub.huggingface.data.files import describe_row
+from model_hub.huggingface.data.origin import describe_row
 
 _PLACES = 3
 

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import logging
 import lzma
+import os
 import pathlib
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from model_hub.errors import UserError
 from model_hub.huggingface.data import files
 from model_hub.huggingface.data.data_file import ReadOptions
+from model_hub.huggingface.data.origin import describe_row
 
 ROWS = [{"text": 'a, b; "c"', "label": "x"}, {"text": "d\ne|f", "label": "y"}]
 
@@ -163,17 +165,15 @@ class TestSeveralFiles:
         (tmp_path / "a.csv").write_text("x\n" + "1\n" * 5)
         (tmp_path / "b.csv").write_text("x\n" + "1\n" * 5)
         both = files.load_file("k", [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")])
-        assert files.describe_row(both, 7) == "row 3 of 'b.csv'"
-        assert files.describe_row(both.select([9, 2]), 0) == "row 5 of 'b.csv'"
+        assert describe_row(both, 7) == "row 3 of 'b.csv'"
+        assert describe_row(both.select([9, 2]), 0) == "row 5 of 'b.csv'"
         one = files.load_file("k", str(tmp_path / "a.csv")).shuffle(seed=1).select([1, 3])
         numbers = one._indices.column(0).to_pylist()
-        assert files.describe_row(one, 1) == f"row {numbers[1] + 1}"
+        assert describe_row(one, 1) == f"row {numbers[1] + 1}"
 
 
 class TestCache:
     def test_a_replaced_file_is_read_again(self, tmp_path: pathlib.Path) -> None:
-        import os
-
         path = tmp_path / "a.csv"
         assert load(path, "x\n1\n") == [{"x": 1}]
         times = path.stat()

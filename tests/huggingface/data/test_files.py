@@ -147,8 +147,8 @@ class TestNestedSquad:
     def test_copy_may_be_read_by_others(self, tmp_path: pathlib.Path) -> None:
         path = tmp_path / "squad.json"
         path.write_text(json.dumps(NESTED))
-        files.load_file("k", str(path))
-        (folder,) = (pathlib.Path(datasets.config.HF_DATASETS_CACHE) / "model_hub").iterdir()
+        dataset = files.load_file("k", str(path))
+        folder = pathlib.Path(dataset.cache_files[0]["filename"]).parent
         assert {file.name for file in folder.iterdir()} == {"train.arrow", "origin.json"}
         assert {file.stat().st_mode for file in folder.iterdir()} == {path.stat().st_mode}
 

@@ -73,11 +73,12 @@ def check_rows(
         UserError: naming everything that is wrong.
     """
     load.check_splits(raw_datasets)
+    where = preparation.sources_of_splits(sources)
     with Problems() as problems:
-        for split, source in preparation.sources_of_splits(sources).items():
+        for split, source in where.items():
             with problems.part():
                 check_columns(raw_datasets[split], source)
-    train = drop_misaligned_answers(raw_datasets["train"])
+    train = drop_misaligned_answers(raw_datasets["train"], where["train"])
     return {"train": train, "validation": raw_datasets["validation"]}
 
 

@@ -150,7 +150,9 @@ def trained_answer(value: Any, row_id: Any) -> tuple[str, int] | None:
     return texts[0], starts[0]
 
 
-def drop_misaligned_answers(dataset: datasets.Dataset) -> datasets.Dataset:
+def drop_misaligned_answers(
+    dataset: datasets.Dataset, source: str = "data.train_file"
+) -> datasets.Dataset:
     """Drop training rows whose ``answer_start`` does not point at their answer's text.
 
     Such rows would teach wrong spans. Only the first answer of a row is checked, which is the one
@@ -159,6 +161,7 @@ def drop_misaligned_answers(dataset: datasets.Dataset) -> datasets.Dataset:
 
     Args:
         dataset: training rows with the columns id, context and answers.
+        source: where they come from, for messages.
 
     Returns:
         The dataset itself if all rows are right, else the others in their order.
@@ -185,8 +188,8 @@ def drop_misaligned_answers(dataset: datasets.Dataset) -> datasets.Dataset:
     if not dropped:
         return dataset
     message = (
-        f"{dropped} of {len(dataset)} training rows have an answer_start that does not point at "
-        f"their answer. The first: {first_dropped}"
+        f"{source}: {dropped} of {len(dataset)} training rows have an answer_start that does not "
+        f"point at their answer. The first: {first_dropped}"
     )
     if not kept:
         raise UserError(

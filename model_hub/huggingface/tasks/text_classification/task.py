@@ -153,6 +153,9 @@ def _find_labels(
                 f"{where['train']}: there is only the label {', '.join(map(repr, names))}. Column "
                 f"{LABEL!r} should hold at least two different labels."
             )
+        found = label_values(train, where["train"])
+        if official and len(found) == 1:
+            logger.warning("%s: every label is %r", where["train"], found[0])
         for split, source in where.items():
             with problems.part():
                 order = _class_names(train) or official

@@ -10,8 +10,8 @@ import torch
 
 from model_hub.errors import UserError
 from model_hub.huggingface.data.columns import columns_of_lists
-from model_hub.huggingface.data.files import describe_row
 from model_hub.huggingface.data.json_types import is_list, is_string
+from model_hub.huggingface.data.origin import describe_row
 from model_hub.huggingface.tasks._common.padding import NO_LABEL, pad_rows
 from model_hub.huggingface.tasks._common.predictor import (
     InferenceSetup,

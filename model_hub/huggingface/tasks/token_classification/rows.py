@@ -16,11 +16,14 @@ from model_hub.huggingface.data.columns import columns_of_lists, require_columns
 from model_hub.huggingface.data.json_types import is_list, is_string
 from model_hub.huggingface.data.problems import Problems
 from model_hub.huggingface.tasks._common import preparation
+from model_hub.huggingface.tasks._common.labels import truncate_text
 from model_hub.huggingface.tasks.token_classification.settings import TokenClassificationDataKwargs
 
 logger = logging.getLogger("model_hub")
 
 _SPLITS = ("train", "validation")
+# Names of a column of labels, if there is none for the task.
+_TAGS = ("tags", "labels")
 _LAYOUT = '{"tokens": ["In", "Paris"], "ner_tags": ["O", "B-location"]}'
 
 
@@ -81,7 +84,14 @@ def read_tagging(
         for split in _SPLITS
     }
     configured = tuple(data_kwargs.label_names) if data_kwargs.label_names else None
-    if any(pa.types.is_integer(column.type) for column in tags.values()):
+    numbered = {split: pa.types.is_integer(column.type) for split, column in tags.items()}
+    for split, column in tags.items():
+        if numbered[split] != numbered["train"]:
+            raise UserError(
+                f"{where[split]}: column {tags_column} holds lists of {column.type}, and in the "
+                f"training data lists of {tags['train'].type}. Write the same in both."
+            )
+    if numbered["train"]:
         names = _names_of_numbers(raw_datasets, tags_column, configured, where)
         with problems:
             for split, column in tags.items():
@@ -97,6 +107,18 @@ def read_tagging(
                     f"{where[split]}: column {tags_column} has labels that data.label_names does "
                     f"not list: {', '.join(unknown)}. Add them there, or remove data.label_names."
                 )
+    new = sorted(found["validation"] - found["train"])
+    if new:
+        logger.warning(
+            "%s: column %s has labels that the training data does not have: %s",
+            where["validation"],
+            tags_column,
+            truncate_text(new),
+        )
+    if len(found["train"]) == 1:
+        logger.warning(
+            "%s: every label in column %s is %r", where["train"], tags_column, *found["train"]
+        )
     labels = configured or tuple(sorted(found["train"] | found["validation"]))
     if not labels:
         raise UserError(f"{where['train']}: column {tags_column} has no labels at all.")
@@ -120,8 +142,9 @@ def _find_columns(
         "tokens" if "tokens" in columns else next(iter(lists), columns[0])
     )
     others = [name for name in lists or columns if name != tokens_column]
-    if data_kwargs.tags_column or wanted in columns:
-        tags_column = data_kwargs.tags_column or wanted
+    known = [name for name in (wanted, *_TAGS) if name in others]
+    if data_kwargs.tags_column or known:
+        tags_column = data_kwargs.tags_column or known[0]
     elif len(others) > 1:
         raise UserError(
             f"{where}: there is no column {wanted!r}; {', '.join(map(repr, others))} hold lists. "
