@@ -68,7 +68,7 @@ class ReadOptions:
         """
         for name, least in (("delimiter", 1), ("quotechar", 0)):
             value = getattr(self, name)
-            if value is not None and not (least <= len(value) <= 1 and value not in "\r\n" * least):
+            if value is not None and not (least <= len(value) <= 1 and value not in ("\r", "\n")):
                 raise UserError(
                     f"data.{name} is {value!r}, but should be one character, for instance "
                     f"{';' if name == 'delimiter' else chr(34)!r}."

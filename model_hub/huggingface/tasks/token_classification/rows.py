@@ -142,7 +142,7 @@ def _find_columns(
         "tokens" if "tokens" in columns else next(iter(lists), columns[0])
     )
     others = [name for name in lists or columns if name != tokens_column]
-    known = [name for name in (wanted, *_TAGS) if name in others]
+    known = [n for n in (wanted, *_TAGS) if n in columns and n != tokens_column]
     if data_kwargs.tags_column or known:
         tags_column = data_kwargs.tags_column or known[0]
     elif len(others) > 1:
