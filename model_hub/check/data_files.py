@@ -1,33 +1,37 @@
 """Checks of the local files that the YAML names: data, and folders with models."""
 
+import contextlib
+import inspect
+import logging
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 import datasets
 
 from model_hub import _hub
-from model_hub.check import labels, local_models
+from model_hub.check import local_models
 from model_hub.check.trial import TrialClass
 from model_hub.errors import UserError
 from model_hub.experiment.document import Document
 from model_hub.experiment.findings import ERROR, WARNING, Finding, finding_at, path_in
 from model_hub.experiment.schema.ranges import possible_values
-from model_hub.experiment.yaml_io import get_path, is_whole
+from model_hub.experiment.search_space import pick_hyperparameters
+from model_hub.experiment.yaml_io import get_path
 from model_hub.huggingface.config import fields, parsing
 from model_hub.huggingface.config.config_findings import is_ours
 from model_hub.huggingface.config.model_folders import MODEL_KEYS, is_mounted, no_folder
-from model_hub.huggingface.data import load, preview
+from model_hub.huggingface.data import load
+from model_hub.huggingface.data.files import load_file
 from model_hub.huggingface.trial import BaseTransformerTrial
 from model_hub.utils import AttrDict
 
 Config = Mapping[str, Any]
-
-_ROWS = 100
+Splits = Mapping[str, datasets.Dataset]
 
 
 def file_findings(
-    document: Document, config: Config, trial_class: TrialClass | None
+    document: Document, config: Config, trial_class: TrialClass | None, rows: int | None
 ) -> Iterator[Finding]:
     """Yield what is wrong with files and folders; paths are relative to the working directory.
 
@@ -35,11 +39,10 @@ def file_findings(
         document: the YAML.
         config: its value; the sections are mappings.
         trial_class: None where it could not be imported.
+        rows: read only so many rows of each split; None reads all.
     """
     if is_ours(trial_class):
-        # Reading a few rows would print progress bars between the findings.
-        datasets.disable_progress_bars()
-        yield from _data_files(document, config, trial_class)
+        yield from _data_files(document, config, trial_class, rows)
 
 
 def hub_names(config: Config) -> list[str]:
@@ -56,7 +59,7 @@ def hub_names(config: Config) -> list[str]:
 
 
 def _data_files(
-    document: Document, config: Config, trial_class: TrialClass | None
+    document: Document, config: Config, trial_class: TrialClass | None, rows: int | None
 ) -> Iterator[Finding]:
     data_types = getattr(trial_class, "data_types", (fields.DatasetKwargs,))
     try:
@@ -74,52 +77,92 @@ def _data_files(
             path = path if path[:1] == ("data",) else ("data",)
             missing = len(path) < 2
             yield Finding(path, str(error).rstrip("."), severity, missing=missing)
-    splits: dict[str, datasets.Dataset] = {}
-    for split, key in (("train", "train_file"), ("validation", "validation_file")):
-        file = getattr(kwargs, key)
-        if not file or (is_mounted(file, config) and not pathlib.Path(file).exists()):
-            continue
-        try:
-            rows = preview.read_first_rows(f"data.{key}", file, _ROWS)
-        except UserError as error:
-            yield Finding(("data", key), str(error).rstrip("."))
-            continue
-        if rows is not None:
-            splits[split] = rows
     yield from _named_folder(kwargs, config)
-    local = dict(splits)
-    if "train" in splits:
-        yield from _records(config, kwargs.train_file)
-        if not kwargs.validation_file:
-            splits["validation"] = splits["train"]
-    wrong = []
-    if splits and trial_class is not None and hasattr(trial_class, "check_data"):
-        wrong = list(_columns(document, config, trial_class, splits))
-    yield from wrong
-    if not wrong:
-        # These checks need the right columns.
-        yield from labels.label_findings(config, local)
-        yield from local_models.local_model_findings(document, config, trial_class, splits)
+    files = {"train": kwargs.train_file, "validation": kwargs.validation_file}
+    if any(file and _is_elsewhere(file, config) for file in files.values()):
+        return
+    on_hub = kwargs.dataset_name and not pathlib.Path(kwargs.dataset_name).expanduser().exists()
+    if on_hub or not (kwargs.train_file or kwargs.dataset_name) or trial_class is None:
+        raw_datasets = yield from _load_alone(config, files)
+    else:
+        raw_datasets = yield from _load_and_check(config, trial_class, rows)
+    if raw_datasets is not None:
+        yield from _records(config, kwargs.train_file, raw_datasets)
+        yield from local_models.local_model_findings(document, config, trial_class, raw_datasets)
 
 
-def _columns(
-    document: Document,
-    config: Config,
-    trial_class: TrialClass,
-    splits: Mapping[str, datasets.Dataset],
-) -> Iterator[Finding]:
-    # One split at a time, so that errors of both are found.
-    for split, rows in splits.items():
-        try:
-            trial_class.check_data(  # type: ignore[attr-defined]
-                datasets.DatasetDict({split: rows}),
-                AttrDict(config["hyperparameters"]),
-                AttrDict(config["data"]),
+def _is_elsewhere(file: str | list[str], config: Config) -> bool:
+    """Return whether a file is in the container, but not on this machine."""
+    names = [file] if isinstance(file, str) else file
+    return any(is_mounted(name, config) and not pathlib.Path(name).exists() for name in names)
+
+
+def _load_alone(
+    config: Config, files: Mapping[str, Any]
+) -> Generator[Finding, None, Splits | None]:
+    """Read the files without the rest of the data, which is not on this machine."""
+    splits = {}
+    for split, file in files.items():
+        if file:
+            try:
+                splits[split] = load_file(f"data.{split}_file", file)
+            except UserError as error:
+                yield from _findings(config, error)
+    return splits
+
+
+def _load_and_check(
+    config: Config, trial_class: TrialClass, rows: int | None
+) -> Generator[Finding, None, Splits | None]:
+    """Load and check the data as the training does; return it if nothing is wrong with it."""
+    hparams, _ = pick_hyperparameters(config["hyperparameters"], 0)
+    data = AttrDict(config["data"])
+    if rows is not None:
+        for name in ("max_train_samples", "max_eval_samples"):
+            data[name] = min(rows, data.get(name) or rows)
+    metric = {"metric": config["searcher"].get("metric")}
+    warnings: list[str] = []
+    try:
+        with _logged_warnings(warnings):
+            raw_datasets = trial_class.load_data(  # type: ignore[attr-defined]
+                AttrDict(hparams), data
             )
-        except UserError as error:
-            yield finding_at(config, str(error))
-            if not config["data"].get("validation_file"):
-                return  # Both splits are of the same file.
+            check: Any = trial_class.check_data  # type: ignore[attr-defined]
+            # Trials made by an earlier version of `model-hub new` do not take the metric.
+            if "metric" not in inspect.signature(check).parameters:
+                metric = {}
+            check(raw_datasets, AttrDict(hparams), data, **metric)
+    except UserError as error:
+        yield from _findings(config, error)
+        return None
+    except Exception as error:  # The trial's own code may raise anything.
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        yield Finding(("data",), f"data: the trial's load_data or check_data raised {reason}")
+        return None
+    for message in warnings:
+        yield finding_at(config, message, WARNING)
+    found: Splits = raw_datasets
+    return found
+
+
+@contextlib.contextmanager
+def _logged_warnings(messages: list[str]) -> Iterator[None]:
+    """Add what the library logs as a warning to ``messages`` in place of printing it."""
+    logger = logging.getLogger("model_hub")
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
+
+
+def _findings(config: Config, error: UserError) -> Iterator[Finding]:
+    for message in getattr(error, "problems", [str(error)]):
+        yield finding_at(config, message)
 
 
 def _named_folder(kwargs: Any, config: Config) -> Iterator[Finding]:
@@ -132,16 +175,14 @@ def _named_folder(kwargs: Any, config: Config) -> Iterator[Finding]:
         )
 
 
-def _records(config: Config, file: str) -> Iterator[Finding]:
+def _records(config: Config, file: Any, raw_datasets: Splits) -> Iterator[Finding]:
     """Yield a warning if the old style's length of an epoch is not that of the data."""
     records, length = config.get("records_per_epoch"), get_path(config, "searcher", "max_length")
     if not isinstance(length, Mapping) or "epochs" not in length:
         return
-    rows = preview.row_count("data.train_file", file)
-    if rows is None:
+    if "train" not in raw_datasets:
         return
-    limit = config["data"].get("max_train_samples")
-    rows = min(rows, limit) if is_whole(limit, 1) else rows
+    rows = len(raw_datasets["train"])
     if not records:
         yield Finding(
             ("searcher", "max_length"),

@@ -47,19 +47,20 @@ def _by_line(finding: Finding) -> tuple[int, str, str]:
     return finding.line, finding.severity, finding.message
 
 
-def check_config(text: str, folder: pathlib.Path) -> Report:
+def check_config(text: str, folder: pathlib.Path, rows: int | None = None) -> Report:
     """Check an experiment's YAML.
 
     Args:
         text: the YAML.
         folder: the context directory, to which paths are relative.
+        rows: read only so many rows of each split of the data; None reads all.
     """
     document = Document(text)
     problem = document.problem()
     if problem is not None:
         return Report([problem], [])
     findings = Findings()
-    hub_names = _add_all(document, findings, folder)
+    hub_names = _add_all(document, findings, folder, rows)
     located = [
         dataclasses.replace(finding, line=document.line(finding.path)) for finding in findings.all
     ]
@@ -67,7 +68,9 @@ def check_config(text: str, folder: pathlib.Path) -> Report:
     return Report([different[line] for line in sorted(different)], hub_names)
 
 
-def _add_all(document: Document, findings: Findings, folder: pathlib.Path) -> list[str]:
+def _add_all(
+    document: Document, findings: Findings, folder: pathlib.Path, rows: int | None
+) -> list[str]:
     """Add all that is wrong; return the names on the Hub."""
     # Imported here because they import torch and transformers, which takes seconds.
     from model_hub.check.data_files import file_findings, hub_names
@@ -95,5 +98,5 @@ def _add_all(document: Document, findings: Findings, folder: pathlib.Path) -> li
             unsmoothed_modes=UNSMOOTHED_MODES,
             trains_here=False,
         )
-        findings.add(file_findings(document, config, trial_class))
+        findings.add(file_findings(document, config, trial_class, rows))
         return hub_names(config)

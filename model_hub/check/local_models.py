@@ -18,6 +18,8 @@ from model_hub.huggingface.tasks._common.tokenization import sequence_length
 from model_hub.huggingface.tasks.instruction_tuning import data, formats, settings
 
 Config = Mapping[str, Any]
+# Conversations of each split to which the chat template is applied.
+_ROWS = 100
 
 _TEXTS_PER_SEQUENCE = {task.model_mode: task.texts_per_sequence for task in TASKS}
 
@@ -34,7 +36,7 @@ def local_model_findings(
         document: the YAML.
         config: its value; the sections are mappings.
         trial_class: None where it could not be imported.
-        splits: the first rows of local files.
+        splits: the rows of local files; only the first of them are tokenized.
     """
     own_kwargs = list(_kwargs_of_trial(config, trial_class))
     if not own_kwargs:
@@ -111,7 +113,8 @@ def _conversations(
     if tokenizer is None or not tokenizer.is_fast:
         return
     try:
-        for split, rows in splits.items():
+        for split, all_rows in splits.items():
+            rows = all_rows.select(range(min(_ROWS, len(all_rows))))
             source = f"data.{split}_file"
             layout = formats.find_format(rows, source, kwargs.messages_column, kwargs.chat_format)
             if layout.name != formats.TEXT:

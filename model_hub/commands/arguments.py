@@ -34,6 +34,14 @@ def add_command(
     return command
 
 
+def positive(text: str) -> int:
+    """Return a whole number of at least 1; for ``type`` of an argument."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
 def add_verbose(command: argparse.ArgumentParser) -> None:
     """Add ``--verbose``."""
     command.add_argument(

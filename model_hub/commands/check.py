@@ -4,7 +4,7 @@ import argparse
 import os
 import pathlib
 
-from model_hub.commands.arguments import Commands, add_command
+from model_hub.commands.arguments import Commands, add_command, positive
 from model_hub.errors import UserError
 from model_hub.experiment import yaml_io
 
@@ -41,6 +41,12 @@ def add_check(commands: Commands) -> None:
         help="first replace deprecated keys in the file by their successors; comments and all else "
         "stay unchanged",
     )
+    check.add_argument(
+        "--rows",
+        type=positive,
+        metavar="N",
+        help="read only the first N rows of each split of the data (default: all)",
+    )
     check.add_argument("--strict", action="store_true", help="treat warnings as errors")
     check.add_argument(
         "--preview",
@@ -74,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
         for line in result.kept:
             print(f"{file}: not fixed: {line}")
         text = result.text
-    report = check_config(text, folder)
+    report = check_config(text, folder, options.rows)
     if options.strict:
         report = report.strict()
     for finding in report.findings:

@@ -14,7 +14,7 @@ from model_hub.huggingface.config import fields, parsing
 from model_hub.huggingface.config.config_findings import check_key_names
 from model_hub.huggingface.config.hparams import check_hparams
 from model_hub.huggingface.config.options import OptionKwargs
-from model_hub.huggingface.data import loaders
+from model_hub.huggingface.data import load, loaders
 from model_hub.huggingface.model import build
 from model_hub.huggingface.training import optim
 from model_hub.huggingface.training.callbacks import (
@@ -164,8 +164,24 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         Raises:
             UserError: when a value has the wrong type or is out of range.
         """
-        (kwargs,) = parsing.parse_dict_to_dataclasses(self.data_types[-1:], self.data_config)
+        return self.parse_data(self.data_config)
+
+    @classmethod
+    def parse_data(cls, data_config: Mapping[str, Any]) -> Any:
+        """Return section ``data`` as the last of ``data_types``.
+
+        Raises:
+            UserError: when a value has the wrong type or is out of range.
+        """
+        (kwargs,) = parsing.parse_dict_to_dataclasses(cls.data_types[-1:], data_config)
         return kwargs
+
+    @property
+    def metric(self) -> str | None:
+        """The experiment's ``searcher.metric``."""
+        searcher = self.context.get_experiment_config().get("searcher") or {}
+        metric: str | None = searcher.get("metric")
+        return metric
 
     def build_model(self, model_class: type | None = None) -> torch.nn.Module:
         """Set ``config`` and ``tokenizer`` and return the model, which is not wrapped yet.
@@ -197,21 +213,42 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         return cls.metric_names
 
     @classmethod
+    def load_data(cls, hparams: AttrDict, data_config: AttrDict) -> datasets.DatasetDict:
+        """Load the raw data; ``model-hub check`` calls it too.
+
+        A subclass with data of its own overrides it, and calls it in ``__init__``, within
+        :func:`local_main_first`: then one process of a machine reads the files.
+
+        Args:
+            hparams: section ``hyperparameters``.
+            data_config: section ``data``.
+
+        Returns:
+            The splits; see :func:`default_load_dataset`.
+
+        Raises:
+            UserError: when the data cannot be loaded.
+        """
+        return load.default_load_dataset(data_config)
+
+    @classmethod
     def check_data(
         cls,
         raw_datasets: Mapping[str, datasets.Dataset],
         hparams: AttrDict,
         data_config: AttrDict,
-    ) -> None:
-        """Check raw rows before anything is built; ``model-hub check`` calls it.
+        metric: str | None = None,
+    ) -> Any:
+        """Check all raw rows before anything is built; ``model-hub check`` calls it.
 
-        A subclass that needs certain columns checks them here. The base class accepts any.
+        A subclass that needs certain columns checks them here, and calls it (or what it calls) in
+        ``__init__``. The base class accepts any rows.
 
         Args:
-            raw_datasets: the first rows of each of the splits ``train`` and ``validation`` that is
-                a local file; one of them may be absent.
-            hparams: section ``hyperparameters``, with ranges where the YAML has ranges.
+            raw_datasets: the splits that :meth:`load_data` has returned.
+            hparams: section ``hyperparameters``.
             data_config: section ``data``.
+            metric: ``searcher.metric``.
 
         Raises:
             UserError: when the rows are not what the trial needs.

@@ -87,7 +87,7 @@ def readme_text(task: Task, title: str, first_row: str, validation_rows: int) ->
             "of the sample data:"
         ),
         _code("json" if extension == "jsonl" else "text", first_row),
-        _paragraph(f"`model-hub check {yaml}` then checks the first rows of your files."),
+        _paragraph(f"`model-hub check {yaml}` then reads your files as the training will."),
         "## A real model",
         _paragraph(
             "The small model knows the words of the made-up rows and nothing else. The comments in "

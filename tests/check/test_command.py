@@ -12,7 +12,6 @@ from workspaces import ROOT, Workspace, changed, make_workspace
 from model_hub import cli
 from model_hub.check import engine
 from model_hub.experiment import yaml_io
-from model_hub.huggingface.data import preview
 
 EXAMPLES = sorted((ROOT / "examples" / "huggingface").glob("*/*.yaml"))
 
@@ -114,21 +113,3 @@ def test_what_training_refuses_is_found(
     key = next(iter(changes)).split("__")[-1]
     assert key in capsys.readouterr().out
     assert cli.main(["train", str(file)]) == 2
-
-
-@pytest.mark.parametrize("rows", [3, 500])
-def test_first_rows_are_those_of_the_file(
-    rows: int, tmp_path: pathlib.Path, datasets_cache: None
-) -> None:
-    import datasets
-
-    data = datasets.Dataset.from_dict({"a": list(range(rows)), "b": ['x, "y"\nz'] * rows})
-    data.to_json(tmp_path / "rows.jsonl")
-    data.to_csv(tmp_path / "rows.csv", index=False)
-    data.to_parquet(tmp_path / "rows.parquet")
-    for name in ("rows.jsonl", "rows.csv", "rows.parquet"):
-        found = preview.read_first_rows("data.train_file", str(tmp_path / name))
-        assert found is not None
-        assert found["a"][:] == list(range(min(rows, 100)))
-        assert set(found["b"]) == {'x, "y"\nz'}
-        assert preview.row_count("data.train_file", str(tmp_path / name)) == rows

@@ -1,4 +1,4 @@
-"""What ``model-hub check`` finds beyond the first rows, and in folders with models."""
+"""What ``model-hub check`` finds in all rows of files, and in folders with models."""
 
 import json
 import pathlib
@@ -87,31 +87,37 @@ def longest(tokens: int) -> dict[str, str]:
             CLASSES,
             {},
             {"validation.jsonl": classes([*BOTH, "neutral"])},
-            [("validation_file", "error", "does not have the label 'neutral' (first in row 151)")],
+            [("validation_file", "error", "the unknown label 'neutral' in 1 row (row 151)")],
         ),
         (
             CLASSES,
             AS_CSV,
             {"validation.csv": "sentence,label\n" + "soup,negative\n" * 120 + "soup,neutral\n" * 2},
-            [("validation_file", "error", "does not have the label 'neutral' (first in row 121)")],
+            [
+                (
+                    "validation_file",
+                    "error",
+                    "the unknown label 'neutral' in 2 rows (row 121, row 122)",
+                )
+            ],
         ),
         (
             CLASSES,
             {},
-            {"train.jsonl": classes(["negative"] * 150)},
-            [("train_file", "error", "every row has the label 'negative'")],
+            {"train.jsonl": classes(["negative"] * 150), "validation.jsonl": classes(["negative"])},
+            [("train_file", "error", "there is only the label 'negative'")],
         ),
         (
             CLASSES,
             TASK,
             {"train.jsonl": classes(["negative"] * 150)},
-            [("train_file", "warning", "every row has the label 'negative'")],
+            [("train_file", "warning", "every label is 'negative'")],
         ),
         (
             CLASSES,
             {},
-            {"train.jsonl": classes([*BOTH, ""])},
-            [("train_file", "error", "row 151 has no label")],
+            {"train.jsonl": classes([*BOTH, None])},
+            [("train_file", "error", "no label in 1 row (row 151)")],
         ),
         (
             CLASSES,
@@ -126,7 +132,7 @@ def longest(tokens: int) -> dict[str, str]:
                 "train.csv": "sentence,label\n" + "soup,0\nsoup,1\n" * 60 + "soup,\n",
                 "validation.csv": "sentence,label\nsoup,0\nsoup,1\n",
             },
-            [("train_file", "error", "row 121 has no label")],
+            [("train_file", "error", "no label in 1 row (row 121)")],
         ),
         (
             CLASSES,
@@ -169,13 +175,13 @@ def longest(tokens: int) -> dict[str, str]:
             TAGS,
             {},
             {"validation.jsonl": tags(["O"] * 120 + ["B-river"])},
-            [("validation_file", "warning", "the label 'B-river' (first in row 121)")],
+            [("validation_file", "warning", "training data does not have: 'B-river'")],
         ),
         (
             TAGS,
             {},
-            {"train.jsonl": tags(["O"] * 120)},
-            [("train_file", "warning", "every row has the label 'O'")],
+            {"train.jsonl": tags(["O"] * 120), "validation.jsonl": tags(["O", "O"])},
+            [("train_file", "warning", "every label in column ner_tags is 'O'")],
         ),
         (CLASSES, longest(129), {}, [("max_seq_length", "error", "takes at most 128 tokens")]),
         (CLASSES, longest(128), {}, []),

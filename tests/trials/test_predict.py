@@ -278,7 +278,7 @@ WRONG: dict[str, tuple[str, list[Row], list[str], str]] = {
         "glue",
         [{"body": "the"}, {"body": None}],
         [],
-        "1 rows have no body, the first of them is row 2",
+        "no text in column body in 1 row (row 2)",
     ),
     "words": ("ner", [{"tokens": "the cat"}], [], "should hold lists of words"),
     "endings": ("swag", [{"sent1": "the", "ending0": "cat"}], [], "missing: ending1"),

@@ -4,17 +4,22 @@ from determined import pytorch
 
 import model_hub.huggingface as hf
 import model_hub.huggingface.tasks.instruction_tuning as sft
+from model_hub.utils import AttrDict
 
 
 class SFTTrial(hf.BaseTransformerTrial):
     # The keys of section `data`; the last class is the type of self.data_kwargs.
     data_types = (hf.DatasetKwargs, sft.InstructionTuningDataKwargs)
-    # What `model-hub check` compares the YAML and the first rows of local files with.
+    # What `model-hub check` compares the YAML with.
     model_modes = ("causal-lm", "pretraining")
     metric_names = ("perplexity", "validation_loss", "token_accuracy")
 
     @classmethod
-    def check_data(cls, raw_datasets: dict, hparams: dict, data_config: dict) -> None:
+    def load_data(cls, hparams: AttrDict, data_config: AttrDict) -> dict:
+        return sft.load_rows(data_config)
+
+    @classmethod
+    def check_data(cls, raw_datasets: dict, hparams: AttrDict, data_config: AttrDict, metric=None):
         column = data_config.get("messages_column") or "messages"
         for split, rows in raw_datasets.items():
             source = hf.split_sources(data_config)[split]
@@ -25,9 +30,9 @@ class SFTTrial(hf.BaseTransformerTrial):
         super().__init__(context)
         # That no token sees a later one, nor, with packing, another conversation.
         sft.check_model(self.model, self.config, self.data_kwargs)
-        self.raw_datasets = hf.default_load_dataset(self.data_config)
-        # One process per machine tokenizes; the others then read its cache.
+        # One process per machine reads and tokenizes; the others then read its cache.
         with hf.local_main_first(context):
+            self.raw_datasets = self.load_data(self.hparams, self.data_config)
             train, self.validation_dataset, self.train_dataset, length = sft.build_datasets(
                 self.raw_datasets,
                 self.tokenizer,

@@ -4,29 +4,32 @@ from determined import pytorch
 
 import model_hub.huggingface as hf
 import model_hub.huggingface.tasks.language_modeling as lm
+from model_hub.utils import AttrDict
 
 
 class CLMTrial(hf.BaseTransformerTrial):
     # The keys of section `data`; the last class is the type of self.data_kwargs.
     data_types = (hf.DatasetKwargs, lm.LanguageModelingDataKwargs)
-    # What `model-hub check` compares the YAML and the first rows of local files with.
+    # What `model-hub check` compares the YAML with.
     model_modes = ("causal-lm", "pretraining")
     metric_names = ("perplexity", "validation_loss", "token_accuracy")
 
     @classmethod
-    def check_data(cls, raw_datasets: dict, hparams: dict, data_config: dict) -> None:
-        for split, rows in raw_datasets.items():
-            source = hf.split_sources(data_config)[split]
-            lm.text_column(rows, source, data_config.get("text_column"))
+    def load_data(cls, hparams: AttrDict, data_config: AttrDict) -> dict:
+        return lm.load_rows(data_config)
+
+    @classmethod
+    def check_data(cls, raw_datasets: dict, hparams: AttrDict, data_config: AttrDict, metric=None):
+        lm.check_rows(raw_datasets, cls.parse_data(data_config), hf.split_sources(data_config))
 
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.
         super().__init__(context)
         # A model that sees the token which it is to predict would learn nothing.
         lm.check_next_token_model(self.model, self.config)
-        self.raw_datasets = hf.default_load_dataset(self.data_config)
-        # One process per machine tokenizes; the others then read its cache.
+        # One process per machine reads and tokenizes; the others then read its cache.
         with hf.local_main_first(context):
+            self.raw_datasets = self.load_data(self.hparams, self.data_config)
             self.train_dataset, self.validation_dataset, length = lm.build_datasets(
                 self.raw_datasets,
                 self.tokenizer,

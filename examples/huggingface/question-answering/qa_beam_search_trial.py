@@ -9,25 +9,29 @@ from determined import pytorch
 
 import model_hub.huggingface as hf
 import model_hub.huggingface.tasks.question_answering as qa
+from model_hub.utils import AttrDict
 
 
 class QABeamSearchTrial(hf.BaseTransformerTrial):
     # The keys of section `data`; the last class is the type of self.data_kwargs.
     data_types = (hf.DatasetKwargs, qa.QuestionAnsweringDataKwargs)
-    # What `model-hub check` compares the YAML and the first rows of local files with.
+    # What `model-hub check` compares the YAML with.
     metric_names = ("exact_match", "exact", "f1", "total", "HasAns_*", "NoAns_*", "best_*")
 
     @classmethod
-    def check_data(cls, raw_datasets: dict, hparams: dict, data_config: dict) -> None:
-        for split, rows in raw_datasets.items():
-            qa.check_columns(rows, hf.split_sources(data_config)[split])
+    def load_data(cls, hparams: AttrDict, data_config: AttrDict) -> dict:
+        return qa.load_rows(data_config)
+
+    @classmethod
+    def check_data(cls, raw_datasets: dict, hparams: AttrDict, data_config: AttrDict, metric=None):
+        qa.check_rows(raw_datasets, hf.split_sources(data_config))
 
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.
         super().__init__(context)
-        self.raw_datasets = hf.default_load_dataset(self.data_config)
-        # One process per machine tokenizes; the others then read its cache.
+        # One process per machine reads and tokenizes; the others then read its cache.
         with hf.local_main_first(context):
+            self.raw_datasets = self.load_data(self.hparams, self.data_config)
             self.train_dataset, self.validation_dataset, examples = qa.build_datasets(
                 self.raw_datasets,
                 self.tokenizer,

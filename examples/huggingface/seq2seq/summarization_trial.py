@@ -4,32 +4,35 @@ from determined import pytorch
 
 import model_hub.huggingface as hf
 import model_hub.huggingface.tasks.seq2seq as s2s
+from model_hub.utils import AttrDict
 
 
 class SummarizationTrial(hf.BaseTransformerTrial):
     # The keys of section `data`; the last class is the type of self.data_kwargs.
     data_types = (hf.DatasetKwargs, s2s.SummarizationDataKwargs)
-    # What `model-hub check` compares the YAML and the first rows of local files with.
+    # What `model-hub check` compares the YAML with.
     model_modes = ("seq2seq-lm", "pretraining")
     metric_names = ("rouge*", "gen_len", "validation_loss")
 
     @classmethod
-    def check_data(cls, raw_datasets: dict, hparams: dict, data_config: dict) -> None:
-        (kwargs,) = hf.parse_dict_to_dataclasses((s2s.SummarizationDataKwargs,), data_config)
-        for split, rows in raw_datasets.items():
-            s2s.find_columns(
-                {split: rows},
-                kwargs,
-                data_config.get("dataset_name"),
-                hf.split_sources(data_config),
-            )
+    def load_data(cls, hparams: AttrDict, data_config: AttrDict) -> dict:
+        return s2s.load_rows(data_config)
+
+    @classmethod
+    def check_data(cls, raw_datasets: dict, hparams: AttrDict, data_config: AttrDict, metric=None):
+        s2s.find_columns(
+            raw_datasets,
+            cls.parse_data(data_config),
+            data_config.get("dataset_name"),
+            hf.split_sources(data_config),
+        )
 
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.
         super().__init__(context)
-        self.raw_datasets = hf.default_load_dataset(self.data_config)
-        # One process per machine tokenizes; the others then read its cache.
+        # One process per machine reads and tokenizes; the others then read its cache.
         with hf.local_main_first(context):
+            self.raw_datasets = self.load_data(self.hparams, self.data_config)
             datasets = s2s.build_datasets(
                 self.raw_datasets,
                 self.tokenizer,

@@ -10,7 +10,7 @@ from model_hub.utils import AttrDict
 class GLUETrial(hf.BaseTransformerTrial):
     # The keys of section `data`; the last class is the type of self.data_kwargs.
     data_types = (hf.DatasetKwargs, tc.TextClassificationDataKwargs)
-    # What `model-hub check` compares the YAML and the first rows of local files with.
+    # What `model-hub check` compares the YAML with.
     model_modes = ("sequence-classification",)
     metric_names = (
         *("accuracy", "accuracy_mismatched", "f1", "matthews_correlation"),
@@ -18,11 +18,18 @@ class GLUETrial(hf.BaseTransformerTrial):
     )
 
     @classmethod
-    def check_data(cls, raw_datasets: dict, hparams: dict, data_config: dict) -> None:
-        sources = hf.split_sources(data_config)
-        columns = data_config.get("text_columns")
-        for split, rows in raw_datasets.items():
-            tc.check_columns(rows, sources[split], hparams.get("finetuning_task"), columns)
+    def load_data(cls, hparams: AttrDict, data_config: AttrDict) -> dict:
+        return tc.load_glue(data_config, hparams.get("finetuning_task"))
+
+    @classmethod
+    def check_data(cls, raw_datasets: dict, hparams: AttrDict, data_config: AttrDict, metric=None):
+        return tc.find_task(
+            raw_datasets,
+            hparams.get("finetuning_task"),
+            cls.parse_data(data_config).text_columns,
+            hf.split_sources(data_config),
+            metric,
+        )
 
     @classmethod
     def metrics_of(cls, hparams: dict) -> tuple[str, ...]:
@@ -32,14 +39,10 @@ class GLUETrial(hf.BaseTransformerTrial):
         self.hparams = AttrDict(context.get_hparams())
         self.data_config = AttrDict(context.get_data_config())
         # The data comes first: the head of the model has an output for each of its labels.
-        name = self.hparams.get("finetuning_task")
-        self.raw_datasets = tc.load_glue(self.data_config, name)
-        task = tc.find_task(
-            self.raw_datasets,
-            name,
-            self.data_kwargs.text_columns,
-            hf.split_sources(self.data_config),
-        )
+        # One process per machine reads the files; the others then read its cache.
+        with hf.local_main_first(context):
+            self.raw_datasets = self.load_data(self.hparams, self.data_config)
+        task = self.check_data(self.raw_datasets, self.hparams, self.data_config, self.metric)
         tc.set_num_labels(self.hparams, task.num_labels)
         # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.
         super().__init__(context)

@@ -10,28 +10,31 @@ from model_hub.utils import AttrDict
 class XNLITrial(hf.BaseTransformerTrial):
     # The keys of section `data`; the last class is the type of self.data_kwargs.
     data_types = (hf.DatasetKwargs, tc.XNLIDataKwargs)
-    # What `model-hub check` compares the YAML and the first rows of local files with.
+    # What `model-hub check` compares the YAML with.
     model_modes = ("sequence-classification",)
     metric_names = ("accuracy",)
 
     @classmethod
-    def check_data(cls, raw_datasets: dict, hparams: dict, data_config: dict) -> None:
-        sources = hf.split_sources(data_config)
-        columns = data_config.get("text_columns")
-        for split, rows in raw_datasets.items():
-            tc.check_columns(rows, sources[split], "xnli", columns)
+    def load_data(cls, hparams: AttrDict, data_config: AttrDict) -> dict:
+        return tc.load_xnli(data_config)
+
+    @classmethod
+    def check_data(cls, raw_datasets: dict, hparams: AttrDict, data_config: AttrDict, metric=None):
+        return tc.find_task(
+            raw_datasets,
+            "xnli",
+            cls.parse_data(data_config).text_columns,
+            hf.split_sources(data_config),
+        )
 
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         self.hparams = AttrDict(context.get_hparams())
         self.data_config = AttrDict(context.get_data_config())
         # The data comes first: the head of the model has an output for each of its labels.
-        self.raw_datasets = tc.load_xnli(self.data_config)
-        task = tc.find_task(
-            self.raw_datasets,
-            "xnli",
-            self.data_kwargs.text_columns,
-            hf.split_sources(self.data_config),
-        )
+        # One process per machine reads the files; the others then read its cache.
+        with hf.local_main_first(context):
+            self.raw_datasets = self.load_data(self.hparams, self.data_config)
+        task = self.check_data(self.raw_datasets, self.hparams, self.data_config, self.metric)
         tc.set_num_labels(self.hparams, task.num_labels)
         # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.
         super().__init__(context)

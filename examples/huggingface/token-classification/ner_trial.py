@@ -10,29 +10,31 @@ from model_hub.utils import AttrDict
 class NERTrial(hf.BaseTransformerTrial):
     # The keys of section `data`; the last class is the type of self.data_kwargs.
     data_types = (hf.DatasetKwargs, tc.TokenClassificationDataKwargs)
-    # What `model-hub check` compares the YAML and the first rows of local files with.
+    # What `model-hub check` compares the YAML with.
     model_modes = ("token-classification",)
     metric_names = ("f1*", "precision*", "recall*", "accuracy", "accuracy_score")
 
     @classmethod
-    def check_data(cls, raw_datasets: dict, hparams: dict, data_config: dict) -> None:
-        (kwargs,) = hf.parse_dict_to_dataclasses((tc.TokenClassificationDataKwargs,), data_config)
-        for split, rows in raw_datasets.items():
-            source = dict.fromkeys(("train", "validation"), hf.split_sources(data_config)[split])
-            both = {"train": rows, "validation": rows}
-            tc.read_tagging(both, kwargs, hparams.get("finetuning_task"), source)
+    def load_data(cls, hparams: AttrDict, data_config: AttrDict) -> dict:
+        return tc.load_rows(data_config)
+
+    @classmethod
+    def check_data(cls, raw_datasets: dict, hparams: AttrDict, data_config: AttrDict, metric=None):
+        return tc.read_tagging(
+            raw_datasets,
+            cls.parse_data(data_config),
+            hparams.get("finetuning_task"),
+            hf.split_sources(data_config),
+        )
 
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         self.hparams = AttrDict(context.get_hparams())
         self.data_config = AttrDict(context.get_data_config())
         # The data comes before the model, because it tells how many labels the model needs.
-        self.raw_datasets = hf.default_load_dataset(self.data_config)
-        tagging = tc.read_tagging(
-            self.raw_datasets,
-            self.data_kwargs,
-            self.hparams.get("finetuning_task"),
-            hf.split_sources(self.data_config),
-        )
+        # One process per machine reads the files; the others then read its cache.
+        with hf.local_main_first(context):
+            self.raw_datasets = self.load_data(self.hparams, self.data_config)
+        tagging = self.check_data(self.raw_datasets, self.hparams, self.data_config, self.metric)
         tc.set_num_labels(self.hparams, len(tagging.labels))
         # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.
         super().__init__(context)

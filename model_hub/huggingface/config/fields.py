@@ -214,14 +214,24 @@ class DatasetKwargs(FlexibleKwargs):
         dataset_name: a name on the Hugging Face Hub, or a folder: one written by ``save_to_disk``,
             or one with files as they are on the Hub.
         dataset_config_name: configuration of the data set.
-        validation_split_percentage: per cent of the training data to validate on where there is no
-            validation data.
-        train_file: csv, json, jsonl, parquet, txt or arrow file.
+        validation_split_percentage: per cent of the training rows to validate on, chosen at random,
+            where there is no validation data. Class labels have the same shares in both splits;
+            running text is divided into two parts instead.
+        train_file: csv, tsv, json, jsonl, parquet, txt or arrow files, also compressed (gz, bz2,
+            xz, zst): a path, a pattern such as ``data/*.jsonl``, a folder, or a list of these.
         validation_file: the same for validation.
         dataset_revision: branch, tag or commit of the data set on the Hub.
         max_train_samples: train on the first so many rows only; the others are dropped before
             anything is prepared. Costs: nothing is learned from them.
         max_eval_samples: the same for each validation split. Costs: metrics are less exact.
+        validation_split_seed: seed of the choice of ``validation_split_percentage``.
+        group_column: column whose equal values (patients, authors) are not divided between training
+            and validation by ``validation_split_percentage``.
+        delimiter: what separates the columns of csv files; if it is not set, it is found out
+            (comma, semicolon, tab or vertical bar).
+        quotechar: what encloses cells of csv files with delimiters or line breaks in them; an empty
+            string takes quotes as part of the text.
+        encoding: text encoding of csv, json and txt files, such as ``cp1252`` or ``utf-16``.
     """
 
     yaml_section: ClassVar[str] = "data"
@@ -229,11 +239,16 @@ class DatasetKwargs(FlexibleKwargs):
     dataset_name: str | None = None
     dataset_config_name: str | None = None
     validation_split_percentage: int | float | None = None
-    train_file: str | None = None
-    validation_file: str | None = None
+    train_file: str | list[str] | None = None
+    validation_file: str | list[str] | None = None
     dataset_revision: str | None = None
     max_train_samples: int | None = dataclasses.field(default=None, metadata={"min": 1})
     max_eval_samples: int | None = dataclasses.field(default=None, metadata={"min": 1})
+    validation_split_seed: int = dataclasses.field(default=0, metadata={"min": 0})
+    group_column: str | None = None
+    delimiter: str | None = None
+    quotechar: str = '"'
+    encoding: str = "utf-8"
 
 
 @dataclasses.dataclass

@@ -2,14 +2,21 @@
 
 import inspect
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import datasets
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import torch
 
 from model_hub.errors import UserError
+from model_hub.huggingface.data.json_types import JSON, is_list, is_string
+from model_hub.huggingface.data.origin import columns_of_numbers
+from model_hub.huggingface.data.problems import Problems
+
+_WRITE_TEXT = "Write some, or remove the rows"
 
 
 def remove_unused_columns(
@@ -64,7 +71,10 @@ _IDENTIFIER = re.compile(r"(?:.*[\W_])?(?i:id|ids|idx|index|guid|uuid)|.*[a-z](?
 
 
 def columns_of_text(dataset: datasets.Dataset, leave_out: Collection[str] = ()) -> list[str]:
-    """Return the columns of text in their order, without identifiers if there are others.
+    """Return the columns of text in their order.
+
+    Identifiers, and columns of csv files with nothing but numbers, are only among them if there are
+    no others. Columns in which only some rows hold text are among them.
 
     Args:
         dataset: the rows as they were loaded.
@@ -73,25 +83,56 @@ def columns_of_text(dataset: datasets.Dataset, leave_out: Collection[str] = ()) 
     texts = [
         field.name
         for field in dataset.features.arrow_schema
-        if field.name not in leave_out and is_text(field.type)
+        if field.name not in leave_out
+        and (
+            is_string(field.type)
+            or (field.type == JSON and is_json_text(dataset, field.name).any())
+        )
     ]
-    return [name for name in texts if not _IDENTIFIER.fullmatch(name)] or texts
+    numbers = columns_of_numbers(dataset)
+    better = [n for n in texts if not _IDENTIFIER.fullmatch(n) and n not in numbers]
+    return better or texts
+
+
+def is_json_text(dataset: datasets.Dataset, name: str) -> npt.NDArray[np.bool_]:
+    """Return which values of a column of the type JSON are texts, ``[rows]``."""
+    column = dataset.with_format("arrow", columns=[name])[:].column(name)
+    return np.array([value is not None and value[0] == '"' for value in column.to_pylist()], bool)
+
+
+def rename_columns(
+    splits: datasets.DatasetDict, names: Mapping[str, tuple[str | None, str]]
+) -> datasets.DatasetDict:
+    """Give the columns that the YAML names the names by which a task reads them.
+
+    Args:
+        splits: rows as loaded.
+        names: by YAML key the column that it names, None if it is not set, and the task's name.
+
+    Returns:
+        The splits; a column that had the task's name before is no longer there.
+
+    Raises:
+        UserError: when there is no such column.
+    """
+    new = {given: (key, name) for key, (given, name) in names.items() if given not in (None, name)}
+    renamed = datasets.DatasetDict()
+    for split, rows in splits.items():
+        for given, (key, _) in new.items():
+            if given not in rows.column_names:
+                raise UserError(
+                    f"data.{key} is {given!r}, but the columns of the {split} data are "
+                    f"{', '.join(rows.column_names)}. Write one of these."
+                )
+        taken = [name for _, name in new.values() if name in rows.column_names and name not in new]
+        rows = rows.remove_columns(taken)
+        renamed[split] = rows.rename_columns({given: name for given, (_, name) in new.items()})
+    return renamed
 
 
 def columns_of_lists(dataset: datasets.Dataset) -> list[str]:
     """Return the columns of lists in their order."""
-    return [
-        field.name
-        for field in dataset.features.arrow_schema
-        if pa.types.is_list(field.type)
-        or pa.types.is_large_list(field.type)
-        or pa.types.is_fixed_size_list(field.type)
-    ]
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Return whether Arrow's type is one of text."""
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    return [field.name for field in dataset.features.arrow_schema if is_list(field.type)]
 
 
 def require_columns(
@@ -132,28 +173,29 @@ def require_text(
     """Raise an error unless columns hold text in every row.
 
     Args:
-        dataset: rows as loaded. Where it has a column ``id``, the message gives the row's id.
+        dataset: rows as loaded.
         names: the columns.
         source: where the rows come from, for the message.
         advice: a sentence to add to the message.
         allow_null: accept rows without a value.
 
     Raises:
-        UserError: naming the first column of another type, or its first row without a value.
+        DataError: naming the columns of another type, and rows without a value.
     """
-    table = dataset.with_format("arrow", columns=list(names))[:]
-    for name in names:
-        column = table.column(name)
-        if column.null_count and not allow_null:
-            row = column.is_null().to_pylist().index(True)
-            row_id = f" (id {dataset[row]['id']!r})" if "id" in dataset.column_names else ""
-            raise UserError(
-                f"{source}: {column.null_count} rows have no {name}, the first of them is row "
-                f"{row + 1}{row_id}. Write text or remove the rows. {advice}".rstrip()
-            )
-        # A column in which every value is missing has the type null.
-        if not is_text(column.type) and not pa.types.is_null(column.type):
-            raise UserError(
-                f"{source}: column {name} holds {column.type}, but should hold text. "
-                f"{advice}".rstrip()
-            )
+    with Problems() as problems:
+        for name in names:
+            column = dataset.with_format("arrow", columns=[name])[:].column(name)
+            if not allow_null:
+                missing = column.is_null().to_numpy()
+                what = f"no text in column {name}"
+                problems.add_rows(source, dataset, missing, what, f"{_WRITE_TEXT}. {advice}")
+            if column.type == JSON:
+                wrong = ~(is_json_text(dataset, name) | column.is_null().to_numpy())
+                what = f"a list or an object in place of text in column {name}"
+                problems.add_rows(source, dataset, wrong, what, advice)
+            # A column in which every value is missing has the type null.
+            elif not is_string(column.type) and not pa.types.is_null(column.type):
+                problems.add(
+                    f"{source}: column {name} holds {column.type}, but should hold text. "
+                    f"{advice}".rstrip()
+                )

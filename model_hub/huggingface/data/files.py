@@ -1,27 +1,23 @@
-"""Loads local data files into datasets; errors name the file and the line."""
+"""Loads data files into datasets through the cache; errors name the file and the line."""
 
-import contextlib
 import dataclasses
-import hashlib
-import json
-import logging
+import errno
 import os
 import pathlib
+import shutil
+import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import datasets
+from datasets.fingerprint import Hasher
 
 import model_hub
-from model_hub.huggingface.data.data_file import DataFile, find_file
-from model_hub.huggingface.data.file_errors import (
-    check_cache,
-    check_delimiter,
-    check_encoding,
-    first_broken_line,
-)
-from model_hub.huggingface.data.json_documents import document_rows, is_json_lines
+from model_hub.errors import UserError
+from model_hub.huggingface.data.convert import convert
+from model_hub.huggingface.data.data_file import DataFile, ReadOptions, find_files
+from model_hub.huggingface.data.origin import ORIGIN_FILE
 
 
 def split_sources(data_config: Mapping[str, Any]) -> dict[str, str]:
@@ -42,108 +38,98 @@ def split_sources(data_config: Mapping[str, Any]) -> dict[str, str]:
     return {"train": train, "validation": f"data.validation_file {file!r}" if file else validation}
 
 
-def load_file(key: str, file: str) -> datasets.Dataset:
-    """Load a local file.
-
-    JSON may be one object a line, a list of objects, ``{"data": [...]}``, or the nested layout of
-    SQuAD (articles, paragraphs, questions), which is flattened to rows.
-
-    Args:
-        key: the YAML key that names the file, for messages.
-        file: its path.
-
-    Raises:
-        UserError: if the file does not exist, is empty, has an unknown extension, or a broken line.
-    """
-    found = find_file(key, file)
-    if found.loader == "json":
-        # The JSON loader accepts bytes that are not UTF-8; they would fail where the row is used.
-        check_encoding(found)
-        if not is_json_lines(found.path):
-            return _load_json_document(found)
-    if found.loader == "csv":
-        check_delimiter(found)
-    return load(found)
-
-
-def load(
-    file: DataFile,
-    features: datasets.Features | None = None,
-    *,
-    cache_dir: pathlib.Path | None = None,
+def load_file(
+    key: str, names: str | Sequence[str], options: ReadOptions | None = None
 ) -> datasets.Dataset:
-    """Load a file by the loader of ``datasets`` for its type.
+    """Load local files as one dataset.
 
     Args:
-        file: the file.
-        features: types of the columns; None infers them.
-        cache_dir: the cache of ``datasets``; None is its default.
+        key: the YAML key that names them, for messages.
+        names: paths, patterns or folders; see :func:`find_files`.
+        options: how to read them; None is the default.
 
     Raises:
-        UserError: if the file cannot be read (the message names the line that is broken), or the
-            cache cannot be written.
+        UserError: as :func:`load_files`.
     """
-    try:
-        with _without_error_logs():
-            dataset = datasets.load_dataset(
-                file.loader,
-                data_files=os.fspath(file.path.resolve()),
-                split="train",
-                features=features,
-                cache_dir=cache_dir and os.fspath(cache_dir),
+    return load_files({"train": find_files(key, names)}, options)["train"]
+
+
+def load_files(
+    files: Mapping[str, Sequence[DataFile]],
+    options: ReadOptions | None = None,
+    max_rows: Mapping[str, int] | None = None,
+) -> datasets.DatasetDict:
+    """Load the files of several splits.
+
+    They are converted to Arrow files in the cache of ``datasets``, which are found again as long as
+    the contents of all files are the same, and which are not read into memory. A column has one
+    type in all files and splits. JSON may be one object a line, a list of objects,
+    ``{"data": [...]}``, or the nested layout of SQuAD, which is flattened to rows.
+
+    Args:
+        files: the files of each split.
+        options: how to read them; None is the default.
+        max_rows: the most rows to read, for some of the splits.
+
+    Raises:
+        UserError: naming the file and the line that cannot be read.
+    """
+    options = options or ReadOptions()
+    key = Hasher.hash(
+        (
+            # The version, since the same contents may be read differently by another.
+            model_hub.__version__,
+            dataclasses.astuple(options),
+            sorted((max_rows or {}).items()),
+            [
+                (split, [(file.path.name, file.format, file.digest()) for file in part])
+                for split, part in files.items()
+            ],
+        )
+    )
+    cache = pathlib.Path(datasets.config.HF_DATASETS_CACHE) / "model_hub"
+    folder = cache / key
+    if not (folder / ORIGIN_FILE).exists():
+        _check_cache(cache)
+        part = cache / f"{key}.{uuid.uuid4().hex}"
+        part.mkdir()
+        try:
+            convert(files, options, max_rows or {}, part)
+            # Renamed when it is whole, so that another process never sees half of it.
+            os.rename(part, folder)
+        except OSError as error:
+            if not (folder / ORIGIN_FILE).exists():
+                raise UserError(
+                    f"the cache of data sets, {str(cache)!r}, cannot be written: {error.strerror}."
+                ) from error
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    return datasets.DatasetDict(
+        {
+            split: datasets.Dataset(
+                datasets.table.MemoryMappedTable.from_file(os.fspath(folder / f"{split}.arrow")),
+                fingerprint=Hasher.hash((key, split)),
             )
-    except Exception as error:
-        check_cache(cache_dir or pathlib.Path(datasets.config.HF_DATASETS_CACHE))
-        if file.loader in ("csv", "json", "text"):
-            check_encoding(file)
-            with file.path.open("rb") as lines:
-                if not any(line.strip() for line in lines):
-                    raise file.error(" is empty.") from error
-        broken = first_broken_line(file)
-        if broken is not None:
-            raise file.line_error(*broken) from error
-        cause = root_cause(error)
-        if "corresponds to no data" in str(cause):
-            raise file.error(" has no rows.") from error
-        raise file.error(f" cannot be read as {file.loader}: {cause}") from error
-    if len(dataset) == 0:
-        raise file.error(" has no rows.")
-    return dataset
+            for split in files
+        }
+    )
 
 
-@contextlib.contextmanager
-def _without_error_logs() -> Iterator[None]:
-    """Keep ``datasets`` from logging the errors that it also raises."""
-    verbosity = datasets.logging.get_verbosity()
-    datasets.logging.set_verbosity(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        datasets.logging.set_verbosity(verbosity)
+def _check_cache(folder: pathlib.Path) -> None:
+    """Create the cache and check that it can be written.
 
-
-def root_cause(error: BaseException) -> BaseException:
-    """Return the first error of a chain; those that ``datasets`` raises from it say little."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
-
-
-def _load_json_document(file: DataFile) -> datasets.Dataset:
-    """Load a document through a copy with one row a line in the cache of ``datasets``.
-
-    The copy makes the result a dataset with files, whose preparation can be cached.
+    Raises:
+        UserError: if it cannot.
     """
-    content = file.path.read_bytes()
-    rows, features = document_rows(file, content)
-    # The version too, since the way rows are made of the content can change with it.
-    name = hashlib.sha256(model_hub.__version__.encode() + content).hexdigest()[:24]
-    copy = pathlib.Path(datasets.config.HF_DATASETS_CACHE) / "model_hub" / f"{name}.jsonl"
-    if not copy.exists():
-        check_cache(copy.parent)
-        part = copy.with_suffix(f".{uuid.uuid4().hex}")
-        with part.open("w", encoding="utf-8") as lines:
-            lines.writelines(json.dumps(row) + "\n" for row in rows)
-        # Replaced atomically, so that another process never sees half a file.
-        os.replace(part, copy)
-    return load(dataclasses.replace(file, path=copy, line_word="row"), features)
+    try:
+        # "~" is left of a path for a user without a name and without HOME, as in containers.
+        if folder.parts[0].startswith("~"):
+            raise FileNotFoundError(errno.ENOENT, f"no home is known for {folder.parts[0]!r}")
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"the cache of data sets, {str(folder)!r}, cannot be written: {error.strerror}. Set "
+            "the environment variable HF_HOME to a folder that can be written."
+        ) from error

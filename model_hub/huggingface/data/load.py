@@ -1,9 +1,8 @@
 """Loads the data that section `data` of the YAML names."""
 
 import logging
-import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import datasets
@@ -13,6 +12,9 @@ from model_hub.errors import UserError
 from model_hub.huggingface.config.fields import DatasetKwargs
 from model_hub.huggingface.config.parsing import parse_dict_to_dataclasses
 from model_hub.huggingface.data import files
+from model_hub.huggingface.data.data_file import DataFile, ReadOptions, find_files
+from model_hub.huggingface.data.problems import Problems
+from model_hub.huggingface.data.split import split_rows
 
 logger = logging.getLogger("model_hub")
 
@@ -48,7 +50,7 @@ def load_from_hub(kwargs: DatasetKwargs) -> datasets.DatasetDict:
                 name, kwargs.dataset_config_name, revision=kwargs.dataset_revision
             )
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        cause = files.root_cause(error) if "generating" in str(error) else error
+        cause = _root_cause(error) if "generating" in str(error) else error
         reason = _hub.explain_load_error(name, cause)
         advice = (
             "Data sets that are Python scripts can no longer be loaded; write another name, or "
@@ -85,18 +87,38 @@ def limit_rows(splits: datasets.DatasetDict, kwargs: DatasetKwargs) -> datasets.
     return limited
 
 
-def default_load_dataset(data_config: Mapping[str, Any]) -> datasets.DatasetDict:
+def _root_cause(error: BaseException) -> BaseException:
+    """Return the first error of a chain; those that ``datasets`` raises from it say little."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def default_load_dataset(
+    data_config: Mapping[str, Any],
+    *,
+    typed_columns: Collection[str] | None = None,
+    label_column: str | None = None,
+    contiguous_split: bool = False,
+) -> datasets.DatasetDict:
     """Load the data that section ``data`` of the YAML names.
 
     This is either ``dataset_name`` (a name on the Hugging Face Hub with ``dataset_config_name`` and
     ``dataset_revision``, or a folder written by ``save_to_disk``), or ``train_file`` and
-    ``validation_file`` (csv, json, jsonl, parquet, txt, arrow). Beside a ``dataset_name``,
-    ``validation_file`` replaces its split ``validation``. Without validation data, the first
+    ``validation_file``: csv, tsv, json, jsonl, parquet, txt or arrow files, also compressed (gz,
+    bz2, xz, zst); a path, a pattern, a folder, or a list of these. Beside a ``dataset_name``,
+    ``validation_file`` replaces its split ``validation``. Without validation data,
     ``validation_split_percentage`` per cent of the training rows become validation rows and are not
     trained on. Then ``max_train_samples`` and ``max_eval_samples`` keep the first rows.
 
     Args:
         data_config: section ``data``; keys other than those of ``DatasetKwargs`` are ignored.
+        typed_columns: columns of csv files whose types are found (whole numbers, numbers with a
+            decimal point, booleans); the cells of others are text. None finds the types of all.
+            A value is never changed: ``007`` is text.
+        label_column: column of class labels, which have the same shares in both splits.
+        contiguous_split: the first rows become validation rows, not random ones; text files are
+            always divided so.
 
     Returns:
         The splits, ``train`` and ``validation`` among them. A data set with several validation
@@ -109,18 +131,41 @@ def default_load_dataset(data_config: Mapping[str, Any]) -> datasets.DatasetDict
     """
     (kwargs,) = parse_dict_to_dataclasses((DatasetKwargs,), data_config)
     check_sources(kwargs)
-    if kwargs.dataset_name:
-        splits = load_from_hub(kwargs)
-    else:
-        splits = datasets.DatasetDict(
-            {"train": files.load_file("data.train_file", str(kwargs.train_file))}
-        )
-    if kwargs.validation_file:
-        splits["validation"] = files.load_file("data.validation_file", kwargs.validation_file)
+    options = ReadOptions(
+        delimiter=kwargs.delimiter,
+        quotechar=kwargs.quotechar,
+        encoding=kwargs.encoding,
+        typed_columns=None if typed_columns is None else tuple(typed_columns),
+    )
+    named = {"train": kwargs.train_file, "validation": kwargs.validation_file}
+    limits = {"train": kwargs.max_train_samples, "validation": kwargs.max_eval_samples}
+    if kwargs.validation_split_percentage is not None and not kwargs.validation_file:
+        limits.pop("train")
+    max_rows = {split: limit for split, limit in limits.items() if limit is not None}
+    found: dict[str, list[DataFile]] = {}
+    splits = datasets.DatasetDict()
+    with Problems() as problems:
+        for split, names in named.items():
+            if names:
+                with problems.part():
+                    found[split] = find_files(f"data.{split}_file", names)
+        if kwargs.dataset_name:
+            with problems.part():
+                splits.update(load_from_hub(kwargs))
+        if found:
+            splits.update(files.load_files(found, options, max_rows))
     others = any(name.startswith("validation_") for name in splits)
     percentage = kwargs.validation_split_percentage
     if "validation" not in splits and (percentage is not None or not others):
-        splits["train"], splits["validation"] = _split(splits["train"], percentage)
+        is_text = any(file.format == "text" for file in found.get("train", []))
+        splits["train"], splits["validation"] = split_rows(
+            splits["train"],
+            _check_percentage(percentage),
+            seed=kwargs.validation_split_seed,
+            contiguous=contiguous_split or is_text,
+            label_column=label_column,
+            group_column=kwargs.group_column,
+        )
     return limit_rows(splits, kwargs)
 
 
@@ -166,17 +211,3 @@ def _check_percentage(percentage: float | None) -> float:
             f"data.validation_split_percentage is {percentage}, but should be between 0 and 100."
         )
     return percentage
-
-
-def _split(
-    train: datasets.Dataset, percentage: float | None
-) -> tuple[datasets.Dataset, datasets.Dataset]:
-    """Split ``train`` into rows to train on and, from its beginning, rows to validate on."""
-    percentage = _check_percentage(percentage)
-    count = math.ceil(len(train) * percentage / 100)
-    if count >= len(train):
-        raise UserError(
-            f"data.validation_split_percentage: {percentage} % of {len(train)} rows leaves nothing "
-            "to train on; write less, or data.validation_file."
-        )
-    return train.select(range(count, len(train))), train.select(range(count))

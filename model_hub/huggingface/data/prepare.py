@@ -18,6 +18,7 @@ from determined import pytorch
 
 import model_hub
 from model_hub.huggingface.data import arrow
+from model_hub.huggingface.data.data_file import known_digests
 
 _TASKS = "model_hub.huggingface.tasks"
 
@@ -225,16 +226,17 @@ def _prepare_batch(
 def local_main_first(context: pytorch.PyTorchTrialContext) -> Iterator[None]:
     """Run the body in one process of each machine first, and in the others after it has finished.
 
-    For work that fills a cache: the first process fills it, the others read from it. They wait
-    without a time limit.
+    For work that fills a cache, such as reading and tokenizing files: the first process fills it,
+    the others read from it. They wait without a time limit.
     """
     distributed = context.distributed
     first = distributed.local_rank == 0
-    if not first:
-        distributed.broadcast_local(None)
+    # The hashes of data files too are computed by one process only.
+    digests: dict[str, str] = {} if first else distributed.broadcast_local(None)
     try:
-        yield
+        with known_digests(digests):
+            yield
     finally:
         # Also after an error: the others then meet it themselves instead of waiting forever.
         if first:
-            distributed.broadcast_local(None)
+            distributed.broadcast_local(digests)

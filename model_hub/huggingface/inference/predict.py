@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 from model_hub.errors import UserError
 from model_hub.huggingface.checkpoint import metadata
 from model_hub.huggingface.data import files
+from model_hub.huggingface.data.data_file import ReadOptions
 from model_hub.huggingface.export import architectures
 from model_hub.huggingface.inference import load
 from model_hub.huggingface.inference.output import check_output, open_writer
@@ -88,7 +89,8 @@ def predict(
     check_output(output, input_file)
     torch_device = load.parse_device(device)
     source = f"--input {input_file!r}"
-    rows = files.load_file("--input", input_file)
+    # The cells of csv files stay as they are: 007 is an id, not a number.
+    rows = files.load_file("--input", input_file, ReadOptions(typed_columns=()))
     with load.exported_model(name, which, master) as folder:
         model, tokenizer, task = load.load_model(folder, task, torch_device)
         training = metadata.read_task_metadata(pathlib.Path(folder))

@@ -21,8 +21,6 @@ class TaskInfo:
         architectures: model classes that the Auto class does not list.
         texts_per_sequence: number of texts in a sequence, to which the tokenizer adds special
             tokens; None if sequences are not made that way.
-        label_column: takes ``hyperparameters.finetuning_task`` and returns the name of the column
-            with the labels; None if there are no class labels.
         smoothing_conflict: why label smoothing does not apply, for the error; None if it does.
         build_datasets: the task's function of this name, if its features show texts and which of
             their tokens are learned.
@@ -38,7 +36,6 @@ class TaskInfo:
     predictors: tuple[type[Predictor], ...]
     architectures: tuple[str, ...] = ()
     texts_per_sequence: int | None = None
-    label_column: Callable[[str | None], str] | None = None
     smoothing_conflict: str | None = None
     build_datasets: Callable[..., Any] | None = None
     card_tag: Callable[[Mapping[str, Any]], str] | None = None

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 import datasets
 import transformers
 
+from model_hub.huggingface.data.load import default_load_dataset
 from model_hub.huggingface.data.prepare import prepare_dataset
 
 
@@ -19,6 +20,18 @@ class PreparedDatasets(NamedTuple):
 
     train: datasets.Dataset
     validation: datasets.Dataset
+
+
+def load_text_rows(data_config: Mapping[str, Any]) -> datasets.DatasetDict:
+    """Load the data of a task whose columns all hold text: cells of csv files stay as they are.
+
+    Args:
+        data_config: section ``data``.
+
+    Raises:
+        UserError: as :func:`model_hub.huggingface.default_load_dataset`.
+    """
+    return default_load_dataset(data_config, typed_columns=())
 
 
 class PreparationKwargs(Protocol):

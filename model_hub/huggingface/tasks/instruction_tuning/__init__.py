@@ -1,5 +1,6 @@
 """Instruction tuning: settings, formats of conversations, packing, losses, metrics."""
 
+from model_hub.huggingface.tasks._common.preparation import load_text_rows as load_rows
 from model_hub.huggingface.tasks._common.token_loss import (
     TokenMeanStep,
     TokenReducer,
@@ -49,6 +50,7 @@ __all__ = [
     "check_conversations",
     "check_model",
     "find_format",
+    "load_rows",
     "log_unigram_baseline",
     "logits_and_targets",
     "marks_answers",

@@ -21,7 +21,7 @@ from model_hub.huggingface.tasks.language_modeling.features import (
     tokenize_lines,
     tokenize_texts,
 )
-from model_hub.huggingface.tasks.language_modeling.rows import text_column
+from model_hub.huggingface.tasks.language_modeling.rows import check_rows, load_rows, text_column
 from model_hub.huggingface.tasks.language_modeling.settings import (
     LanguageModelingDataKwargs,
     MaskedLanguageModelingDataKwargs,
@@ -40,7 +40,9 @@ __all__ = [
     "TokenReducer",
     "build_datasets",
     "check_next_token_model",
+    "check_rows",
     "divide_into_blocks",
+    "load_rows",
     "log_unigram_baseline",
     "logits_and_targets",
     "text_column",

@@ -10,7 +10,6 @@ import transformers
 from datasets.fingerprint import Hasher
 
 from model_hub.errors import UserError
-from model_hub.huggingface.data import load
 from model_hub.huggingface.tasks._common import preparation
 from model_hub.huggingface.tasks._common.tokenization import sequence_length
 from model_hub.huggingface.tasks.language_modeling.collator import ROW
@@ -19,7 +18,7 @@ from model_hub.huggingface.tasks.language_modeling.features import (
     tokenize_lines,
     tokenize_texts,
 )
-from model_hub.huggingface.tasks.language_modeling.rows import text_column
+from model_hub.huggingface.tasks.language_modeling.rows import check_rows
 from model_hub.huggingface.tasks.language_modeling.settings import (
     LanguageModelingDataKwargs,
     MaskedLanguageModelingDataKwargs,
@@ -63,7 +62,7 @@ def build_datasets(
     Raises:
         UserError: when lengths, tokenizer or rows are wrong.
     """
-    load.check_splits(raw_datasets)
+    columns = check_rows(raw_datasets, data_kwargs, sources)
     # Blocks are divided after tokenizing; lines are cut with their special tokens.
     texts = 1 if data_kwargs.line_by_line else None
     length = sequence_length(data_kwargs.max_seq_length, tokenizer, config, texts=texts)
@@ -78,9 +77,8 @@ def build_datasets(
 
     def prepare(split: str) -> datasets.Dataset:
         rows = raw_datasets[split]
-        source = preparation.sources_of_splits(sources)[split]
         settings: dict[str, Any] = {
-            "column": text_column(rows, source, data_kwargs.text_column),
+            "column": columns[split],
             # These objectives do not predict special tokens.
             "with_special_tokens_mask": masked or permuted,
         }
@@ -99,6 +97,7 @@ def build_datasets(
         if not data_kwargs.line_by_line:
             tokens = divide_into_blocks(tokens, length, within_rows=data_kwargs.document_boundaries)
         if len(tokens) == 0:
+            source = preparation.sources_of_splits(sources)[split]
             raise UserError(f"{source}: there is no text in column {settings['column']!r}.")
         logger.info("%s: %d blocks of at most %d tokens", split, len(tokens), length)
         return tokens

@@ -4,6 +4,8 @@ from model_hub.huggingface.tasks.multiple_choice.collator import MultipleChoiceC
 from model_hub.huggingface.tasks.multiple_choice.data import (
     MultipleChoiceDatasets,
     build_datasets,
+    check_splits,
+    load_rows,
     log_baselines,
 )
 from model_hub.huggingface.tasks.multiple_choice.features import prepare_features
@@ -24,9 +26,11 @@ __all__ = [
     "MultipleChoiceReducer",
     "build_datasets",
     "check_rows",
+    "check_splits",
     "choice_loss",
     "ending_columns",
     "filled_endings",
+    "load_rows",
     "log_baselines",
     "mask_choices",
     "prepare_features",

@@ -1,12 +1,16 @@
 """Datasets of multiple choice, and its baselines."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import datasets
 import numpy as np
 import transformers
 
+from model_hub.huggingface.config.parsing import parse_dict_to_dataclasses
 from model_hub.huggingface.data import load
+from model_hub.huggingface.data.columns import rename_columns
+from model_hub.huggingface.data.problems import Problems
 from model_hub.huggingface.tasks._common import preparation, reducers
 from model_hub.huggingface.tasks._common.padding import check_padding_token
 from model_hub.huggingface.tasks._common.tokenization import sequence_length
@@ -21,6 +25,48 @@ from model_hub.huggingface.tasks.multiple_choice.settings import MultipleChoiceD
 
 #: The datasets of a trial.
 MultipleChoiceDatasets = preparation.PreparedDatasets
+
+
+def load_rows(data_config: Mapping[str, Any]) -> datasets.DatasetDict:
+    """Load the data, with the columns ``sent1``, ``sent2``, ``ending0``, ... and ``label``.
+
+    Args:
+        data_config: section ``data``; see :class:`MultipleChoiceDataKwargs`.
+
+    Raises:
+        UserError: as :func:`model_hub.huggingface.default_load_dataset`, or when there is no column
+            of a name that the YAML gives.
+    """
+    (kwargs,) = parse_dict_to_dataclasses((MultipleChoiceDataKwargs,), data_config)
+    label = kwargs.label_column or "label"
+    loaded = load.default_load_dataset(data_config, typed_columns=[label], label_column=label)
+    names: dict[str, tuple[str | None, str]] = {
+        "context_column": (kwargs.context_column, "sent1"),
+        "question_column": (kwargs.question_column, "sent2"),
+        "label_column": (kwargs.label_column, "label"),
+    }
+    for number, name in enumerate(kwargs.ending_columns or ()):
+        names[f"ending_columns[{number}]"] = (name, f"ending{number}")
+    return rename_columns(loaded, names)
+
+
+def check_splits(
+    raw_datasets: Mapping[str, datasets.Dataset], sources: Mapping[str, str] | None = None
+) -> None:
+    """Check all rows before anything is tokenized.
+
+    Args:
+        raw_datasets: rows as loaded, splits ``train`` and ``validation``.
+        sources: where each split comes from, for messages.
+
+    Raises:
+        UserError: naming everything that is wrong.
+    """
+    load.check_splits(raw_datasets)
+    with Problems() as problems:
+        for split, source in preparation.sources_of_splits(sources).items():
+            with problems.part():
+                check_rows(raw_datasets[split], source)
 
 
 def build_datasets(
@@ -43,11 +89,9 @@ def build_datasets(
     Raises:
         UserError: when rows, tokenizer or settings are wrong.
     """
-    load.check_splits(raw_datasets)
     check_padding_token(tokenizer, data_kwargs.pad_to_max_length)
     length = sequence_length(data_kwargs.max_seq_length, tokenizer, model_config, texts=2)
-    for split, source in preparation.sources_of_splits(sources).items():
-        check_rows(raw_datasets[split], source)
+    check_splits(raw_datasets, sources)
 
     def prepare(split: str) -> datasets.Dataset:
         rows = raw_datasets[split]

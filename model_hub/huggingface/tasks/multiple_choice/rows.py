@@ -9,9 +9,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from model_hub.errors import UserError
-from model_hub.huggingface.data.columns import is_text, require_columns, require_text
+from model_hub.huggingface.data.columns import require_columns, require_text
+from model_hub.huggingface.data.json_types import is_string
+from model_hub.huggingface.data.problems import Problems
 
+_SHOWN = 3
 _ENDING = re.compile(r"ending(\d+)")
 # A label that is text is the number of the right ending or the name of its column.
 _TEXT_LABEL = re.compile(r"\s*(?:ending)?(\d+)\s*")
@@ -37,20 +39,19 @@ def check_rows(dataset: datasets.Dataset, where: str) -> None:
     endings = ending_columns(dataset.column_names)
     expected = [f"ending{number}" for number in range(max(len(endings), 2))]
     advice = (
-        "Rename or add them; there may be more endings, numbered without a gap, and sent2, with "
+        "Rename or add them, or write their names in data.context_column, data.ending_columns and "
+        "data.label_column; there may be more endings, numbered without a gap, and sent2, with "
         "which all endings begin."
     )
     require_columns(dataset, ["sent1", *expected, "label"], where, "multiple choice", advice)
     texts = [name for name in ("sent1", "sent2", *endings) if name in dataset.column_names]
-    require_text(dataset, texts, where, allow_null=True)
-    table = dataset.with_format("arrow", columns=["sent1", "label"])[:]
-    beginnings = _filled(table.column("sent1"))
-    if not beginnings.all():
-        raise UserError(
-            f"{where}: row {int(beginnings.argmin()) + 1} has no text in column sent1. Write some "
-            "or remove the row."
-        )
-    _check_labels(table.column("label"), filled_endings(dataset), where)
+    with Problems() as problems:
+        require_text(dataset, texts, where, allow_null=True)
+        table = dataset.with_format("arrow", columns=["sent1", "label"])[:]
+        blank = ~_filled(table.column("sent1"))
+        what = "no text in column sent1"
+        problems.add_rows(where, dataset, blank, what, "Write some or remove the rows.")
+        _check_labels(dataset, filled_endings(dataset), where, problems)
 
 
 def filled_endings(dataset: datasets.Dataset) -> npt.NDArray[np.bool_]:
@@ -73,44 +74,33 @@ def label_number(label: int | str) -> int:
     return int(found[1]) if found else -1
 
 
-def _check_labels(column: pa.ChunkedArray, filled: npt.NDArray[np.bool_], where: str) -> None:
-    if column.null_count:
-        row = int(column.is_null().to_numpy().argmax())
-        raise UserError(
-            f"{where}: row {row + 1} has no label. Write the number of its right ending (0 is "
-            "ending0) or remove the row."
-        )
-    if is_text(column.type):
-        texts = column.to_pylist()
-        labels = np.array([label_number(text) for text in texts], dtype=np.int64)
-        if (labels < 0).any():
-            row = int((labels < 0).argmax())
-            raise UserError(
-                f"{where}: row {row + 1} has the label {texts[row]!r}, but should have the number "
-                "of its right ending, or its name: 0 or ending0, 1 or ending1, and so on."
-            )
+def _check_labels(
+    dataset: datasets.Dataset, filled: npt.NDArray[np.bool_], where: str, problems: Problems
+) -> None:
+    few = filled.sum(axis=1) < 2
+    what = "fewer than two endings that are not blank"
+    problems.add_rows(where, dataset, few, what, "Write more or remove the rows.")
+    column = dataset.with_format("arrow", columns=["label"])[:].column("label")
+    missing = column.is_null().to_numpy()
+    advice = "Write the number of the right ending (0 is ending0) or remove the rows."
+    problems.add_rows(where, dataset, missing, "no label", advice)
+    if is_string(column.type):
+        labels = np.array([label_number(text or "") for text in column.to_pylist()], np.int64)
     elif pa.types.is_integer(column.type):
-        labels = column.to_numpy()
+        labels = column.fill_null(0).to_numpy()
     else:
-        raise UserError(
+        problems.add(
             f"{where}: column label holds {column.type}, but should hold the number of the right "
             "ending, 0 for ending0."
         )
-    few = filled.sum(axis=1) < 2
-    if few.any():
-        raise UserError(
-            f"{where}: row {int(few.argmax()) + 1} has fewer than two endings that are not blank. "
-            "Write more or remove the row."
-        )
+        return
     known = (labels >= 0) & (labels < filled.shape[1])
     known &= filled[np.arange(len(labels)), labels.clip(0, filled.shape[1] - 1)]
-    if not known.all():
-        row = int(known.argmin())
-        numbers = ", ".join(map(str, np.flatnonzero(filled[row])))
-        raise UserError(
-            f"{where}: row {row + 1} has the label {labels[row]}, but its endings are {numbers}. "
-            "Write one of these numbers."
-        )
+    wrong = ~(known | missing | few)
+    shown = sorted({repr(column[int(row)].as_py()) for row in np.flatnonzero(wrong)})[:_SHOWN]
+    what = f"a label that is no ending of its row ({', '.join(shown)})"
+    advice = "Write the number of the right ending, or its name: 0 or ending0, 1 or ending1, ..."
+    problems.add_rows(where, dataset, wrong, what, advice)
 
 
 def _filled(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:

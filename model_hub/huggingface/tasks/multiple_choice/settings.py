@@ -7,4 +7,17 @@ from model_hub.huggingface.tasks._common.tokenization import TokenizationDataKwa
 
 @dataclasses.dataclass
 class MultipleChoiceDataKwargs(TokenizationDataKwargs):
-    """Keys of the YAML's section ``data`` that belong to multiple choice: those about tokens."""
+    """Keys of the YAML's section ``data`` that belong to multiple choice.
+
+    Attributes:
+        context_column: the column with the beginning; None is ``sent1``.
+        question_column: the column with what all endings begin with; None is ``sent2``, if any.
+        ending_columns: the columns with the endings, in their order; None is ``ending0``,
+            ``ending1``, ...
+        label_column: the column with the number of the right ending; None is ``label``.
+    """
+
+    context_column: str | None = None
+    question_column: str | None = None
+    ending_columns: list[str] | None = None
+    label_column: str | None = None

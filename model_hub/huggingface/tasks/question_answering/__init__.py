@@ -13,6 +13,8 @@ from model_hub.huggingface.tasks.question_answering.collator import (
 from model_hub.huggingface.tasks.question_answering.data import (
     QuestionAnsweringDatasets,
     build_datasets,
+    check_rows,
+    load_rows,
 )
 from model_hub.huggingface.tasks.question_answering.features import (
     number_features,
@@ -49,7 +51,9 @@ __all__ = [
     "build_datasets",
     "check_columns",
     "check_lengths",
+    "check_rows",
     "drop_misaligned_answers",
+    "load_rows",
     "number_features",
     "pop_feature_columns",
     "prepare_train_features",

@@ -6,7 +6,10 @@ from typing import Any, NamedTuple
 import datasets
 import transformers
 
+from model_hub.huggingface.config.parsing import parse_dict_to_dataclasses
 from model_hub.huggingface.data import load
+from model_hub.huggingface.data.columns import rename_columns
+from model_hub.huggingface.data.problems import Problems
 from model_hub.huggingface.tasks._common import preparation
 from model_hub.huggingface.tasks._common.tokenization import model_max_length
 from model_hub.huggingface.tasks.question_answering.features import (
@@ -15,6 +18,7 @@ from model_hub.huggingface.tasks.question_answering.features import (
     prepare_validation_features,
 )
 from model_hub.huggingface.tasks.question_answering.rows import (
+    NEEDED_COLUMNS,
     check_columns,
     drop_misaligned_answers,
 )
@@ -36,6 +40,46 @@ class QuestionAnsweringDatasets(NamedTuple):
     train: datasets.Dataset
     validation: datasets.Dataset
     examples: datasets.Dataset
+
+
+def load_rows(data_config: Mapping[str, Any]) -> datasets.DatasetDict:
+    """Load the data, with the columns ``id``, ``context``, ``question`` and ``answers``.
+
+    Args:
+        data_config: section ``data``; see :class:`QuestionAnsweringDataKwargs`.
+
+    Raises:
+        UserError: as :func:`model_hub.huggingface.default_load_dataset`, or when there is no column
+            of a name that the YAML gives.
+    """
+    (kwargs,) = parse_dict_to_dataclasses((QuestionAnsweringDataKwargs,), data_config)
+    names = {f"{name}_column": (getattr(kwargs, f"{name}_column"), name) for name in NEEDED_COLUMNS}
+    return rename_columns(preparation.load_text_rows(data_config), names)
+
+
+def check_rows(
+    raw_datasets: Mapping[str, datasets.Dataset], sources: Mapping[str, str] | None = None
+) -> dict[str, datasets.Dataset]:
+    """Check all rows before anything is tokenized.
+
+    Args:
+        raw_datasets: rows as loaded, splits ``train`` and ``validation``.
+        sources: where each split comes from, for messages.
+
+    Returns:
+        The splits, without training rows whose answer is not at its position.
+
+    Raises:
+        UserError: naming everything that is wrong.
+    """
+    load.check_splits(raw_datasets)
+    where = preparation.sources_of_splits(sources)
+    with Problems() as problems:
+        for split, source in where.items():
+            with problems.part():
+                check_columns(raw_datasets[split], source)
+    train = drop_misaligned_answers(raw_datasets["train"], where["train"])
+    return {"train": train, "validation": raw_datasets["validation"]}
 
 
 def build_datasets(
@@ -62,10 +106,8 @@ def build_datasets(
     Raises:
         UserError: when lengths or rows are wrong.
     """
-    load.check_splits(raw_datasets)
     check_lengths(tokenizer, data_kwargs, model_max_length(model_config))
-    for split, source in preparation.sources_of_splits(sources).items():
-        check_columns(raw_datasets[split], source)
+    rows = check_rows(raw_datasets, sources)
 
     def prepare(
         rows: datasets.Dataset, function: Callable[..., Any], description: str, **settings: Any
@@ -82,10 +124,11 @@ def build_datasets(
             **settings,
         )
 
-    examples = raw_datasets["validation"]
-    train_rows = drop_misaligned_answers(raw_datasets["train"])
+    examples = rows["validation"]
     return QuestionAnsweringDatasets(
-        prepare(train_rows, prepare_train_features, "training features", with_places=beam_search),
+        prepare(
+            rows["train"], prepare_train_features, "training features", with_places=beam_search
+        ),
         number_features(prepare(examples, prepare_validation_features, "validation features")),
         examples,
     )

@@ -7,9 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import datasets
+import numpy as np
 
 from model_hub.errors import UserError
 from model_hub.huggingface.data.columns import require_columns, require_text
+from model_hub.huggingface.data.json_types import JSON
+from model_hub.huggingface.data.problems import Problems
 
 logger = logging.getLogger("model_hub")
 
@@ -30,17 +33,28 @@ def check_columns(dataset: datasets.Dataset, split_or_file: str) -> None:
         UserError: when a column is missing, a context or question is null or not text, or answers
             have a layout that :func:`answers_of` does not know.
     """
-    advice = f"Rename or add them; answers look like {_LAYOUT}."
+    advice = (
+        "Rename or add them, or write their names in data.context_column, data.question_column, "
+        f"data.answers_column and data.id_column; answers look like {_LAYOUT}."
+    )
     require_columns(dataset, NEEDED_COLUMNS, split_or_file, "question answering", advice)
-    require_text(dataset, ("context", "question"), split_or_file)
-    table = dataset.with_format("arrow", columns=["id", "answers"])[:]
-    for row_id, value in zip(
-        table.column("id").to_pylist(), table.column("answers").to_pylist(), strict=True
-    ):
-        try:
-            answers_of(value, row_id)
-        except UserError as error:
-            raise UserError(f"{split_or_file}: {error}") from None
+    with Problems() as problems:
+        require_text(dataset, ("context", "question"), split_or_file)
+        messages: dict[str, str] = {}
+        wrong = np.zeros(len(dataset), np.bool_)
+        ids = dataset.with_format("arrow", columns=["id"])[:].column("id")
+        missing = ids.is_null().to_numpy()
+        problems.add_rows(split_or_file, dataset, missing, "no id", "Write one for each row.")
+        for number, (row_id, _, value) in enumerate(_rows(dataset)):
+            try:
+                answers_of(value, row_id)
+            except UserError as error:
+                wrong[number] = True
+                messages.setdefault("first", str(error))
+        if wrong.any():
+            problems.add_rows(
+                split_or_file, dataset, wrong, "wrong answers", f"The first: {messages['first']}"
+            )
 
 
 def answers_of(value: Any, row_id: Any) -> tuple[list[str], list[int] | None]:
@@ -65,8 +79,6 @@ def answers_of(value: Any, row_id: Any) -> tuple[list[str], list[int] | None]:
         return value["text"], value["answer_start"]
     if isinstance(value, str):
         value = _parsed(value, row_id)
-    if isinstance(value, list):
-        value = [_parsed_element(element) for element in value]
     if value is None:
         return [], []
     if isinstance(value, Mapping) and "text" in value:
@@ -138,7 +150,9 @@ def trained_answer(value: Any, row_id: Any) -> tuple[str, int] | None:
     return texts[0], starts[0]
 
 
-def drop_misaligned_answers(dataset: datasets.Dataset) -> datasets.Dataset:
+def drop_misaligned_answers(
+    dataset: datasets.Dataset, source: str = "data.train_file"
+) -> datasets.Dataset:
     """Drop training rows whose ``answer_start`` does not point at their answer's text.
 
     Such rows would teach wrong spans. Only the first answer of a row is checked, which is the one
@@ -147,6 +161,7 @@ def drop_misaligned_answers(dataset: datasets.Dataset) -> datasets.Dataset:
 
     Args:
         dataset: training rows with the columns id, context and answers.
+        source: where they come from, for messages.
 
     Returns:
         The dataset itself if all rows are right, else the others in their order.
@@ -173,8 +188,8 @@ def drop_misaligned_answers(dataset: datasets.Dataset) -> datasets.Dataset:
     if not dropped:
         return dataset
     message = (
-        f"{dropped} of {len(dataset)} training rows have an answer_start that does not point at "
-        f"their answer. The first: {first_dropped}"
+        f"{source}: {dropped} of {len(dataset)} training rows have an answer_start that does not "
+        f"point at their answer. The first: {first_dropped}"
     )
     if not kept:
         raise UserError(
@@ -186,9 +201,12 @@ def drop_misaligned_answers(dataset: datasets.Dataset) -> datasets.Dataset:
 
 
 def _rows(dataset: datasets.Dataset) -> Iterator[tuple[Any, str, Any]]:
-    plain = dataset.with_format("arrow", columns=["id", "context", "answers"])
+    names = ["id", "context", "answers"]
+    has_json = dataset.features.arrow_schema.field("answers").type == JSON
+    # Arrow's lists are made faster than those of datasets, which are needed for JSON values.
+    plain = dataset.with_format(None if has_json else "arrow", columns=names)
     for table in plain.iter(batch_size=_ROWS_AT_A_TIME):
-        columns = (table.column(name).to_pylist() for name in ("id", "context", "answers"))
+        columns = (table[name] if has_json else table.column(name).to_pylist() for name in names)
         yield from zip(*columns, strict=True)
 
 
@@ -209,18 +227,6 @@ def _parsed(value: str, row_id: Any) -> Any:
                 f"Python literal. Write them like {_LAYOUT}."
             )
     return [value]
-
-
-def _parsed_element(element: Any) -> Any:
-    """Parse an answer of a list: Arrow stores answers that differ in their keys as JSON text."""
-    if isinstance(element, str) and element.startswith("{") and '"text"' in element:
-        try:
-            parsed = json.loads(element)
-        except ValueError:
-            return element
-        if "text" in parsed:
-            return parsed
-    return element
 
 
 def _parse_int(number: Any) -> int:

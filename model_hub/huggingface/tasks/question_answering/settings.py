@@ -25,6 +25,11 @@ class QuestionAnsweringDataKwargs:
         output_dir: folder for predictions.json, nbest_predictions.json and null_odds.json.
         preprocessing_num_workers: processes that prepare the features.
         overwrite_cache: prepare the features again even if the cache has them.
+        question_column: the column with the question; None is ``question``.
+        context_column: the column with the context; None is ``context``.
+        answers_column: the column with the answers; None is ``answers``.
+        id_column: the column that identifies the rows; None is ``id``.
+        answer_column: ``answers_column`` as in transformers' example.
     """
 
     yaml_section: ClassVar[str] = "data"
@@ -39,6 +44,15 @@ class QuestionAnsweringDataKwargs:
     output_dir: str | None = None
     preprocessing_num_workers: int | None = dataclasses.field(default=None, metadata={"min": 1})
     overwrite_cache: bool = False
+    question_column: str | None = None
+    context_column: str | None = None
+    answers_column: str | None = None
+    id_column: str | None = None
+    answer_column: str | None = None
+
+    def __post_init__(self) -> None:
+        """Take the name of transformers' example where ours is not set."""
+        self.answers_column = self.answers_column or self.answer_column
 
 
 def check_lengths(

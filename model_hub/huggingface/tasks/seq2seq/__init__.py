@@ -1,5 +1,6 @@
 """Summarization and translation: settings, features, batches, generation, metrics."""
 
+from model_hub.huggingface.tasks._common.preparation import load_text_rows as load_rows
 from model_hub.huggingface.tasks._common.token_loss import TokenMeanStep
 from model_hub.huggingface.tasks.seq2seq.collator import seq2seq_collator
 from model_hub.huggingface.tasks.seq2seq.data import ROW_COLUMN, Seq2SeqDatasets, build_datasets
@@ -39,6 +40,7 @@ __all__ = [
     "find_columns",
     "generate",
     "language_codes",
+    "load_rows",
     "prepare_features",
     "seq2seq_collator",
     "source_length",

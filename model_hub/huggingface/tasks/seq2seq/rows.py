@@ -9,6 +9,7 @@ import transformers
 
 from model_hub.errors import UserError
 from model_hub.huggingface.data.columns import require_text
+from model_hub.huggingface.data.problems import Problems
 from model_hub.huggingface.model import unwrap
 from model_hub.huggingface.tasks.seq2seq.settings import (
     Seq2SeqDataKwargs,
@@ -63,16 +64,20 @@ def find_columns(
     """
     rows = {name: split.flatten() for name, split in splits.items()}
     columns = None
-    for name, split in rows.items():
-        source = (sources or {}).get(name, f"split {name!r}")
-        found = _columns_of(split.column_names, data_kwargs, dataset_name, source)
-        columns = columns or found
-        if found != columns:
-            # One file has dicts, the other columns: use the names of the first.
-            rows[name] = split.rename_columns(dict(zip(found, columns, strict=True)))
-        if columns.source == columns.target:
-            raise UserError(f"{source}: source and target are the same column, {columns.source!r}.")
-        require_text(rows[name], columns, source)
+    with Problems() as problems:
+        for name, split in rows.items():
+            source = (sources or {}).get(name, f"split {name!r}")
+            found = _columns_of(split.column_names, data_kwargs, dataset_name, source)
+            columns = columns or found
+            if found != columns:
+                # One file has dicts, the other columns: use the names of the first.
+                rows[name] = split.rename_columns(dict(zip(found, columns, strict=True)))
+            if columns.source == columns.target:
+                raise UserError(
+                    f"{source}: source and target are the same column, {columns.source!r}."
+                )
+            with problems.part():
+                require_text(rows[name], columns, source)
     assert columns is not None
     return rows, columns
 

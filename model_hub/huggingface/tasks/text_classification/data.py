@@ -8,6 +8,8 @@ import torch
 import transformers
 
 from model_hub.errors import UserError
+from model_hub.huggingface.config.parsing import parse_dict_to_dataclasses
+from model_hub.huggingface.data.columns import rename_columns
 from model_hub.huggingface.data.load import default_load_dataset, hub_dataset_name
 from model_hub.huggingface.tasks._common import preparation
 from model_hub.huggingface.tasks._common.reducers import log_baseline_metrics
@@ -52,14 +54,14 @@ def load_glue(data_config: Mapping[str, Any], finetuning_task: str | None) -> da
     """
     name = hub_dataset_name(str(data_config.get("dataset_name")))
     if name != "nyu-mll/glue":
-        return default_load_dataset(data_config)
+        return _load(data_config)
     part = data_config.get("dataset_config_name")
     if part and finetuning_task and part != finetuning_task:
         raise UserError(
             f"data.dataset_config_name is {part!r}, but hyperparameters.finetuning_task is "
             f"{finetuning_task!r}; write the same name in both."
         )
-    return default_load_dataset(
+    return _load(
         {
             **data_config,
             "dataset_name": name,
@@ -83,7 +85,7 @@ def load_xnli(data_config: Mapping[str, Any]) -> datasets.DatasetDict:
             :func:`model_hub.huggingface.default_load_dataset`.
     """
     if data_config.get("train_file"):
-        return default_load_dataset(data_config)
+        return _load(data_config)
     language = data_config.get("language")
     train_language = data_config.get("train_language") or language
     if not train_language or not (language or data_config.get("validation_file")):
@@ -94,15 +96,21 @@ def load_xnli(data_config: Mapping[str, Any]) -> datasets.DatasetDict:
     name = hub_dataset_name(data_config.get("dataset_name") or "facebook/xnli")
 
     def load(part: str) -> datasets.DatasetDict:
-        return default_load_dataset(
-            {**data_config, "dataset_name": name, "dataset_config_name": part}
-        )
+        return _load({**data_config, "dataset_name": name, "dataset_config_name": part})
 
     train = load(train_language)
     if train_language == language or data_config.get("validation_file"):
         return train
     validation = load(str(language))["validation"]
     return datasets.DatasetDict({"train": train["train"], "validation": validation})
+
+
+def _load(data_config: Mapping[str, Any]) -> datasets.DatasetDict:
+    """Load the data; the column that the YAML names as that of labels becomes ``label``."""
+    (kwargs,) = parse_dict_to_dataclasses((TextClassificationDataKwargs,), data_config)
+    column = kwargs.label_column or LABEL
+    loaded = default_load_dataset(data_config, typed_columns=[column], label_column=column)
+    return rename_columns(loaded, {"label_column": (column, LABEL)})
 
 
 def build_datasets(

@@ -5,7 +5,6 @@ from model_hub.huggingface.tasks.text_classification.predict import (
     RegressionPredictor,
     TextClassificationPredictor,
 )
-from model_hub.huggingface.tasks.text_classification.rows import LABEL
 from model_hub.huggingface.tasks.text_classification.settings import (
     TextClassificationDataKwargs,
     XNLIDataKwargs,
@@ -19,5 +18,4 @@ TEXT_CLASSIFICATION = TaskInfo(
     data_kwargs=(TextClassificationDataKwargs, XNLIDataKwargs),
     predictors=(RegressionPredictor, TextClassificationPredictor),
     texts_per_sequence=1,
-    label_column=lambda finetuning_task: LABEL,
 )

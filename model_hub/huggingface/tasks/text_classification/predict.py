@@ -19,7 +19,7 @@ from model_hub.huggingface.tasks._common.predictor import (
 from model_hub.huggingface.tasks._common.tokenization import sequence_length
 from model_hub.huggingface.tasks.text_classification.features import prepare_features
 from model_hub.huggingface.tasks.text_classification.glue import glue_task
-from model_hub.huggingface.tasks.text_classification.rows import LABEL, default_text_columns
+from model_hub.huggingface.tasks.text_classification.rows import LABEL, guess_text_columns
 from model_hub.huggingface.tasks.text_classification.settings import TextClassificationDataKwargs
 
 
@@ -67,7 +67,7 @@ class TextClassificationPredictor(Predictor):
         if columns is not None:
             return (columns,) if isinstance(columns, str) else tuple(columns)
         glue = glue_task(self.setup.finetuning_task)
-        return glue.text_columns if glue else default_text_columns(rows, LABEL) or ("text",)
+        return glue.text_columns if glue else guess_text_columns(rows)[:2] or ("text",)
 
     @torch.no_grad()
     def _predict_features(self, features: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from model_hub.errors import UserError
 from model_hub.huggingface.data import load
+from model_hub.huggingface.data.problems import Problems
 from model_hub.huggingface.tasks._common.labels import truncate_text
 from model_hub.huggingface.tasks.text_classification.glue import (
     CLASSIFICATION_METRICS,
@@ -19,12 +20,14 @@ from model_hub.huggingface.tasks.text_classification.glue import (
 )
 from model_hub.huggingface.tasks.text_classification.rows import (
     LABEL,
+    PAIRS,
     UNKNOWN_LABEL,
     check_numbers,
+    check_present,
     check_texts,
-    default_text_columns,
+    guess_text_columns,
     label_values,
-    misspelt_label,
+    rows_with,
 )
 
 logger = logging.getLogger("model_hub")
@@ -78,6 +81,7 @@ def find_task(
     name: str | None,
     text_columns: str | Sequence[str] | None = None,
     sources: Mapping[str, str] | None = None,
+    metric: str | None = None,
 ) -> TextClassificationTask:
     """Return what to learn from the data, after checking all rows.
 
@@ -85,15 +89,18 @@ def find_task(
         raw_datasets: splits as loaded.
         name: ``hyperparameters.finetuning_task``: a task of GLUE, ``xnli``, or None for the user's
             data. In the user's data, labels that are floats mean regression, and others are
-            numbered in sorted order; the text is in ``sentence1`` and ``sentence2`` or else in the
-            first two (or the only) columns of text.
+            numbered in sorted order; the text is in a known pair of columns (``sentence1`` and
+            ``sentence2``), in ``text`` or ``sentence``, or in the only column of text.
         text_columns: ``data.text_columns``, in place of these.
         sources: where each split comes from, for messages; see
             :func:`model_hub.huggingface.split_sources`.
+        metric: ``searcher.metric``; with one of classification, labels that are floats without a
+            fraction are classes.
 
     Raises:
-        UserError: when there is no such task, a column is missing or of a wrong type, a text or a
-            label is null, or a label is unknown.
+        UserError: naming everything that is wrong: there is no such task, a column is missing or of
+            a wrong type, it is not clear which column holds the text, texts or labels are missing,
+            or labels are unknown.
     """
     glue = glue_task(name)
     splits = _validation_splits(raw_datasets, name)
@@ -103,32 +110,84 @@ def find_task(
         where[split] = f"split {split!r}" if named else (sources or {})[split]
     train = raw_datasets["train"]
     columns = _text_columns(train, where["train"], glue, text_columns)
-    for split, source in where.items():
-        check_texts(raw_datasets[split], source, columns)
-    metrics: tuple[str, ...]
-    names: tuple[str, ...] | None
-    if glue is not None:
-        metrics, names = glue.metrics, glue.label_names
-    elif pa.types.is_floating(_label_type(train)):
-        metrics, names = REGRESSION_METRICS, ()
-    else:
-        metrics, names = CLASSIFICATION_METRICS, None
-    if names == ():
+    with Problems() as problems:
         for split, source in where.items():
-            # In GLUE's test splits the label of all rows is -1; in other data -1 is a number.
-            check_numbers(raw_datasets[split], source, refused=-1 if glue else None)
-        return TextClassificationTask(name, columns, (), {}, False, metrics, None, splits)
-    label_names, numbers, are_named = _labels(train, where["train"], names)
-    if len(label_names) < 2:
-        raise UserError(
-            f"{where['train']}: there is only the label {label_names[0]!r}. Column {LABEL!r} "
-            "should hold at least two different labels."
-        )
-    for split, source in where.items():
-        _check_labels(raw_datasets[split], source, _class_names(train) or names or (), numbers)
+            with problems.part():
+                check_texts(raw_datasets[split], source, columns)
+        if all(LABEL in raw_datasets[split].column_names for split in where):
+            with problems.part():
+                task = _find_labels(
+                    {split: raw_datasets[split] for split in where}, where, glue, metric
+                )
+    task = dataclasses.replace(task, name=name, text_columns=columns, validation_splits=splits)
+    kind = "a number to predict" if task.is_regression else f"{task.num_labels} classes"
+    logger.info("text: %s; label: %s (%s)", " and ".join(columns), LABEL, kind)
+    return task
+
+
+def _find_labels(
+    splits: Mapping[str, datasets.Dataset],
+    where: Mapping[str, str],
+    glue: GlueTask | None,
+    metric: str | None,
+) -> TextClassificationTask:
+    """Return the task with its labels and metrics, after checking all labels."""
+    train = splits["train"]
+    if glue is not None:
+        regression = not glue.label_names
+        metrics = glue.metrics
+    else:
+        regression = _is_regression(train, where["train"], metric)
+        metrics = REGRESSION_METRICS if regression else CLASSIFICATION_METRICS
+    with Problems() as problems:
+        if regression:
+            for split, source in where.items():
+                with problems.part():
+                    # In GLUE's test splits the label of all rows is -1; elsewhere it is a number.
+                    check_numbers(splits[split], source, refused=-1 if glue else None)
+            return TextClassificationTask(None, (), (), {}, False, metrics, None)
+        official = glue.label_names if glue else ()
+        names, numbers, are_named = _labels(train, where["train"], official)
+        if len(names) < 2:
+            problems.add(
+                f"{where['train']}: there is only the label {', '.join(map(repr, names))}. Column "
+                f"{LABEL!r} should hold at least two different labels."
+            )
+        found = label_values(train, where["train"])
+        if official and len(found) == 1:
+            logger.warning("%s: every label is %r", where["train"], found[0])
+        for split, source in where.items():
+            with problems.part():
+                order = _class_names(train) or official
+                _check_labels(splits[split], source, order, numbers, problems)
     positive = 1 if glue and "f1" in metrics else None
-    return TextClassificationTask(
-        name, columns, label_names, numbers, are_named, metrics, positive, splits
+    return TextClassificationTask(None, (), names, numbers, are_named, metrics, positive)
+
+
+def _is_regression(train: datasets.Dataset, source: str, metric: str | None) -> bool:
+    """Return whether the labels are numbers to predict.
+
+    Raises:
+        UserError: when they are, but the metric is one of classification.
+    """
+    if not pa.types.is_floating(train.features.arrow_schema.field(LABEL).type):
+        return False
+    if metric not in CLASSIFICATION_METRICS:
+        return True
+    values = label_values(train, source)
+    if all(value.is_integer() for value in values):
+        logger.warning(
+            "%s: the labels are numbers with a decimal point, but searcher.metric is %s: they are "
+            "taken for %d classes. For regression write searcher.metric: mse.",
+            source,
+            metric,
+            len(values),
+        )
+        return False
+    raise UserError(
+        f"{source}: column {LABEL!r} holds numbers such as {next(v for v in values if v % 1)}, so "
+        f"that this is a regression, but searcher.metric is {metric}. Write one of "
+        f"{', '.join(REGRESSION_METRICS)}, or whole numbers or texts as labels."
     )
 
 
@@ -168,12 +227,6 @@ def _validation_splits(
     return ("validation",)
 
 
-def _label_type(dataset: datasets.Dataset) -> pa.DataType:
-    """Return the type of the column ``label``, null if it does not exist."""
-    schema = dataset.features.arrow_schema
-    return schema.field(LABEL).type if LABEL in schema.names else pa.null()
-
-
 def _text_columns(
     dataset: datasets.Dataset,
     source: str,
@@ -189,46 +242,45 @@ def _text_columns(
         return columns
     if glue is not None:
         return glue.text_columns
-    # A misspelt label is not one of the texts, so that the message about it is right.
-    columns = default_text_columns(dataset, misspelt_label(dataset.column_names) or LABEL)
+    columns = guess_text_columns(dataset)
+    listed = ", ".join(map(repr, dataset.column_names))
     if not columns:
         raise UserError(
-            f"{source}: the columns are {', '.join(map(repr, dataset.column_names))}, but none of "
-            "them holds text. Text classification needs one or two columns of text and the column "
-            "'label'."
+            f"{source}: the columns are {listed}, but none of them holds text. Text classification "
+            "needs one or two columns of text and the column 'label'."
         )
-    logger.info(
-        "%s: the text is taken from %s (data.text_columns can name others)",
-        source,
-        " and ".join(map(repr, columns)),
-    )
+    if len(columns) > 1 and columns not in PAIRS:
+        raise UserError(
+            f"{source}: the columns are {listed}; {' and '.join(map(repr, columns))} hold text. "
+            "Write in data.text_columns which one or two of them to learn from."
+        )
     return columns
 
 
 def _labels(
-    dataset: datasets.Dataset, source: str, official: Sequence[str] | None
+    dataset: datasets.Dataset, source: str, official: Sequence[str]
 ) -> tuple[tuple[str, ...], dict[Any, int], bool]:
     """Return names of the labels, numbers by value of the column, and whether the data names them.
 
     Args:
         dataset: the training rows.
         source: where they come from, for messages.
-        official: the task's names of the labels; None for the user's data.
+        official: the task's names of the labels; none for the user's data.
 
     Raises:
         UserError: when the column's type is none of labels.
     """
-    names = _class_names(dataset) or tuple(official or ())
+    names = _class_names(dataset) or tuple(official)
     if names:
         numbers: dict[Any, int] = {number: number for number in range(len(names))}
-        lowered = [name.lower() for name in official or ()]
+        lowered = [name.lower() for name in official]
         # In the order of the task, whose F1 is that of label 1.
         if official and sorted(lowered) == sorted(name.lower() for name in names):
             numbers = {number: lowered.index(name.lower()) for number, name in enumerate(names)}
             names = tuple(official)
         return names, {**numbers, **{name: n for n, name in enumerate(names)}}, True
     values = sorted(label_values(dataset, source))
-    named = values != list(range(len(values))) or isinstance(values[0], bool)
+    named = values != list(range(len(values))) or isinstance(values[0], (bool, float))
     return tuple(map(str, values)), {value: n for n, value in enumerate(values)}, named
 
 
@@ -239,38 +291,33 @@ def _class_names(dataset: datasets.Dataset) -> tuple[str, ...]:
 
 
 def _check_labels(
-    dataset: datasets.Dataset, source: str, order: Sequence[str], numbers: Mapping[Any, int]
+    dataset: datasets.Dataset,
+    source: str,
+    order: Sequence[str],
+    numbers: Mapping[Any, int],
+    problems: Problems,
 ) -> None:
-    """Check that every label is known.
+    """Check that every row has a label, and that it is known.
 
     Args:
         dataset: rows.
         source: where they come from, for messages.
         order: names of the labels 0, 1, ... in the training data; empty if they have none.
         numbers: number of the label by value of the column.
-
-    Raises:
-        UserError: when one is not, or the order of names is not that of the training data.
+        problems: gets a message for each kind of mistake.
     """
+    check_present(dataset, source, problems)
     names = _class_names(dataset)
     if names and order and names != order:
-        raise UserError(
+        problems.add(
             f"{source}: the labels are {truncate_text(names)} in this order, but in the training "
             f"data {truncate_text(order)}. Save both in the same way."
         )
-    unknown = [value for value in label_values(dataset, source) if value not in numbers]
-    if not unknown:
         return
+    unknown = [value for value in label_values(dataset, source) if value not in numbers]
     if -1 in unknown:
-        raise UserError(f"{source}: there are rows with the label -1, {UNKNOWN_LABEL}")
-    known = truncate_text(list(numbers))
-    raise UserError(
-        f"{source}: unknown label {truncate_text(unknown)}; known are {known}. Correct or remove "
-        "these rows"
-        + (
-            f"; or, for regression, write the numbers of the training data with a decimal point "
-            f"({float(next(iter(numbers)))})."
-            if any(isinstance(value, float) for value in unknown)
-            else "."
-        )
-    )
+        problems.add(f"{source}: there are rows with the label -1, {UNKNOWN_LABEL}")
+        return
+    advice = f"Known are {truncate_text(list(numbers))}. Correct or remove these rows."
+    what = f"the unknown label {truncate_text(unknown)}"
+    problems.add_rows(source, dataset, rows_with(dataset, unknown), what, advice)

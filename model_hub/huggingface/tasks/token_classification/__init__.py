@@ -1,6 +1,7 @@
 """Token classification (named entities, parts of speech, chunks): settings, features, metrics."""
 
 from model_hub.huggingface.tasks._common.labels import set_num_labels
+from model_hub.huggingface.tasks._common.preparation import load_text_rows as load_rows
 from model_hub.huggingface.tasks._common.token_loss import TokenMeanStep
 from model_hub.huggingface.tasks.token_classification.collator import TokenClassificationCollator
 from model_hub.huggingface.tasks.token_classification.data import (
@@ -39,6 +40,7 @@ __all__ = [
     "build_datasets",
     "count_entities",
     "fit_to_head",
+    "load_rows",
     "log_baseline",
     "parse_label",
     "prepare_features",

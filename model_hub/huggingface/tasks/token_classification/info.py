@@ -2,7 +2,6 @@
 
 from model_hub.huggingface.tasks._common.info import TaskInfo
 from model_hub.huggingface.tasks.token_classification.predict import TokenClassificationPredictor
-from model_hub.huggingface.tasks.token_classification.rows import default_tags_column
 from model_hub.huggingface.tasks.token_classification.settings import TokenClassificationDataKwargs
 
 TOKEN_CLASSIFICATION = TaskInfo(
@@ -13,5 +12,4 @@ TOKEN_CLASSIFICATION = TaskInfo(
     data_kwargs=(TokenClassificationDataKwargs,),
     predictors=(TokenClassificationPredictor,),
     texts_per_sequence=1,
-    label_column=default_tags_column,
 )

@@ -9,7 +9,9 @@ import pyarrow.compute as pc
 import torch
 
 from model_hub.errors import UserError
-from model_hub.huggingface.data.columns import columns_of_lists, is_text
+from model_hub.huggingface.data.columns import columns_of_lists
+from model_hub.huggingface.data.json_types import is_list, is_string
+from model_hub.huggingface.data.origin import describe_row
 from model_hub.huggingface.tasks._common.padding import NO_LABEL, pad_rows
 from model_hub.huggingface.tasks._common.predictor import (
     InferenceSetup,
@@ -64,8 +66,8 @@ class TokenClassificationPredictor(Predictor):
             )
         column = rows.with_format("arrow", columns=[self._column])[:].column(0)
         kind = column.type
-        is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-        if not is_list or not (is_text(kind.value_type) or pa.types.is_null(kind.value_type)):
+        words = kind.value_type if is_list(kind) else None
+        if words is None or not (is_string(words) or pa.types.is_null(words)):
             raise UserError(
                 f"{source}: column {self._column!r} holds {kind}, but should hold lists of words; "
                 f"a row looks like {_LAYOUT}. In csv files there are no lists: write json."
@@ -73,7 +75,7 @@ class TokenClassificationPredictor(Predictor):
         if column.null_count or pc.list_flatten(column).null_count:
             row = next(n for n, w in enumerate(column.to_pylist()) if w is None or None in w)
             raise UserError(
-                f"{source}: row {row + 1} has nothing (null) in column {self._column!r} where "
+                f"{source}: {describe_row(rows, row)} has null in column {self._column!r} where "
                 "words should be."
             )
         return rows

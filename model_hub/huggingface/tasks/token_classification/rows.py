@@ -12,13 +12,18 @@ import pyarrow.compute as pc
 
 from model_hub.errors import UserError
 from model_hub.huggingface.data import load
-from model_hub.huggingface.data.columns import columns_of_lists, is_text
+from model_hub.huggingface.data.columns import columns_of_lists, require_columns
+from model_hub.huggingface.data.json_types import is_list, is_string
+from model_hub.huggingface.data.problems import Problems
 from model_hub.huggingface.tasks._common import preparation
+from model_hub.huggingface.tasks._common.labels import truncate_text
 from model_hub.huggingface.tasks.token_classification.settings import TokenClassificationDataKwargs
 
 logger = logging.getLogger("model_hub")
 
 _SPLITS = ("train", "validation")
+# Names of a column of labels, if there is none for the task.
+_TAGS = ("tags", "labels")
 _LAYOUT = '{"tokens": ["In", "Paris"], "ner_tags": ["O", "B-location"]}'
 
 
@@ -67,35 +72,53 @@ def read_tagging(
     """
     load.check_splits(raw_datasets)
     where = preparation.sources_of_splits(sources)
-    tokens_column, tags_column = _find_columns(
-        raw_datasets["train"], default_tags_column(finetuning_task), where["train"]
-    )
-    tables = {
-        split: _checked_table(raw_datasets[split], tokens_column, tags_column, where[split])
+    train = raw_datasets["train"]
+    columns = _find_columns(train, data_kwargs, finetuning_task, where["train"])
+    with Problems() as problems:
+        for split in _SPLITS:
+            with problems.part():
+                _check_rows(raw_datasets[split], *columns, where[split])
+    tokens_column, tags_column = columns
+    tags = {
+        split: _elements(raw_datasets[split].with_format("arrow")[:].column(tags_column))
         for split in _SPLITS
     }
-    tags = {split: _elements(table.column(tags_column)) for split, table in tables.items()}
+    configured = tuple(data_kwargs.label_names) if data_kwargs.label_names else None
     numbered = {split: pa.types.is_integer(column.type) for split, column in tags.items()}
     for split, column in tags.items():
-        if not (numbered[split] or is_text(column.type)) or numbered[split] != numbered["train"]:
+        if numbered[split] != numbered["train"]:
             raise UserError(
-                f"{where[split]}: column {tags_column} holds lists of {column.type}, but should "
-                "hold lists of labels: texts, or in both splits whole numbers."
+                f"{where[split]}: column {tags_column} holds lists of {column.type}, and in the "
+                f"training data lists of {tags['train'].type}. Write the same in both."
             )
-    configured = tuple(data_kwargs.label_names) if data_kwargs.label_names else None
     if numbered["train"]:
         names = _names_of_numbers(raw_datasets, tags_column, configured, where)
-        for split, column in tags.items():
-            _check_numbers(column, names, tags_column, where[split])
+        with problems:
+            for split, column in tags.items():
+                with problems.part():
+                    _check_numbers(column, names, tags_column, where[split])
         return TaggingSchema(tokens_column, tags_column, names, names)
     found = {split: set(pc.unique(column).to_pylist()) for split, column in tags.items()}
-    for split, occurring in found.items():
-        unknown = sorted(occurring.difference(configured or occurring))
-        if unknown:
-            raise UserError(
-                f"{where[split]}: column {tags_column} has labels that data.label_names does not "
-                f"list: {', '.join(unknown)}. Add them there, or remove data.label_names."
-            )
+    with problems:
+        for split, occurring in found.items():
+            unknown = sorted(occurring.difference(configured or occurring))
+            if unknown:
+                problems.add(
+                    f"{where[split]}: column {tags_column} has labels that data.label_names does "
+                    f"not list: {', '.join(unknown)}. Add them there, or remove data.label_names."
+                )
+    new = sorted(found["validation"] - found["train"])
+    if new:
+        logger.warning(
+            "%s: column %s has labels that the training data does not have: %s",
+            where["validation"],
+            tags_column,
+            truncate_text(new),
+        )
+    if len(found["train"]) == 1:
+        logger.warning(
+            "%s: every label in column %s is %r", where["train"], tags_column, *found["train"]
+        )
     labels = configured or tuple(sorted(found["train"] | found["validation"]))
     if not labels:
         raise UserError(f"{where['train']}: column {tags_column} has no labels at all.")
@@ -107,63 +130,81 @@ def default_tags_column(finetuning_task: str | None) -> str:
     return f"{finetuning_task or 'ner'}_tags"
 
 
-def _find_columns(dataset: datasets.Dataset, wanted: str, where: str) -> tuple[str, str]:
+def _find_columns(
+    dataset: datasets.Dataset,
+    data_kwargs: TokenClassificationDataKwargs,
+    finetuning_task: str | None,
+    where: str,
+) -> tuple[str, str]:
+    wanted = default_tags_column(finetuning_task)
     columns, lists = dataset.column_names, columns_of_lists(dataset)
-    tokens_column = "tokens" if "tokens" in columns else next(iter(lists), columns[0])
+    tokens_column = data_kwargs.tokens_column or (
+        "tokens" if "tokens" in columns else next(iter(lists), columns[0])
+    )
     others = [name for name in lists or columns if name != tokens_column]
-    tags_column = wanted if wanted in columns else next(iter(others), tokens_column)
+    known = [n for n in (wanted, *_TAGS) if n in columns and n != tokens_column]
+    if data_kwargs.tags_column or known:
+        tags_column = data_kwargs.tags_column or known[0]
+    elif len(others) > 1:
+        raise UserError(
+            f"{where}: there is no column {wanted!r}; {', '.join(map(repr, others))} hold lists. "
+            "Write in data.tags_column which of them has the labels."
+        )
+    else:
+        tags_column = next(iter(others), tokens_column)
     if tags_column == tokens_column:
         raise UserError(
             f"{where}: the columns are {', '.join(columns)}, but token classification needs one "
-            f"with the words and one with their labels, {wanted}. Rename or add them; a row looks "
-            f"like {_LAYOUT}. hyperparameters.finetuning_task names the labels to learn."
+            f"with the words and one with their labels, {wanted}. Rename or add them, or write "
+            f"their names in data.tokens_column and data.tags_column; a row looks like {_LAYOUT}. "
+            "hyperparameters.finetuning_task names the labels to learn."
         )
-    if (tokens_column, tags_column) != ("tokens", wanted):
-        logger.info("words are in column %s, labels in column %s", tokens_column, tags_column)
+    logger.info("words: %s; labels: %s", tokens_column, tags_column)
     return tokens_column, tags_column
 
 
-def _checked_table(
+def _check_rows(
     dataset: datasets.Dataset, tokens_column: str, tags_column: str, where: str
-) -> pa.Table:
-    """Return the two columns, after checking their types, nulls and lengths."""
-    missing = [name for name in (tokens_column, tags_column) if name not in dataset.column_names]
-    if missing:
-        raise UserError(
-            f"{where}: the columns are {', '.join(dataset.column_names)}; missing: "
-            f"{', '.join(missing)}, which the training data has."
+) -> None:
+    """Check types, nulls and lengths of the two columns.
+
+    Raises:
+        UserError: naming the columns or rows that are wrong.
+    """
+    names = (tokens_column, tags_column)
+    advice = "Rename or add them, or write their names in data.tokens_column and data.tags_column."
+    require_columns(dataset, names, where, "token classification", advice)
+    table = dataset.with_format("arrow", columns=list(names))[:]
+    with Problems() as problems:
+        for name, content in zip(names, ("words", "labels"), strict=True):
+            column = table.column(name)
+            kind = column.type.value_type if is_list(column.type) else None
+            if kind is None:
+                problems.add(
+                    f"{where}: column {name} holds {column.type}, but should hold lists of "
+                    f"{content}; a row looks like {_LAYOUT}. In csv files there are no lists: "
+                    "write json."
+                )
+                continue
+            allowed = is_string(kind) or pa.types.is_null(kind)
+            if content == "labels":
+                allowed = allowed or pa.types.is_integer(kind)
+            if not allowed:
+                problems.add(
+                    f"{where}: column {name} holds lists of {kind}, but should hold lists of "
+                    f"{content}; a row looks like {_LAYOUT}."
+                )
+            missing = column.is_null().to_numpy()
+            if _elements(column).null_count:
+                missing = np.array([w is None or None in w for w in column.to_pylist()])
+            what = f"null in column {name} where {content} should be"
+            problems.add_rows(where, dataset, missing, what, "Write them or remove the rows.")
+    lengths = [pc.list_value_length(table.column(name)).to_numpy() for name in names]
+    what = f"different numbers of words in column {tokens_column} and labels in {tags_column}"
+    with problems:
+        problems.add_rows(
+            where, dataset, lengths[0] != lengths[1], what, "Write one label for each word."
         )
-    table = dataset.with_format("arrow", columns=[tokens_column, tags_column])[:]
-    for name, content in ((tokens_column, "words"), (tags_column, "labels")):
-        column = table.column(name)
-        if not _is_list(column.type):
-            raise UserError(
-                f"{where}: column {name} holds {column.type}, but should hold lists of {content}; "
-                f"a row looks like {_LAYOUT}. In csv files there are no lists: write json."
-            )
-        row = _first(column.is_null()) if column.null_count else None
-        if row is None and _elements(column).null_count:
-            row = next(n for n, values in enumerate(column.to_pylist()) if None in values)
-        if row is not None:
-            raise UserError(
-                f"{where}: row {row + 1} has nothing (null) in column {name} where {content} should"
-                " be. Write them or remove the row."
-            )
-    words = _elements(table.column(tokens_column))
-    if len(words) and not is_text(words.type):
-        raise UserError(
-            f"{where}: column {tokens_column} holds lists of {words.type}, but should hold lists "
-            f"of words; a row looks like {_LAYOUT}."
-        )
-    lengths = [pc.list_value_length(table.column(name)) for name in (tokens_column, tags_column)]
-    different = pc.not_equal(*lengths)
-    if pc.any(different).as_py():
-        row = _first(different)
-        raise UserError(
-            f"{where}: row {row + 1} has {lengths[0][row]} words in column {tokens_column}, but "
-            f"{lengths[1][row]} labels in column {tags_column}. Write one label for each word."
-        )
-    return table
 
 
 def _names_of_numbers(
@@ -208,12 +249,3 @@ def _check_numbers(
 
 def _elements(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.list_flatten(column)
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return any(test(kind) for test in tests)
-
-
-def _first(flags: pa.ChunkedArray) -> int:
-    return int(flags.to_numpy().argmax())

@@ -15,14 +15,26 @@ class TokenClassificationDataKwargs(TokenizationDataKwargs):
         label_all_tokens: label all tokens of a word; else only the first.
         label_names: names of the labels, in the order of their numbers; needed if the rows hold
             numbers without names.
+        tokens_column: the column with lists of words; None takes ``tokens``, or else the first one
+            that holds lists.
+        tags_column: the column with lists of labels; None takes that of the task (``ner_tags``), or
+            else the next one that holds lists.
+        text_column_name: ``tokens_column`` as in transformers' example.
+        label_column_name: ``tags_column`` as in transformers' example.
         cache_dir: old key, not read: the environment variable ``HF_HOME`` sets the cache folder.
     """
 
     label_all_tokens: bool = False
     label_names: list[str] | None = None
+    tokens_column: str | None = None
+    tags_column: str | None = None
+    text_column_name: str | None = None
+    label_column_name: str | None = None
     cache_dir: str | None = None
 
     def __post_init__(self) -> None:
+        self.tokens_column = self.tokens_column or self.text_column_name
+        self.tags_column = self.tags_column or self.label_column_name
         names = self.label_names
         if names is None:
             return

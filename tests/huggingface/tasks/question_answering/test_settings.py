@@ -135,7 +135,7 @@ class TestRows:
 
     def test_missing_text(self) -> None:
         dataset = rows(answer("a", 0), answer("b", 0), context=["x", None])
-        with pytest.raises(UserError, match=r"1 rows have no context.*row 2 \(id 'q1'\)"):
+        with pytest.raises(UserError, match=r"no text in column context in 1 row \(row 2\)"):
             qa.check_columns(dataset, "train")
 
     def test_text_that_is_none(self) -> None:
@@ -143,7 +143,10 @@ class TestRows:
             qa.check_columns(rows(answer("a", 0), question=[5]), "train")
 
     def test_answers_that_are_none(self) -> None:
-        with pytest.raises(UserError, match=r"validation: row 'q0': answers are 5"):
+        with pytest.raises(
+            UserError,
+            match=r"wrong answers in 1 row \(row 1\)\. The first: row 'q0': answers are 5",
+        ):
             qa.check_columns(rows(5), "validation")
 
     @pytest.mark.parametrize(
@@ -154,8 +157,6 @@ class TestRows:
             "{'text': ['paris', 'in'], 'answer_start': [3, 0]}",
             '{"text": ["paris", "in"], "answer_start": [3, 0]}',
             '[{"text": "paris", "answer_start": 3}, {"text": "in", "answer_start": 0}]',
-            # As Arrow holds objects with unequal keys.
-            ['{"text": "paris", "answer_start": 3}', '{"text": "in", "answer_start": 0, "x": 1}'],
             {"text": ["paris", "in"], "answer_start": ["3", 0.0]},
         ],
     )

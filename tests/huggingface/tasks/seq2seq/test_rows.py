@@ -126,7 +126,11 @@ def test_columns_of_translation(tmp_path: pathlib.Path) -> None:
         ),
         (summarization(), [{"document": "a"}], r"no column 'summary'.*data.summary_column"),
         (summarization(), [{"document": "a", "summary": 3}], "summary holds int64.*hold text"),
-        (summarization(), [ROWS[0], {"document": None, "summary": "a"}], "no document.* row 2"),
+        (
+            summarization(),
+            [ROWS[0], {"document": None, "summary": "a"}],
+            "no text in column document in 1 row .row 2",
+        ),
         (summarization(summary_column="document"), ROWS, "the same column"),
         (translation(target_lang="ro"), [{"en": "a"}], "data.source_lang is missing.*en"),
         (

@@ -86,7 +86,7 @@ def test_mnli_has_two_validation_splits() -> None:
         **splits,
         "validation_mismatched": datasets.Dataset.from_dict({**rows, "label": [0, 3]}),
     }
-    with pytest.raises(UserError, match="split 'validation_mismatched': unknown label 3"):
+    with pytest.raises(UserError, match="split 'validation_mismatched': the unknown label 3"):
         tc.find_task(wrong, "mnli")
 
 
@@ -94,14 +94,17 @@ def test_mnli_has_two_validation_splits() -> None:
     ("columns", "expected"),
     [
         ("label text", ["text"]),
-        ("b label a c", ["b", "a"]),
         ("a b sentence2 sentence1 label", ["sentence1", "sentence2"]),
         ("number text label", ["text"]),
         ("sentence1 label", ["sentence1"]),
         # Columns that name the rows are no text, unless there is nothing else.
         ("id text label", ["text"]),
         ("pairID premise guid hypothesis doc_id label", ["premise", "hypothesis"]),
-        ("paid grid label", ["paid", "grid"]),
+        ("paid id label", ["paid"]),
+        # Metadata beside columns whose names are known.
+        ("comment text author label", ["text"]),
+        ("source sentence label", ["sentence"]),
+        ("text_b note text_a label", ["text_a", "text_b"]),
         ("id label", ["id"]),
     ],
 )
@@ -111,6 +114,49 @@ def test_columns_of_own_data(columns: str, expected: list[str]) -> None:
     task = tc.find_task(both(rows), None)
     assert list(task.text_columns) == expected
     assert task.metrics == ("accuracy", "f1") and task.positive is None
+
+
+@pytest.mark.parametrize("columns", ["b label a c", "paid grid label"])
+def test_it_is_not_clear_which_columns_hold_the_text(columns: str) -> None:
+    rows = {name: ["x", "y"] for name in columns.split()}
+    with pytest.raises(UserError, match=r"hold text\. Write in data\.text_columns which"):
+        tc.find_task(both(rows), None)
+
+
+@pytest.mark.parametrize(
+    ("labels", "metric", "names"),
+    [
+        ([0.0, 1.0], "accuracy", ("0.0", "1.0")),
+        ([1.0, 3.0], "f1", ("1.0", "3.0")),
+        ([0.0, 1.0], "mse", ()),
+        ([0.0, 1.0], None, ()),
+        ([0.5, 1.0], "pearson", ()),
+    ],
+)
+def test_numbers_with_a_decimal_point(
+    labels: list[float], metric: str | None, names: tuple[str, ...]
+) -> None:
+    """They are classes if the metric is one of classification."""
+    task = tc.find_task(both({"text": ["a", "b"], "label": labels}), None, metric=metric)
+    assert task.label_names == names and task.is_regression == (not names)
+
+
+def test_a_metric_that_does_not_suit_the_labels() -> None:
+    with pytest.raises(UserError, match=r"numbers such as 0\.5.*searcher\.metric is accuracy"):
+        tc.find_task(both({"text": ["a", "b"], "label": [0.5, 1.0]}), None, metric="accuracy")
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    train = {"text": ["a", None, "c", None, None, None], "label": [0, 1, 0, None, 1, 0]}
+    with pytest.raises(UserError) as error:
+        tc.find_task(both(train, {"text": ["a", "b"], "label": [0, 7]}), None)
+    assert str(error.value).splitlines() == [
+        "split 'train': no text in column text in 4 rows (row 2, row 4, row 5, ...). Write some, "
+        "or remove the rows.",
+        "split 'train': no label in 1 row (row 4). Write one, or remove the rows.",
+        "split 'validation': the unknown label 7 in 1 row (row 2). Known are 0, 1. Correct or "
+        "remove these rows.",
+    ]
 
 
 def test_named_columns() -> None:
@@ -164,23 +210,33 @@ TEXTS = {"text": ["a", "b"]}
             r"train: .*missing: sentence\. Rename",
         ),
         ({"sentence": [1, 2], "label": [0, 1]}, None, "sst2", "sentence holds int64.*hold text"),
-        ({"text": ["a", None], "label": [0, 1]}, None, None, "1 rows have no text.* row 2.*NA, "),
-        ({"text": ["a", "b"], "label": ["x", None]}, None, None, "1 rows have no label.* row 2"),
-        ({"text": ["a", "b"], "label": [0.5, None]}, None, None, "1 rows have no label.* row 2"),
-        ({"text": ["a", "b"], "label": [0.5, np.inf]}, None, None, "label of row 2 is inf"),
+        (
+            {"text": ["a", None], "label": [0, 1]},
+            None,
+            None,
+            r"no text in column text in 1 row \(row 2\)",
+        ),
+        ({"text": ["a", "b"], "label": ["x", None]}, None, None, r"no label in 1 row \(row 2\)"),
+        ({"text": ["a", "b"], "label": [0.5, None]}, None, None, r"no label in 1 row \(row 2\)"),
+        (
+            {"text": ["a", "b"], "label": [0.5, np.inf]},
+            None,
+            None,
+            r"not a finite number in 1 row \(row 2\)",
+        ),
         ({"text": ["a", "b"], "label": [1, 1]}, None, None, "only the label '1'.*at least two"),
         ({"text": ["a", "b"], "label": [[1], [2]]}, None, None, "'label' holds list<.*whole"),
         (
             {**TEXTS, "label": ["x", "y"]},
             {**TEXTS, "label": ["x", "z"]},
             None,
-            "validation: unknown label 'z'; known are 'x', 'y'",
+            r"validation: the unknown label 'z' in 1 row \(row 2\). Known are 'x', 'y'",
         ),
         (
             {**TEXTS, "label": [3, 5]},
             {**TEXTS, "label": [3.0, 2.5]},
             None,
-            r"validation: unknown label 2\.5.*decimal point \(3\.0\)",
+            r"validation: the unknown label 2\.5 in 1 row",
         ),
         (
             {**TEXTS, "label": [0, 1]},
@@ -189,7 +245,12 @@ TEXTS = {"text": ["a", "b"]}
             "validation: there are rows with the label -1, .*GLUE's test splits",
         ),
         ({"sentence": ["a", "b"], "label": [-1, 1]}, None, "cola", "train: .*label -1.*GLUE"),
-        ({"sentence": ["a", "b"], "label": [0, 2]}, None, "cola", "2; known are 0, 1, 'unacc"),
+        (
+            {"sentence": ["a", "b"], "label": [0, 2]},
+            None,
+            "cola",
+            "2 in 1 row .*Known are 0, 1, 'unacc",
+        ),
         (
             {"sentence1": ["a"], "sentence2": ["b"], "label": [-1.0]},
             None,

@@ -65,7 +65,6 @@ class TestReadTagging:
             (("tokens", "pos_tags", "ner_tags"), "pos", ("tokens", "pos_tags")),
             (("tokens", "pos_tags", "ner_tags"), None, ("tokens", "ner_tags")),
             (("ner_tags", "tokens"), "ner", ("tokens", "ner_tags")),
-            # As the old library: the first and the second column.
             (("words", "labels", "more"), "ner", ("words", "labels")),
             (("tokens", "labels"), None, ("tokens", "labels")),
             (("text", "more", "chunk_tags"), "chunk", ("text", "chunk_tags")),
@@ -87,12 +86,18 @@ class TestReadTagging:
             (rows(tokens=[[1]], ner_tags=[["O"]]), r"tokens holds lists of int64"),
             (rows(tokens=[["a"]], ner_tags=[[0.5]]), r"ner_tags holds lists of double"),
             (rows(tokens=[["a"]], ner_tags=[[True]]), r"ner_tags holds lists of bool"),
-            (rows(tokens=[["a"], ["b"]], ner_tags=[["O"], None]), r"row 2 has nothing.*ner_tags"),
-            (rows(tokens=[["a"], ["b", None]], ner_tags=[["O"], ["O"] * 2]), r"row 2 .*tokens"),
-            (rows(tokens=WORDS, ner_tags=[["O"], ["O"]]), r"row 1 has 2 words.*1 labels"),
-            (rows(tokens=WORDS, ner_tags=[["O", "O"], []]), r"row 2 has 1 words.*0 labels"),
+            (
+                rows(tokens=[["a"], ["b"]], ner_tags=[["O"], None]),
+                r"null in column ner_tags where labels .* \(row 2\)",
+            ),
+            (
+                rows(tokens=[["a"], ["b", None]], ner_tags=[["O"], ["O"] * 2]),
+                r"tokens .* \(row 2\)",
+            ),
+            (rows(tokens=WORDS, ner_tags=[["O"], ["O"]]), r"numbers of words .* 1 row \(row 1\)"),
+            (rows(tokens=WORDS, ner_tags=[["O", "O"], []]), r"numbers of words .* 1 row \(row 2\)"),
             (rows(tokens=WORDS, ner_tags=NUMBERS), r"holds numbers.*data\.label_names"),
-            (rows(tokens=[[]], ner_tags=[[]]), r"ner_tags holds lists of null"),
+            (rows(tokens=[[]], ner_tags=[[]]), r"ner_tags has no labels at all"),
             (numbered(["O"], tokens=WORDS, ner_tags=[[0, -1], [0]]), r"label -1, .* 0 to 0"),
         ],
     )
@@ -171,4 +176,4 @@ def test_no_validation_split() -> None:
 def test_guessed_columns_are_told(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "model_hub"):
         read(rows(words=WORDS, labels=TAGS))
-    assert "words are in column words, labels in column labels" in caplog.text
+    assert "words: words; labels: labels" in caplog.text
