@@ -71,6 +71,9 @@ def hook_wrap_model(
     A trial may build its model in any way, but has to wrap it before it builds an optimizer of its
     weights.
 
+    ``context.configure_apex_amp``, by which old trials turned on apex, turns on the float16
+    autocast that stands for it today, unless ``wrap_model`` has done so or there is no GPU.
+
     Args:
         context: the trial's context; no model is wrapped yet.
         options: the options.
@@ -104,7 +107,26 @@ def hook_wrap_model(
         after_wrapping(wrapped)
         return wrapped
 
+    def configure_apex_amp(
+        models: Any,
+        optimizers: Any,
+        enabled: bool = True,
+        opt_level: str = "O1",
+        *_: Any,
+        **__: Any,
+    ) -> tuple[Any, Any]:
+        half = enabled and opt_level != "O0"  # That level of apex is single precision.
+        if half and not use_apex_amp and not (options.fp16 or options.bf16):
+            dtype = precision.autocast_dtype(options, context.device, use_apex_amp=True)
+            if dtype is not None:
+                precision.scale_losses(context)
+                for model in models if isinstance(models, list) else [models]:
+                    precision.check_trained_weights(model)
+                    precision.autocast_forward(model, dtype, context.device)
+        return models, optimizers
+
     context.wrap_model = wrap_model  # type: ignore[method-assign]
+    context.configure_apex_amp = configure_apex_amp  # type: ignore[method-assign, assignment]
 
 
 @contextlib.contextmanager
