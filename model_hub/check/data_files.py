@@ -13,7 +13,7 @@ from model_hub.check.trial import TrialClass, is_ours
 from model_hub.errors import UserError
 from model_hub.experiment.findings import ERROR, WARNING, Finding, dotted
 from model_hub.experiment.schema.ranges import possible_values
-from model_hub.experiment.yaml_io import get_path, is_whole
+from model_hub.experiment.yaml_io import get_path
 from model_hub.huggingface.config import fields, parsing
 from model_hub.huggingface.data import load, preview
 from model_hub.huggingface.trial import BaseTransformerTrial
@@ -125,10 +125,8 @@ def _data_files(
             splits[split] = rows
     yield from _named_folder(kwargs, config)
     local = dict(splits)
-    if "train" in splits:
-        yield from _records(config, kwargs.train_file)
-        if not kwargs.validation_file:
-            splits["validation"] = splits["train"]
+    if "train" in splits and not kwargs.validation_file:
+        splits["validation"] = splits["train"]
     wrong = []
     if splits and trial_class is not None and hasattr(trial_class, "check_data"):
         wrong = list(_columns(document, config, trial_class, splits))
@@ -174,29 +172,3 @@ def _no_folder(name: str, example: str) -> str:
         f"there is no folder {name!r} (looked in {pathlib.Path.cwd()}); write a folder, or a name "
         f"on the Hugging Face Hub such as {example}"
     )
-
-
-def _records(config: Config, file: str) -> Iterator[Finding]:
-    """Yield a warning if the old style's length of an epoch is not that of the data."""
-    records, length = config.get("records_per_epoch"), get_path(config, "searcher", "max_length")
-    if not isinstance(length, Mapping) or "epochs" not in length:
-        return
-    rows = preview.row_count("data.train_file", file)
-    if rows is None:
-        return
-    limit = config["data"].get("max_train_samples")
-    rows = min(rows, limit) if is_whole(limit, 1) else rows
-    if not records:
-        yield Finding(
-            ("searcher", "max_length"),
-            "searcher.max_length is in epochs and records_per_epoch is not set; write "
-            f"hyperparameters.num_train_epochs, or records_per_epoch: {rows}",
-            WARNING,
-        )
-    elif records != rows:
-        yield Finding(
-            ("records_per_epoch",),
-            f"records_per_epoch is {records}, but data.train_file {file!r} has {rows} rows; write "
-            "the number of samples that the trial makes of them",
-            WARNING,
-        )

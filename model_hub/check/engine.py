@@ -7,6 +7,7 @@ from typing import Any
 
 from model_hub.check import deprecated
 from model_hub.check.document import Document
+from model_hub.check.trial_source import TrialSource
 from model_hub.experiment.findings import ERROR, WARNING, Finding
 from model_hub.experiment.schema.fields import experiment_findings
 from model_hub.experiment.yaml_io import in_yaml
@@ -76,7 +77,8 @@ def check_config(text: str, folder: pathlib.Path) -> Report:
         name: value if isinstance(value := config.get(name), Mapping) else {} for name in _SECTIONS
     }
     config = {**config, **sections}
-    findings.add(key.finding() for key in deprecated.deprecated_keys(config))
+    source = TrialSource(config, folder)
+    findings.add(key.finding(source.reader(key.path)) for key in deprecated.deprecated_keys(config))
     hub_names = _check_with_trial(document, config, folder, findings)
     return Report(findings.by_line(), hub_names)
 

@@ -23,6 +23,12 @@ from model_hub.huggingface.trial import BaseTransformerTrial
 Config = Mapping[str, Any]
 _Types = tuple[type, ...]
 
+# Hyperparameters about models that people also write in section data, and what sets the same of
+# data sets.
+_OF_DATA_SETS = {
+    "cache_dir": "the environment variable HF_DATASETS_CACHE sets where data sets are cached",
+    "revision": "write data.dataset_revision",
+}
 # Metrics of which the better direction is known.
 _SMALLER_IS_BETTER = ("loss", "eval_loss", "validation_loss", "perplexity", "mse", "wer", "cer")
 _LARGER_IS_BETTER = (
@@ -91,7 +97,9 @@ def _unknown_keys(
         for name in config[section]:
             for key, near in validate.unknown_keys(section, [name], dataclass_types):
                 path: Path = (section, name if isinstance(name, str) else in_yaml(name))
-                if name in keys_of_other:
+                if section == "data" and name in _OF_DATA_SETS:
+                    yield Finding(path, f"{key} is not known; {_OF_DATA_SETS[name]}", WARNING)
+                elif name in keys_of_other:
                     advice = f"; it is a key of section {other}: move it there"
                     yield Finding(path, f"{key} is not known{advice}", WARNING)
                 elif near:

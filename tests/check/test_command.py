@@ -131,4 +131,3 @@ def test_first_rows_are_those_of_the_file(
         assert found is not None
         assert found["a"][:] == list(range(min(rows, 100)))
         assert set(found["b"]) == {'x, "y"\nz'}
-        assert preview.row_count("data.train_file", str(tmp_path / name)) == rows

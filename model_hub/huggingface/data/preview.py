@@ -65,30 +65,6 @@ def read_first_rows(key: str, file: str, count: int = 100) -> datasets.Dataset |
         return datasets.Dataset(dataset.data.table.combine_chunks(), info=dataset.info)
 
 
-def row_count(key: str, file: str) -> int | None:
-    """Count the rows of a local file; return None if that takes long.
-
-    Args:
-        key: the YAML key that names the file, for messages.
-        file: its path.
-
-    Raises:
-        UserError: if the file cannot be read.
-    """
-    found = find_file(key, file)
-    if found.loader == "parquet":
-        return int(pyarrow.parquet.ParquetFile(found.path).metadata.num_rows)
-    if found.loader == "arrow" or found.path.stat().st_size > _LARGE_DOCUMENT:
-        return None
-    if found.loader == "json" and not is_json_lines(found.path):
-        return len(document_rows(found, found.path.read_bytes())[0])
-    if found.loader == "csv":
-        with found.path.open(encoding="utf-8", errors="replace", newline="") as lines:
-            return sum(1 for row in csv.reader(lines) if row) - 1
-    with found.path.open("rb") as binary_lines:
-        return sum(1 for line in binary_lines if line.strip() or found.loader == "text")
-
-
 def read_column(key: str, file: str, column: str) -> dict[Any, int] | None:
     """Return the different values of a column, each with the first row (from 1) that has it.
 
