@@ -211,18 +211,19 @@ def _squad_v2(
 
 def _seqeval(predictions: list[list[str]], references: list[list[str]]) -> dict[str, Any]:
     """Return the scores of each type of entity, a dict each, and over all types."""
+    if [len(row) for row in predictions] != [len(row) for row in references]:
+        raise ValueError("a row of predictions has another number of labels than its reference")
     labels = sorted({label for row in (*predictions, *references) for label in row})
     number = {label: n for n, label in enumerate(labels)}
     predicted, gold = (
         torch.nn.utils.rnn.pad_sequence(
             [torch.tensor([number[label] for label in row], dtype=torch.int64) for row in rows],
             batch_first=True,
-            padding_value=NO_LABEL,
+            padding_value=padding,
         )
-        for rows in (predictions, references)
+        # Where there is no gold label, the prediction does not count.
+        for rows, padding in ((predictions, 0), (references, NO_LABEL))
     )
-    if [len(row) for row in predictions] != [len(row) for row in references]:
-        raise ValueError("a row of predictions has another number of labels than its reference")
     tables = LabelTables(labels)
     counts = {name: n.numpy() for name, n in count_entities(predicted, gold, tables).items()}
     by_type = [counts[name] for name in ("matched", "predicted", "gold")]
