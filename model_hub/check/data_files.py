@@ -17,7 +17,6 @@ from model_hub.experiment.document import Document
 from model_hub.experiment.findings import ERROR, WARNING, Finding, finding_at, path_in
 from model_hub.experiment.schema.ranges import possible_values
 from model_hub.experiment.search_space import pick_hyperparameters
-from model_hub.experiment.yaml_io import get_path
 from model_hub.huggingface.config import fields, parsing
 from model_hub.huggingface.config.config_findings import is_ours
 from model_hub.huggingface.config.model_folders import MODEL_KEYS, is_mounted, no_folder
@@ -87,7 +86,6 @@ def _data_files(
     else:
         raw_datasets = yield from _load_and_check(config, trial_class, rows)
     if raw_datasets is not None:
-        yield from _records(config, kwargs.train_file, raw_datasets)
         yield from local_models.local_model_findings(document, config, trial_class, raw_datasets)
 
 
@@ -172,28 +170,4 @@ def _named_folder(kwargs: Any, config: Config) -> Iterator[Finding]:
     if not is_mounted(name, config):
         yield Finding(
             ("data", "dataset_name"), f"data.dataset_name: {no_folder(name, 'rajpurkar/squad')}"
-        )
-
-
-def _records(config: Config, file: Any, raw_datasets: Splits) -> Iterator[Finding]:
-    """Yield a warning if the old style's length of an epoch is not that of the data."""
-    records, length = config.get("records_per_epoch"), get_path(config, "searcher", "max_length")
-    if not isinstance(length, Mapping) or "epochs" not in length:
-        return
-    if "train" not in raw_datasets:
-        return
-    rows = len(raw_datasets["train"])
-    if not records:
-        yield Finding(
-            ("searcher", "max_length"),
-            "searcher.max_length is in epochs and records_per_epoch is not set; write "
-            f"hyperparameters.num_train_epochs, or records_per_epoch: {rows}",
-            WARNING,
-        )
-    elif records != rows:
-        yield Finding(
-            ("records_per_epoch",),
-            f"records_per_epoch is {records}, but data.train_file {file!r} has {rows} rows; write "
-            "the number of samples that the trial makes of them",
-            WARNING,
         )

@@ -31,18 +31,20 @@ class DeprecatedKey:
         path: the key.
         message: why it is deprecated and what to write instead.
         fix: rewrites it; None where only its author can.
-        is_length: whether it is about the length of the training: a trial file that computes the
-            length from the YAML itself would not understand the rewritten key.
     """
 
     path: Path
     message: str
     fix: Callable[[Editor], None] | None = None
-    is_length: bool = False
 
-    def finding(self) -> Finding:
-        """Return the warning about the key."""
-        return Finding(self.path, self.message, WARNING)
+    def finding(self, reader: str | None) -> Finding:
+        """Return the warning about the key.
+
+        Args:
+            reader: name of the file of the trial that reads the key itself; None if none does.
+        """
+        advice = f" (and change {reader}, which reads it)" if reader else ""
+        return Finding(self.path, self.message + advice, WARNING)
 
 
 def deprecated_keys(config: Config) -> Iterator[DeprecatedKey]:
@@ -128,7 +130,6 @@ def _max_length(config: Config) -> Iterator[DeprecatedKey]:
         f"searcher.max_length is {in_yaml(length)}, the old style, deprecated since Determined "
         f"0.38; {instead}",
         fix if fixable else None,
-        is_length=True,
     )
 
 
@@ -137,14 +138,18 @@ def _records_per_epoch(config: Config) -> Iterator[DeprecatedKey]:
     if records is None:
         return
     path: Path = ("records_per_epoch",)
-    length = get_path(config, "searcher", "max_length")
+    in_epochs = length_of(get_path(config, "searcher", "max_length"))[0] == "epochs"
+    advice = (
+        "an epoch of searcher.max_length needs it: write hyperparameters.num_train_epochs instead, "
+        "and remove both"
+        if in_epochs
+        else "remove it: an epoch is one pass over the data"
+    )
     yield DeprecatedKey(
         path,
         f"records_per_epoch is {in_yaml(records)}, the old style, deprecated since Determined "
-        "0.38; remove it: an epoch is one pass over the data",
-        # A length in old epochs still needs it.
-        None if isinstance(length, Mapping) else _remover(path),
-        is_length=True,
+        f"0.38; {advice}",
+        None if in_epochs else _remover(path),
     )
 
 
@@ -164,7 +169,10 @@ def _hyperparameters(config: Config) -> Iterator[DeprecatedKey]:
         already = any(hparams.get(other) not in (None, False) for other in alternatives)
         message = f"{dotted(path)} is {in_yaml(switch)}, the old spelling of {new}: {written}"
         fix: Callable[[Editor], None] | None = None
-        if switch is True and not already:
+        if switch is True and name == "use_apex_amp" and not already:
+            # It has no effect without a GPU, where fp16 is an error: this is for the author.
+            message += f" on a GPU; write hyperparameters.{new}: {written} if there always is one"
+        elif switch is True and not already:
             message += f"; write hyperparameters.{new}: {written}"
 
             def fix(editor: Editor, path: Path = path, new: str = new, value: Any = value) -> None:

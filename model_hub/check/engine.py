@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 
 from model_hub.check import deprecated
+from model_hub.check.trial_source import TrialSource
 from model_hub.experiment.document import Document
 from model_hub.experiment.findings import ERROR, WARNING, Finding, Findings
 from model_hub.experiment.yaml_io import is_whole
@@ -86,7 +87,8 @@ def _add_all(
     config = with_sections(document.value)
     trial_class, import_findings = load_trial(config, folder)
     add_outer_findings(findings, document.value, trial_class)
-    findings.add(key.finding() for key in deprecated.deprecated_keys(config))
+    source = TrialSource(config, folder)
+    findings.add(key.finding(source.reader(key.path)) for key in deprecated.deprecated_keys(config))
     findings.add(import_findings)
     slots = config["resources"].get("slots_per_trial")
     with working_directory(folder):

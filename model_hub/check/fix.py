@@ -2,17 +2,12 @@
 
 import dataclasses
 import pathlib
-import re
 
 from model_hub.check import deprecated
+from model_hub.check.trial_source import READS_LENGTH, TrialSource
 from model_hub.check.yaml_editor import CannotEdit, Editor
-from model_hub.errors import UserError
 from model_hub.experiment.document import Document
-from model_hub.experiment.entrypoint import trial_spec
 from model_hub.experiment.findings import dotted
-
-# Signs that a trial file computes the length of the training from the YAML itself.
-_READS_LENGTH = re.compile(r"compute_num_training_steps|records_per_epoch|max_length\b.*searcher")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,13 +38,17 @@ def fix_deprecated(text: str, folder: pathlib.Path) -> FixResult:
         document = Document(text)
         if document.error or document.duplicates or not isinstance(document.value, dict):
             return FixResult(text, changes, list(kept.values()))
-        reads_length = _reads_length(document.value, folder)
+        source = TrialSource(document.value, folder)
         for key in deprecated.deprecated_keys(document.value):
             name = dotted(key.path)
             if name in kept or key.fix is None:
                 continue
-            if key.is_length and reads_length:
-                kept[name] = f"{name}: left, because {reads_length} reads it"
+            is_legacy = deprecated.is_legacy(document.value.get("entrypoint"))
+            if is_legacy and key.path in READS_LENGTH:
+                kept[name] = f"{name}: left, because the old-style entrypoint reads it"
+                continue
+            if reader := source.reader(key.path):
+                kept[name] = f"{name}: left, because {reader} reads it"
                 continue
             try:
                 editor = Editor(text)
@@ -62,14 +61,3 @@ def fix_deprecated(text: str, folder: pathlib.Path) -> FixResult:
             break
         else:
             return FixResult(text, changes, list(kept.values()))
-
-
-def _reads_length(config: dict[str, object], folder: pathlib.Path) -> str | None:
-    """Return the name of the trial's file if it computes the training's length from the YAML."""
-    try:
-        module = trial_spec(config.get("entrypoint")).partition(":")[0]
-        file = folder.joinpath(*module.split(".")).with_suffix(".py")
-        source = file.read_text(encoding="utf-8")
-    except (UserError, OSError, UnicodeDecodeError):
-        return None
-    return file.name if _READS_LENGTH.search(source) else None

@@ -14,9 +14,9 @@ from model_hub.experiment.search_space import pick_hyperparameters
 from model_hub.experiment.trial_class import import_trial, working_directory
 from model_hub.experiment.yaml_io import parse_yaml
 from model_hub.huggingface.config import parsing
-from model_hub.huggingface.data import load
 from model_hub.huggingface.tasks import TASKS
 from model_hub.huggingface.tasks._common.preview import preview_features
+from model_hub.utils import AttrDict
 
 
 def preview_rows(text: str, folder: pathlib.Path, count: int) -> Iterator[str]:
@@ -56,7 +56,8 @@ def preview_rows(text: str, folder: pathlib.Path, count: int) -> Iterator[str]:
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"--preview needs the model's tokenizer: {reason}") from error
-        rows = load.default_load_dataset(data)["train"]
+        load_data = trial_class.load_data  # type: ignore[attr-defined]
+        rows = load_data(AttrDict(hparams), AttrDict(data))["train"]
         rows = rows.select(range(min(count, len(rows))))
         raw = {"train": rows, "validation": rows}
         train = build(raw, tokenizer, data_kwargs, model_config).train

@@ -29,6 +29,11 @@ def import_trial(spec: str, context_dir: pathlib.Path) -> type[pytorch.PyTorchTr
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
+        if error.name == "seqeval":
+            raise UserError(
+                f"entrypoint: {module_name} imports the package seqeval, as trials of token "
+                "classification did, and it is not installed: pip install 'model-hub[seqeval]'."
+            ) from error
         if error.name != module_name.split(".")[0]:
             # An import in the trial's module failed: its author needs the whole traceback.
             raise

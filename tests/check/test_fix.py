@@ -57,7 +57,7 @@ hyperparameters:
   model_mode: question-answering
   pretrained_model_name_or_path: bert-base-uncased
   use_pretrained_weights: true
-  fp16: true  # half precision
+  use_apex_amp: true  # half precision
   token:   true
   cache_dir: null
   # Training Args
@@ -98,7 +98,10 @@ def test_everything_else_stays(context: pathlib.Path) -> None:
 
 def test_the_result_has_nothing_to_complain_of(context: pathlib.Path) -> None:
     assert engine.check_config(OLD, context).count("warning") == 9
-    assert engine.check_config(NEW, context).findings == []
+    # Only what has no effect on a machine without a GPU and would then be an error.
+    (left,) = engine.check_config(NEW, context).findings
+    assert left.severity == "warning"
+    assert "write hyperparameters.fp16: true if there always is one" in left.message
 
 
 def test_a_second_time_changes_nothing(context: pathlib.Path) -> None:
@@ -163,16 +166,98 @@ def test_what_is_not_understood_is_left(text: str, context: pathlib.Path) -> Non
     assert result.text == text and result.changes == []
 
 
-def test_a_trial_that_reads_the_old_length_keeps_it(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "mine.py").write_text("steps = compute_num_training_steps(config, 8)\n")
-    text = (
-        "hyperparameters: {global_batch_size: 4}\nrecords_per_epoch: 10\n"
-        "searcher: {name: single, metric: f1, max_length: {epochs: 2}}\nentrypoint: mine:Mine\n"
-    )
+OLD_KEYS = """\
+hyperparameters:
+  global_batch_size: 4
+  use_apex_amp: false
+  adafactor: true
+  use_auth_token: true
+records_per_epoch: 10
+searcher:
+  name: single
+  metric: f1
+  max_length:
+    epochs: 2
+entrypoint: mine:Mine
+"""
+ALL_OLD_KEYS = {
+    "hyperparameters.use_apex_amp", "hyperparameters.adafactor", "hyperparameters.use_auth_token",
+    "records_per_epoch", "searcher.max_length",
+}  # fmt: skip
+# The file of the trial, the code, and the keys that it reads.
+READING = {
+    "function": (
+        "mine.py",
+        "steps = compute_num_training_steps(config, 8)\n",
+        {"records_per_epoch", "searcher.max_length"},
+    ),
+    "length": (
+        "mine.py",
+        "epochs = config['searcher']['max_length']['epochs']\n",
+        {"searcher.max_length"},
+    ),
+    "length in parts": (
+        "mine.py",
+        "searcher = config.searcher\nlength = searcher.max_length\n",
+        {"searcher.max_length"},
+    ),
+    # As the old examples warn of another number of rows.
+    "comparison": (
+        "mine.py",
+        "if 'records_per_epoch' in config and rows != config['records_per_epoch']:\n    warn()\n",
+        {"records_per_epoch"},
+    ),
+    "length of texts": (
+        "mine.py",
+        "padding = 'max_length'\nn = min(data.max_length, tokenizer.model_max_length)\n",
+        set(),
+    ),
+    "switch": (
+        "mine.py",
+        "multiple = 8 if self.hparams.use_apex_amp else None\n",
+        {"hyperparameters.use_apex_amp"},
+    ),
+    "module beside it": (
+        "helpers.py",
+        "token = hparams.get('use_auth_token')\nadafactor = hparams['adafactor']\n",
+        {"hyperparameters.use_auth_token", "hyperparameters.adafactor"},
+    ),
+    "module of another trial": ("other.py", "amp = hparams.use_apex_amp\n", set()),
+    "name in another name": ("mine.py", "x.use_apex_amp_now = no_records_per_epoch\n", set()),
+}
+
+
+@pytest.mark.parametrize("name", READING)
+def test_what_the_trial_reads_itself_is_left(name: str, tmp_path: pathlib.Path) -> None:
+    file, code, read = READING[name]
+    files = {"mine.py": "from helpers import x\n", "helpers.py": "import mine\n"}
+    files[file] = files.get(file, "") + code
+    for each, text in files.items():
+        (tmp_path / each).write_text(text)
+    result = fix.fix_deprecated(OLD_KEYS, tmp_path)
+    new = load(result.text)
+    left = {key for key in ALL_OLD_KEYS if yaml_io.get_path(new, *key.split(".")) is not None}
+    # Where the length stays in epochs, it needs the length of an epoch.
+    needed = {"records_per_epoch"} if "searcher.max_length" in read else set()
+    assert left == read | needed
+    reasons = {f"{key}: left, because {file} reads it" for key in read - needed}
+    assert set(result.kept) == reasons
+    findings = engine.check_config(OLD_KEYS, tmp_path).findings
+    told = {
+        ".".join(map(str, finding.path))
+        for finding in findings
+        if f"(and change {file}, which reads it)" in finding.message
+    }
+    assert told == read
+
+
+def test_a_length_stays_where_the_entrypoint_stays_in_the_old_style(
+    tmp_path: pathlib.Path,
+) -> None:
+    text = OLD_KEYS.replace("mine:Mine", "python3 -m launcher --trial mine:Mine")
     result = fix.fix_deprecated(text, tmp_path)
-    assert "max_length: {epochs: 2}" in result.text and "records_per_epoch: 10" in result.text
-    assert "model_hub.huggingface.train mine:Mine" in result.text
-    assert "mine.py" in " ".join(result.kept)
+    assert yaml_io.get_path(load(result.text), "searcher", "max_length") == {"epochs": 2}
+    assert result.kept == ["searcher.max_length: left, because the old-style entrypoint reads it"]
 
 
 @pytest.mark.parametrize("file", sorted((HERE / "broken").glob("*.yaml")), ids=lambda f: f.stem)

@@ -22,7 +22,9 @@ def config(corpus: pathlib.Path) -> dict[str, Any]:
         "hyperparameters": {
             "pretrained_model_name_or_path": str(corpus / "model"),
             "use_pretrained_weights": False,
-            "use_apex_amp": False,
+            # Which means nothing without a GPU.
+            "use_apex_amp": True,
+            "finetuning_task": "mrpc",
             "cache_dir": None,
             "global_batch_size": 8,
             "learning_rate": 5e-3,
@@ -54,9 +56,13 @@ def config(corpus: pathlib.Path) -> dict[str, Any]:
 
 
 TRIED = [
-    ("old_ner_trial:NERTrial", "token-classification", ["accuracy", "majority"]),
+    ("old_ner_trial:NERTrial", "token-classification", ["accuracy", "majority", "f1"]),
     ("old_own_model_trial:OwnModelTrial", "question-answering", ["loss"]),
-    ("old_glue_trial:GLUETrial", "sequence-classification", ["accuracy", "rows"]),
+    (
+        "old_glue_trial:GLUETrial",
+        "sequence-classification",
+        ["accuracy", "f1", "mean_accuracy", "rows"],
+    ),
 ]
 
 

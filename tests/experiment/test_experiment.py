@@ -307,3 +307,13 @@ def test_an_import_error_inside_the_trial_is_the_authors(
         trial_class.import_trial("broken_trial:Trial", tmp_path)
     with pytest.raises(UserError, match=r"no module 'other_trial'.*broken_trial\.py"):
         trial_class.import_trial("other_trial:Trial", tmp_path)
+
+
+def test_an_extra_is_named(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old trial of token classification imports seqeval, in a module beside its own."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setitem(sys.modules, "seqeval", None)
+    (tmp_path / "tags_trial.py").write_text("import tags_utils\n")
+    (tmp_path / "tags_utils.py").write_text("from seqeval import metrics\n")
+    with pytest.raises(UserError, match=r"tags_trial imports.*pip install 'model-hub\[seqeval\]'"):
+        trial_class.import_trial("tags_trial:Trial", tmp_path)

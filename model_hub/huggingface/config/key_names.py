@@ -16,6 +16,14 @@ from model_hub.huggingface.config.fields import HYPERPARAMETER_TYPES, DatasetKwa
 SECTIONS = ("hyperparameters", "data")
 
 
+# Hyperparameters about models that people also write in section data, and what sets the same of
+# data sets.
+_OF_DATA_SETS = {
+    "cache_dir": "the environment variable HF_DATASETS_CACHE sets where data sets are cached",
+    "revision": "write data.dataset_revision",
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class KnownKeys:
     """The keys that a trial knows in ``hyperparameters`` and ``data``.
@@ -136,6 +144,8 @@ def _elsewhere(path: Path, value: Any, known: KnownKeys) -> str:
     """Return where a key belongs that another library or section has; an empty text for others."""
     *sections, last = path
     name = str(last)
+    if sections == ["data"] and name in _OF_DATA_SETS:
+        return _OF_DATA_SETS[name]
     if instead := counterpart(name, value, known.may_have):
         return instead
     for section in SECTIONS:

@@ -34,8 +34,8 @@ def key_in(section: str | None, name: Any) -> str:
 def typed_values(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values in the types that the dataclass declares.
 
-    Whole numbers become floats where a float is declared, and so do numbers that a YAML 1.1 reader
-    left as text (``3e-5``). Null where the type does not allow it means "not set", as in old
+    Numbers that a YAML 1.1 reader left as text (``3e-5``) become numbers. Whole numbers stay whole
+    where a float is declared. Null where the type does not allow it means "not set", as in old
     files: the key is left out.
 
     Raises:
@@ -167,7 +167,9 @@ def _convert(value: Any, hint: Any) -> Any:
         raise TypeError
     if int in options and isinstance(value, (float, str)) and float(value).is_integer():
         return int(float(value))
-    if float in options and isinstance(value, (int, float, str)):
+    if float in options and isinstance(value, int):
+        return value
+    if float in options and isinstance(value, str):
         return float(value)
     raise TypeError
 
@@ -190,7 +192,7 @@ def _describe_type(hint: Any) -> str:
 
 def parse_dict_to_dataclasses(
     dataclass_types: Sequence[type], args: Mapping[str, Any], as_dict: bool = False
-) -> list[Any]:
+) -> tuple[Any, ...]:
     """Build one object per dataclass from those keys of ``args`` that are its fields.
 
     Several objects may take the same key; keys that are no field of any are ignored. A key that is
@@ -202,7 +204,7 @@ def parse_dict_to_dataclasses(
         as_dict: return ``AttrDict`` with exactly the fields that are set or have a default.
 
     Returns:
-        One object (or ``AttrDict``) per type, in their order.
+        A tuple of one object (or ``AttrDict``) per type, in their order.
 
     Raises:
         UserError: when a value has the wrong type, is outside of its limits, or a required field
@@ -225,7 +227,7 @@ def parse_dict_to_dataclasses(
         elif as_dict:
             value = utils.AttrDict({name: getattr(value, name) for name in names_of_fields})
         parsed.append(value)
-    return parsed
+    return tuple(parsed)
 
 
 def required_fields(cls: type) -> list[str]:

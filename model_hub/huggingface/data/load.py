@@ -18,9 +18,18 @@ from model_hub.huggingface.data.split import split_rows
 
 logger = logging.getLogger("model_hub")
 
-# Names of data sets in old YAMLs -> names under which the same data can be loaded today.
-# conll2003 was a script; the others have moved to their owners.
-_MOVED = {"conll2003": "tomaarsen/conll2003", "glue": "nyu-mll/glue", "xnli": "facebook/xnli"}
+# Names of data sets in old YAMLs and trials -> names under which the same data can be loaded today.
+# conll2003 and conllpp were scripts; the others have moved to their owners.
+_MOVED = {
+    "conll2003": "tomaarsen/conll2003",
+    "conllpp": "tomaarsen/conllpp",
+    "glue": "nyu-mll/glue",
+    "squad": "rajpurkar/squad",
+    "squad_v2": "rajpurkar/squad_v2",
+    "swag": "allenai/swag",
+    "wikitext": "Salesforce/wikitext",
+    "xnli": "facebook/xnli",
+}
 _VALIDATION_KEYS = (
     "data.validation_file, or data.validation_split_percentage (per cent of the training data to "
     "take for it)"

@@ -57,7 +57,12 @@ def scale_losses(context: pytorch.PyTorchTrialContext) -> None:
     """Let Determined scale losses, unscale gradients before clipping, and save the scale."""
     if context.experimental._auto_amp:
         return  # Done for another model of the trial.
-    context.wrap_scaler(torch.amp.GradScaler("cuda"))
+    models, context.models = context.models, []
+    try:
+        # It demands to be called before any model is wrapped, which makes no difference to it.
+        context.wrap_scaler(torch.amp.GradScaler("cuda"))
+    finally:
+        context.models = models
     # With this flag Determined's backward and step_optimizer use the scaler by themselves.
     context.experimental._auto_amp = True
 

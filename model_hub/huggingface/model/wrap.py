@@ -1,6 +1,7 @@
 """The options of the YAML, applied to a model when it is wrapped: adapters, precision, memory."""
 
 import contextlib
+import dataclasses
 import fnmatch
 import functools
 from collections.abc import Callable, Iterator
@@ -94,6 +95,33 @@ def wrap_model(
         precision.without_determineds_autocast(context),
     ):
         return wrap_prepared(model)
+
+
+def configure_apex_amp(
+    context: pytorch.PyTorchTrialContext,
+    options: OptionKwargs,
+    models: Any,
+    optimizers: Any,
+    enabled: bool = True,
+    opt_level: str = "O1",
+    *_: Any,
+    **__: Any,
+) -> tuple[Any, Any]:
+    """Turn on float16 autocast for models that are wrapped already, where there is a GPU.
+
+    It stands for the method of the context by which old trials turned on apex; its other arguments
+    are settings of apex. Nothing happens if the options have turned on autocast already.
+    """
+    half = enabled and opt_level != "O0"  # That level of apex is single precision.
+    if half and not (options.use_apex_amp or options.fp16 or options.bf16):
+        with_apex = dataclasses.replace(options, use_apex_amp=True)
+        dtype = precision.autocast_dtype(with_apex, context.device)
+        if dtype is not None:
+            precision.scale_losses(context)
+            for model in models if isinstance(models, list) else [models]:
+                precision.check_trained_weights(model)
+                precision.autocast_forward(model, dtype, context.device)
+    return models, optimizers
 
 
 @contextlib.contextmanager

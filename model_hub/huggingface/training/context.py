@@ -40,6 +40,7 @@ def set_up_context(
     if not hasattr(context, "_model_hub_is_set_up"):
         enable_non_blocking_copies(context)
         _replace_wrap_model(context)
+        _replace_configure_apex_amp(context)
         context._model_hub_is_set_up = True  # type: ignore[attr-defined]
     return options
 
@@ -54,3 +55,10 @@ def _replace_wrap_model(context: pytorch.PyTorchTrialContext) -> None:
         return wrapped
 
     context.wrap_model = wrap_model  # type: ignore[method-assign]
+
+
+def _replace_configure_apex_amp(context: pytorch.PyTorchTrialContext) -> None:
+    def configure_apex_amp(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        return wrap.configure_apex_amp(context, options_of(context), *args, **kwargs)
+
+    context.configure_apex_amp = configure_apex_amp  # type: ignore[method-assign]

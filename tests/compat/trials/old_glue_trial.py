@@ -1,7 +1,10 @@
-"""In the old library's style: one metric dict a batch, reduced by Determined; the token embeddings
-are resized after `super().__init__`; `train_batch` is overridden and calls the parent's."""
+"""In the old library's style: one metric dict a batch, reduced by Determined, and a reducer around
+`load_metric`; the token embeddings are resized after `super().__init__`; `train_batch` is
+overridden and calls the parent's."""
 
+import datasets
 import determined.pytorch as det_torch
+import numpy as np
 import transformers
 
 import model_hub.huggingface as hf
@@ -30,6 +33,13 @@ class GLUETrial(hf.BaseTransformerTrial):
             hf.remove_unused_columns(self.model, self.datasets[split])
         collator = transformers.DataCollatorWithPadding(self.tokenizer)
         self.collate = lambda rows: collator(rows).data
+        metric = datasets.load_metric("glue", self.hparams.finetuning_task)
+
+        def compute_metrics(pairs):
+            logits, labels = (utils.expand_like(arrays) for arrays in zip(*pairs))  # noqa: B905
+            return metric.compute(predictions=np.argmax(logits, axis=1), references=labels)
+
+        self.reducer = context.wrap_reducer(compute_metrics, for_training=False)
 
     def build_training_data_loader(self):
         return det_torch.DataLoader(
@@ -51,8 +61,9 @@ class GLUETrial(hf.BaseTransformerTrial):
 
     def evaluate_batch(self, batch, batch_idx):
         outputs = self.model(**batch)
+        self.reducer.update((utils.numpify(outputs.logits), utils.numpify(batch["labels"])))
         right = outputs.logits.argmax(-1) == batch["labels"]
-        return {"accuracy": right.float().mean(), "rows": float(len(right))}
+        return {"mean_accuracy": right.float().mean(), "rows": float(len(right))}
 
     def evaluation_reducer(self):
-        return {"accuracy": det_torch.Reducer.AVG, "rows": det_torch.Reducer.SUM}
+        return {"mean_accuracy": det_torch.Reducer.AVG, "rows": det_torch.Reducer.SUM}

@@ -1,5 +1,6 @@
 """In the old library's style: the data sets `num_labels` before `super().__init__`, `attrdict`,
-`functools.partial` in `map`, a reducer that is a lambda, the old place of `wrap_reducer`."""
+`functools.partial` in `map`, a reducer that is a lambda, the old place of `wrap_reducer`, a
+collator that returns a `BatchEncoding`, logits through `expand_like` into JSON, `load_metric`."""
 
 import functools
 import json
@@ -30,10 +31,21 @@ def label_capitals(tokenizer, label_all_tokens, examples):
 
 
 def accuracy(pairs):
-    labels = expand_like([labels for labels, _ in pairs])
-    predictions = expand_like([predictions for _, predictions in pairs], fill=0)
+    labels, logits = zip(*pairs)  # noqa: B905
+    labels, logits = expand_like(labels), expand_like(logits)
+    json.dumps(list(logits[0, 0]))
+    predictions = np.argmax(logits, axis=2)
     counted = labels != -100
+    names = [
+        [["O", "B-CAPITAL"][n] for n, keep in zip(row, kept, strict=True) if keep]
+        for rows in (predictions, labels)
+        for row, kept in zip(rows, counted, strict=True)
+    ]
+    entities = datasets.load_metric("seqeval").compute(
+        predictions=names[: len(labels)], references=names[len(labels) :]
+    )
     return {
+        "f1": entities["overall_f1"],
         "accuracy": float((labels == predictions)[counted].mean()),
         "majority": float(np.bincount(labels[counted]).max() / counted.sum()),
     }
@@ -74,18 +86,18 @@ class NERTrial(hf.BaseTransformerTrial):
         return det_torch.DataLoader(
             self.tokenized_datasets["train"],
             batch_size=self.context.get_per_slot_batch_size(),
-            collate_fn=lambda rows: self.collator(rows).data,
+            collate_fn=self.collator,
         )
 
     def build_validation_data_loader(self) -> det_torch.DataLoader:
         return det_torch.DataLoader(
             self.tokenized_datasets["validation"],
             batch_size=self.context.get_per_slot_batch_size(),
-            collate_fn=lambda rows: self.collator(rows).data,
+            collate_fn=self.collator,
         )
 
     def evaluate_batch(self, batch: det_torch.TorchData, batch_idx: int) -> Dict:  # noqa: UP006
         outputs = self.model(**batch)
         _, logits = outputs[:2]
-        self.reducer.update((numpify(batch["labels"]), numpify(logits.argmax(-1))))
+        self.reducer.update((numpify(batch["labels"]), numpify(logits)))
         return {}

@@ -1,4 +1,5 @@
-"""In the old library's style: `super().__init__` is left out, model and all are built here."""
+"""In the old library's style: `super().__init__` is left out, model and all are built here, and
+apex is turned on."""
 
 import determined.pytorch as det_torch
 import torch
@@ -34,6 +35,10 @@ class OwnModelTrial(hf.BaseTransformerTrial):
         self.optimizer = self.context.wrap_optimizer(
             hf.build_default_optimizer(self.model, optimizer_kwargs)
         )
+        if self.hparams.use_apex_amp:
+            self.model, self.optimizer = self.context.configure_apex_amp(
+                models=self.model, optimizers=self.optimizer
+            )
         self.lr_scheduler = self.context.wrap_lr_scheduler(
             hf.build_default_lr_scheduler(self.optimizer, scheduler_kwargs),
             det_torch.LRScheduler.StepMode.STEP_EVERY_BATCH,

@@ -118,7 +118,7 @@ class TestParse:
         assert not hasattr(config, "my_own")
 
     def test_no_types(self) -> None:
-        assert hf.parse_dict_to_dataclasses((), {"a": 1}) == []
+        assert hf.parse_dict_to_dataclasses((), {"a": 1}) == ()
 
     def test_users_own_dataclass(self, form: Callable[[Any], Mapping[str, Any]]) -> None:
         @dataclasses.dataclass
@@ -226,7 +226,10 @@ class TestTypes:
         [
             # PyYAML, unlike det, leaves 3e-5 a text.
             (hf.OptimizerKwargs, "learning_rate", "3e-5", 3e-5),
-            (hf.OptimizerKwargs, "learning_rate", 1, 1.0),
+            (hf.OptimizerKwargs, "learning_rate", 1, 1),
+            (hf.OptimizerKwargs, "weight_decay", 0, 0),
+            (hf.OptimizerKwargs, "max_grad_norm", "1", 1.0),
+            (hf.LRSchedulerKwargs, "num_warmup_steps", 3, 3),
             (hf.LRSchedulerKwargs, "num_training_steps", 100.0, 100),
             (hf.LRSchedulerKwargs, "num_training_steps", "100", 100),
             (hf.LRSchedulerKwargs, "num_warmup_steps", 0.1, 0.1),

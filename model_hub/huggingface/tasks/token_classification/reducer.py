@@ -61,15 +61,18 @@ class TokenClassificationReducer(SumReducer):
         )
         tokens = int(sums.get("tokens", 0))
         accuracy = ratio(int(sums.get("right_tokens", 0)), tokens)
-        metrics = _scores(matched.sum(), predicted.sum(), gold.sum())
+        metrics = entity_scores(matched.sum(), predicted.sum(), gold.sum())
         metrics |= {"accuracy": accuracy, "accuracy_score": accuracy}
         for kind, *counts in zip(self._tables.types, matched, predicted, gold, strict=True):
             if kind:  # The type of bare labels has no name.
-                metrics |= {f"{name}_{kind}": value for name, value in _scores(*counts).items()}
+                metrics |= {
+                    f"{name}_{kind}": value for name, value in entity_scores(*counts).items()
+                }
         return metrics if tokens else dict.fromkeys(metrics, float("nan"))
 
 
-def _scores(matched: int, predicted: int, gold: int) -> dict[str, float]:
+def entity_scores(matched: int, predicted: int, gold: int) -> dict[str, float]:
+    """Return ``precision``, ``recall`` and ``f1`` of counts of entities; 0 where not defined."""
     return {
         "precision": float(matched / predicted) if predicted else 0.0,
         "recall": float(matched / gold) if gold else 0.0,

@@ -10,18 +10,20 @@ import importlib.machinery
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
+import datasets
 import numpy as np
 import torch
 from determined import pytorch
 
+from model_hub.huggingface.data.load import hub_dataset_name
 from model_hub.huggingface.model.untrained import record_missing_keys
 from model_hub.huggingface.training.resume.controller import ResumableController
 
-# Marks a `from_pretrained` that is wrapped already.
+# Marks a function that is wrapped already.
 _WRAPPED = "_model_hub_wrapped"
 
 # A master that restarts answers requests with these errors for a while.
@@ -43,6 +45,9 @@ def apply() -> None:
     wrap_from_pretrained()
     replace_controller()
     restore_wrap_reducer()
+    accept_batch_encoding()
+    restore_load_metric()
+    find_moved_datasets()
 
 
 def replace_controller() -> None:
@@ -65,6 +70,60 @@ def restore_wrap_reducer() -> None:
 
     if not hasattr(pytorch.PyTorchExperimentalContext, "wrap_reducer"):
         pytorch.PyTorchExperimentalContext.wrap_reducer = wrap_reducer  # type: ignore[attr-defined]
+
+
+def accept_batch_encoding() -> None:
+    """Let Determined's loop count the rows of any mapping (determined 0.38, transformers 5).
+
+    Collators such as ``DataCollatorForTokenClassification`` return a ``BatchEncoding``, which is a
+    mapping, but no dict. Determined moves such a batch to its device, but would not count its rows.
+    """
+    original = pytorch.data_length
+    if hasattr(original, _WRAPPED):
+        return
+
+    @functools.wraps(original)
+    def data_length(data: Any) -> int:
+        return original(dict(data) if isinstance(data, Mapping) else data)
+
+    setattr(data_length, _WRAPPED, True)
+    pytorch.data_length = data_length
+
+
+def restore_load_metric() -> None:
+    """Restore ``datasets.load_metric`` for old trial files (datasets 3).
+
+    The function was removed. It also downloaded a script for each metric; ours downloads nothing.
+    """
+
+    def load_metric(*args: Any, **kwargs: Any) -> Any:
+        # Imported here because the tasks, which have the formulas, import much of transformers.
+        from model_hub.huggingface.compat import metrics
+
+        return metrics.load_metric(*args, **kwargs)
+
+    if not hasattr(datasets, "load_metric"):
+        datasets.load_metric = load_metric
+
+
+def find_moved_datasets() -> None:
+    """Let ``datasets.load_dataset`` load data sets that have moved by their old names.
+
+    The Hub redirects some of these names, but not those of data sets that were scripts, which
+    datasets 4 and later do not run; and offline no name is redirected. Trials may call the function
+    themselves. The wrapped function is the one that finds a data set, so that it does not matter
+    when a trial has imported ``load_dataset``.
+    """
+    original = datasets.load.dataset_module_factory
+    if hasattr(original, _WRAPPED):
+        return
+
+    @functools.wraps(original)
+    def dataset_module_factory(path: str, *args: Any, **kwargs: Any) -> Any:
+        return original(hub_dataset_name(path), *args, **kwargs)
+
+    setattr(dataset_module_factory, _WRAPPED, True)
+    datasets.load.dataset_module_factory = dataset_module_factory
 
 
 def allow_random_state() -> None:
