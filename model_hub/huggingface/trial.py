@@ -72,7 +72,7 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
             ``*`` at the end stands for any ending. ``searcher.metric`` has to be one of them; if
             there are none, it is not checked.
         model_modes: class attribute; the values of ``hyperparameters.model_mode`` that the trial
-            supports. The other ones of :func:`auto_model_class`'s ten are an error before anything
+            supports. The others that :func:`auto_model_class` knows are an error before anything
             is loaded; if there are none, all are accepted.
 
     Raises:
@@ -334,7 +334,7 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
             batch: arguments of the model, including the labels.
 
         Returns:
-            A scalar with its graph.
+            A scalar tensor, attached to the autograd graph.
 
         Raises:
             UserError: when the model returns no loss, or there are no labels to smooth.
@@ -353,8 +353,8 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
 
         Args:
             batch: arguments of the model, including the labels.
-            epoch_idx: number of the epoch, from 0.
-            batch_idx: number of the batch since the start of training, from 0.
+            epoch_idx: index of the epoch, from 0.
+            batch_idx: index of the batch since the start of training, from 0.
 
         Returns:
             The loss, a scalar.

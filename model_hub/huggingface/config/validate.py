@@ -75,7 +75,7 @@ def unreported_metric(
 
 
 def wrong_model_mode(trial_class: type[pytorch.PyTorchTrial], mode: Any) -> list[str]:
-    """Return a message if the trial declares ``model_modes`` and ``mode`` is another of the ten.
+    """Return a message if the trial declares ``model_modes`` and ``mode`` is another known mode.
 
     Other Auto classes pass, because some of them build the same models.
     """
