@@ -8,6 +8,7 @@ import pyarrow as pa
 import torch
 
 from model_hub.errors import UserError
+from model_hub.huggingface.tasks._common.generation import generate
 from model_hub.huggingface.tasks._common.padding import pad_rows
 from model_hub.huggingface.tasks._common.predictor import (
     InferenceSetup,
@@ -96,13 +97,13 @@ class TextGenerationPredictor(TextPredictor):
         # Padding on the left, so that the new tokens come right after the text.
         batch = setup.to_device(pad_rows(features, tokenizer, padding_side="left"))
         padding = tokenizer.pad_token_id
-        beams = {} if setup.num_beams is None else {"num_beams": setup.num_beams}
-        tokens = setup.model.generate(
-            **batch,
+        tokens = generate(
+            setup.model,
+            tokenizer,
+            batch,
             max_new_tokens=self._new_tokens,
-            do_sample=False,
+            num_beams=setup.num_beams,
             pad_token_id=tokenizer.eos_token_id if padding is None else padding,
-            **beams,
         )
         new = tokens[:, batch["input_ids"].shape[1] :]
         return list(tokenizer.batch_decode(new, skip_special_tokens=True))
