@@ -79,7 +79,7 @@ def generated_lengths(tokens: torch.Tensor, padding: int | None, ends: set[int])
 
     Args:
         tokens: what was generated, int64 ``[batch, length]``.
-        padding: follows texts that ended before others, and may be one of ``ends``; None if none can.
+        padding: follows texts that ended before others, and may be one of ``ends``; None: none did.
         ends: tokens that end a text.
 
     Returns:

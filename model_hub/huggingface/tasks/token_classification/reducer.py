@@ -10,11 +10,8 @@ import torch
 from model_hub.huggingface.tasks._common import reducers
 from model_hub.huggingface.tasks._common.padding import NO_LABEL
 from model_hub.huggingface.tasks._common.reducers import SumReducer, ratio
-from model_hub.huggingface.tasks.token_classification.entities import (
-    OUTSIDE,
-    LabelTables,
-    count_entities,
-)
+from model_hub.huggingface.tasks.token_classification.entities import LabelTables, count_entities
+from model_hub.huggingface.tasks.token_classification.schemes import OUTSIDE
 
 _ROWS_AT_A_TIME = 1000
 
@@ -34,11 +31,15 @@ class TokenClassificationReducer(SumReducer):
 
     Args:
         labels: names of the labels, in the order of their numbers.
+        tag_scheme: ``data.tag_scheme``; None finds the scheme by the labels.
+
+    Raises:
+        UserError: when the labels are not of the scheme.
     """
 
-    def __init__(self, labels: Sequence[str]) -> None:
+    def __init__(self, labels: Sequence[str], tag_scheme: str | None = None) -> None:
         super().__init__()
-        self._tables = LabelTables(labels)
+        self._tables = LabelTables(labels, tag_scheme)
 
     def update(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
         """Add a batch, without synchronizing with the device.
@@ -78,7 +79,10 @@ def _scores(matched: int, predicted: int, gold: int) -> dict[str, float]:
 
 
 def log_baseline(
-    train: datasets.Dataset, validation: datasets.Dataset, labels: Sequence[str]
+    train: datasets.Dataset,
+    validation: datasets.Dataset,
+    labels: Sequence[str],
+    tag_scheme: str | None = None,
 ) -> dict[str, float]:
     """Log what one label for all tokens scores on the validation data.
 
@@ -86,13 +90,15 @@ def log_baseline(
         train: features to train on, with ``labels``.
         validation: features to validate on.
         labels: names of the labels, in the order of their numbers.
+        tag_scheme: ``data.tag_scheme``.
 
     Returns:
         The metrics of ``O`` for all tokens, or, without an ``O``, of the most frequent label of the
         training data.
     """
-    if OUTSIDE in labels:
-        number, description = list(labels).index(OUTSIDE), "always 'O'"
+    outside = [number for number, label in enumerate(labels) if label.upper() == OUTSIDE]
+    if outside:
+        number, description = outside[0], "always 'O'"
     else:
         counts: collections.Counter[int] = collections.Counter()
         for rows in train.with_format(None, columns=["labels"]).iter(_ROWS_AT_A_TIME):
@@ -100,7 +106,7 @@ def log_baseline(
                 counts.update(label for label in row if label != NO_LABEL)
         number = counts.most_common(1)[0][0]
         description = f"always the most frequent label of the training data, {labels[number]!r}"
-    reducer = TokenClassificationReducer(labels)
+    reducer = TokenClassificationReducer(labels, tag_scheme)
     for rows in validation.with_format(None, columns=["labels"]).iter(_ROWS_AT_A_TIME):
         gold = torch.nn.utils.rnn.pad_sequence(
             [torch.tensor(row) for row in rows["labels"]], batch_first=True, padding_value=NO_LABEL

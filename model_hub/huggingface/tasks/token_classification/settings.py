@@ -5,6 +5,7 @@ import dataclasses
 
 from model_hub.errors import UserError
 from model_hub.huggingface.tasks._common.tokenization import TokenizationDataKwargs
+from model_hub.huggingface.tasks.token_classification.schemes import scheme_name
 
 
 @dataclasses.dataclass
@@ -15,15 +16,21 @@ class TokenClassificationDataKwargs(TokenizationDataKwargs):
         label_all_tokens: label all tokens of a word; else only the first.
         label_names: names of the labels, in the order of their numbers; needed if the rows hold
             numbers without names.
+        tag_scheme: scheme of the labels: ``IOB1``, ``IOB2``, ``IOE1``, ``IOE2``, ``IOBES``, ``BILOU``
+            or ``BMES``; entities are then those of seqeval's strict mode. None: BILOU and BMES are
+            found by their labels, and all others are read by the rule of ``conlleval``.
         cache_dir: old key, not read: the environment variable ``HF_HOME`` sets the cache folder.
     """
 
     label_all_tokens: bool = False
     label_names: list[str] | None = None
+    tag_scheme: str | None = None
     cache_dir: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.tag_scheme is not None:
+            scheme_name(self.tag_scheme)
         names = self.label_names
         if names is None:
             return
