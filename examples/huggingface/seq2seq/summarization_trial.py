@@ -11,7 +11,7 @@ class SummarizationTrial(hf.BaseTransformerTrial):
     data_types = (hf.DatasetKwargs, s2s.SummarizationDataKwargs)
     # What `model-hub check` compares the YAML and the first rows of local files with.
     model_modes = ("seq2seq-lm", "pretraining")
-    metric_names = ("rouge*", "gen_len", "validation_loss")
+    metric_names = ("rouge*", "chrf", "gen_len", "validation_loss")
 
     @classmethod
     def check_data(cls, raw_datasets: dict, hparams: dict, data_config: dict) -> None:

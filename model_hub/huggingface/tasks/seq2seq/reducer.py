@@ -189,7 +189,10 @@ class Seq2SeqReducer(SumReducer):
 
 
 class SummarizationReducer(Seq2SeqReducer):
-    """``rouge1``, ``rouge2``, ``rougeL``, ``rougeLsum``: mean F1 in per cent, of rouge-score.
+    """``rouge1``, ``rouge2``, ``rougeL``, ``rougeLsum`` and ``chrf``, all in per cent.
+
+    ROUGE is the mean F1 of rouge-score; ``chrf`` is that of the whole validation data, as for
+    translations.
 
     Raises:
         UserError: when the package rouge-score is not installed.
@@ -202,13 +205,19 @@ class SummarizationReducer(Seq2SeqReducer):
     def count_texts(
         self, texts: Sequence[str], references: Sequence[str]
     ) -> dict[str, torch.Tensor]:
-        """Return the sums of each type's F1."""
-        return {"rouge": metrics.rouge_sums(self._scorer, texts, references)}
+        """Return the sums of each type's F1, and the numbers of n-grams."""
+        return {
+            "rouge": metrics.rouge_sums(self._scorer, texts, references),
+            "chrf": metrics.chrf_counts(texts, references),
+        }
 
     def text_metrics(self, sums: Mapping[str, np.ndarray], rows: int) -> dict[str, float]:
-        """Return the means."""
+        """Return the means, and chrF; NaN without a row."""
         nothing = np.zeros(len(metrics.ROUGE_TYPES), dtype=np.int64)
-        return metrics.rouge_metrics(sums.get("rouge", nothing), rows)
+        return {
+            **metrics.rouge_metrics(sums.get("rouge", nothing), rows),
+            "chrf": metrics.chrf(sums["chrf"]) if rows else float("nan"),
+        }
 
 
 class TranslationReducer(Seq2SeqReducer):

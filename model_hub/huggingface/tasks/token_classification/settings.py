@@ -16,9 +16,9 @@ class TokenClassificationDataKwargs(TokenizationDataKwargs):
         label_all_tokens: label all tokens of a word; else only the first.
         label_names: names of the labels, in the order of their numbers; needed if the rows hold
             numbers without names.
-        tag_scheme: scheme of the labels: ``IOB1``, ``IOB2``, ``IOE1``, ``IOE2``, ``IOBES``, ``BILOU``
-            or ``BMES``; entities are then those of seqeval's strict mode. None: BILOU and BMES are
-            found by their labels, and all others are read by the rule of ``conlleval``.
+        tag_scheme: scheme of the labels: ``IOB1``, ``IOB2``, ``IOE1``, ``IOE2``, ``IOBES``,
+            ``BILOU`` or ``BMES``; entities are then those of seqeval's strict mode. None: BILOU and
+            BMES are found by their labels, and all others are read by the rule of ``conlleval``.
         cache_dir: old key, not read: the environment variable ``HF_HOME`` sets the cache folder.
     """
 
