@@ -12,7 +12,7 @@ class SWAGTrial(hf.BaseTransformerTrial):
     data_types = (hf.DatasetKwargs, mc.MultipleChoiceDataKwargs)
     # What `model-hub check` compares the YAML and the first rows of local files with.
     model_modes = ("multiple-choice",)
-    metric_names = ("accuracy",)
+    metric_names = ("accuracy", "validation_loss")
 
     @classmethod
     def check_data(cls, raw_datasets: dict, hparams: dict, data_config: dict) -> None:

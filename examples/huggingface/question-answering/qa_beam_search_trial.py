@@ -20,7 +20,8 @@ class QABeamSearchTrial(hf.BaseTransformerTrial):
     @classmethod
     def check_data(cls, raw_datasets: dict, hparams: dict, data_config: dict) -> None:
         for split, rows in raw_datasets.items():
-            qa.check_columns(rows, hf.split_sources(data_config)[split])
+            source = hf.split_sources(data_config)[split]
+            qa.check_columns(rows, source, data_config.get("version_2_with_negative", False))
 
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.

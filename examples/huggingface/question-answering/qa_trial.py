@@ -11,12 +11,16 @@ class QATrial(hf.BaseTransformerTrial):
     data_types = (hf.DatasetKwargs, qa.QuestionAnsweringDataKwargs)
     # What `model-hub check` compares the YAML and the first rows of local files with.
     model_modes = ("question-answering",)
-    metric_names = ("exact_match", "exact", "f1", "total", "HasAns_*", "NoAns_*", "best_*")
+    metric_names = (
+        *("exact_match", "exact", "f1", "total", "HasAns_*", "NoAns_*", "best_*"),
+        "validation_loss",
+    )
 
     @classmethod
     def check_data(cls, raw_datasets: dict, hparams: dict, data_config: dict) -> None:
         for split, rows in raw_datasets.items():
-            qa.check_columns(rows, hf.split_sources(data_config)[split])
+            source = hf.split_sources(data_config)[split]
+            qa.check_columns(rows, source, data_config.get("version_2_with_negative", False))
 
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.

@@ -12,7 +12,7 @@ class NERTrial(hf.BaseTransformerTrial):
     data_types = (hf.DatasetKwargs, tc.TokenClassificationDataKwargs)
     # What `model-hub check` compares the YAML and the first rows of local files with.
     model_modes = ("token-classification",)
-    metric_names = ("f1*", "precision*", "recall*", "accuracy", "accuracy_score")
+    metric_names = ("f1*", "precision*", "recall*", "accuracy*", "validation_loss")
 
     @classmethod
     def check_data(cls, raw_datasets: dict, hparams: dict, data_config: dict) -> None:

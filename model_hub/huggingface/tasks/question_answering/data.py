@@ -65,7 +65,7 @@ def build_datasets(
     load.check_splits(raw_datasets)
     check_lengths(tokenizer, data_kwargs, model_max_length(model_config))
     for split, source in preparation.sources_of_splits(sources).items():
-        check_columns(raw_datasets[split], source)
+        check_columns(raw_datasets[split], source, data_kwargs.version_2_with_negative)
 
     def prepare(
         rows: datasets.Dataset, function: Callable[..., Any], description: str, **settings: Any

@@ -19,12 +19,17 @@ _LAYOUT = '{"text": ["Paris"], "answer_start": [17]}'
 _ROWS_AT_A_TIME = 1000
 
 
-def check_columns(dataset: datasets.Dataset, split_or_file: str) -> None:
+def check_columns(
+    dataset: datasets.Dataset, split_or_file: str, version_2_with_negative: bool = True
+) -> None:
     """Check the rows before anything is tokenized.
+
+    A warning says if there are questions without an answer, but the YAML does not allow for them.
 
     Args:
         dataset: rows as loaded.
         split_or_file: where they come from, for the message (``data.train_file``).
+        version_2_with_negative: the YAML's key; questions may have no answer.
 
     Raises:
         UserError: when a column is missing, a context or question is null or not text, or answers
@@ -34,13 +39,27 @@ def check_columns(dataset: datasets.Dataset, split_or_file: str) -> None:
     require_columns(dataset, NEEDED_COLUMNS, split_or_file, "question answering", advice)
     require_text(dataset, ("context", "question"), split_or_file)
     table = dataset.with_format("arrow", columns=["id", "answers"])[:]
+    unanswerable, first = 0, None
     for row_id, value in zip(
         table.column("id").to_pylist(), table.column("answers").to_pylist(), strict=True
     ):
         try:
-            answers_of(value, row_id)
+            texts, _ = answers_of(value, row_id)
         except UserError as error:
             raise UserError(f"{split_or_file}: {error}") from None
+        if not texts:
+            unanswerable += 1
+            first = first if unanswerable > 1 else row_id
+    if unanswerable and not version_2_with_negative:
+        logger.warning(
+            "%s: %d of %d questions have no answer, the first of them is row %r; but "
+            "data.version_2_with_negative is false, so an answer is always chosen and these count "
+            "as wrong. Write data.version_2_with_negative: true, or remove them.",
+            split_or_file,
+            unanswerable,
+            len(dataset),
+            first,
+        )
 
 
 def answers_of(value: Any, row_id: Any) -> tuple[list[str], list[int] | None]:

@@ -19,12 +19,14 @@ _ROWS_AT_A_TIME = 1000
 class TokenClassificationReducer(SumReducer):
     """Metrics of entities and tokens, from counts.
 
-    Entities are those of :func:`count_entities`. Metrics, all between 0 and 1:
+    Entities are those of :func:`count_entities`. Metrics between 0 and 1:
 
     * ``precision``, ``recall``, ``f1`` over the entities of all types;
     * ``precision_TYPE``, ``recall_TYPE``, ``f1_TYPE`` for each type of the labels, such as
       ``f1_creative-work``;
     * ``accuracy`` over tokens, also under its old name ``accuracy_score``.
+
+    ``validation_loss`` is the mean over all labelled tokens, as the loss of training.
 
     A metric with the denominator 0 (nothing predicted, or no entities) is 0, as in ``conlleval``;
     without any token all are NaN.
@@ -49,9 +51,10 @@ class TokenClassificationReducer(SumReducer):
             labels: int64 ``[batch, length]``, -100 for none.
         """
         self.update_predictions(logits.argmax(dim=-1), labels)
+        self.add(**reducers.loss_counts(logits.flatten(0, 1), labels.flatten()))
 
     def update_predictions(self, predictions: torch.Tensor, labels: torch.Tensor) -> None:
-        """Do the same with the numbers of the predicted labels, int64 ``[batch, length]``."""
+        """Do the same, without a loss, with the predicted labels, int64 ``[batch, length]``."""
         self.add(**count_entities(predictions, labels, self._tables))
 
     def compute(self, sums: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -64,6 +67,8 @@ class TokenClassificationReducer(SumReducer):
         accuracy = ratio(int(sums.get("right_tokens", 0)), tokens)
         metrics = _scores(matched.sum(), predicted.sum(), gold.sum())
         metrics |= {"accuracy": accuracy, "accuracy_score": accuracy}
+        if "loss" in sums or not sums:
+            metrics["validation_loss"] = reducers.mean_loss(sums)
         for kind, *counts in zip(self._tables.types, matched, predicted, gold, strict=True):
             if kind:  # The type of bare labels has no name.
                 metrics |= {f"{name}_{kind}": value for name, value in _scores(*counts).items()}
