@@ -5,6 +5,7 @@ from typing import Any
 
 import datasets
 import pytest
+import tiny
 import torch
 import transformers
 
@@ -32,14 +33,7 @@ def setup_of(best: str) -> InferenceSetup:
     tokenizer = transformers.BertTokenizer(
         vocab={token: number for number, token in enumerate(VOCABULARY)}
     )
-    config = transformers.BertConfig(
-        vocab_size=len(VOCABULARY),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        max_position_embeddings=8,
-    )
+    config = tiny.bert_config(vocab_size=len(VOCABULARY), max_position_embeddings=8)
     model = transformers.BertForMaskedLM(config).eval()
     with torch.no_grad():
         model.get_output_embeddings().bias[VOCABULARY.index(best)] = 100.0

@@ -7,6 +7,7 @@ from typing import Any
 import datasets
 import numpy as np
 import pytest
+import tiny
 import tokenizers
 import torch
 import transformers
@@ -131,14 +132,7 @@ def test_answers_of_a_tokenizer_whose_tokens_hold_blanks() -> None:
 
 def model_that_answers(tokenizer: Tokenizer, token: str) -> Any:
     """A model whose start and end logits are highest at this token."""
-    config = transformers.BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        max_position_embeddings=64,
-    )
+    config = tiny.bert_config(vocab_size=len(tokenizer), max_position_embeddings=64)
     model = transformers.BertForQuestionAnswering(config).eval()
     number = tokenizer.convert_tokens_to_ids(token)
     with torch.no_grad():
