@@ -13,7 +13,7 @@ class SWAGTrial(hf.BaseTransformerTrial):
     data_types = (hf.DatasetKwargs, mc.MultipleChoiceDataKwargs)
     # What `model-hub check` compares the YAML with.
     model_modes = ("multiple-choice",)
-    metric_names = ("accuracy",)
+    metric_names = ("accuracy", "validation_loss")
 
     @classmethod
     def load_data(cls, hparams: AttrDict, data_config: AttrDict) -> dict:

@@ -24,7 +24,7 @@ class QABeamSearchTrial(hf.BaseTransformerTrial):
 
     @classmethod
     def check_data(cls, raw_datasets: dict, hparams: AttrDict, data_config: AttrDict, metric=None):
-        qa.check_rows(raw_datasets, hf.split_sources(data_config))
+        qa.check_rows(raw_datasets, cls.parse_data(data_config), hf.split_sources(data_config))
 
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.

@@ -12,7 +12,10 @@ class QATrial(hf.BaseTransformerTrial):
     data_types = (hf.DatasetKwargs, qa.QuestionAnsweringDataKwargs)
     # What `model-hub check` compares the YAML with.
     model_modes = ("question-answering",)
-    metric_names = ("exact_match", "exact", "f1", "total", "HasAns_*", "NoAns_*", "best_*")
+    metric_names = (
+        *("exact_match", "exact", "f1", "total", "HasAns_*", "NoAns_*", "best_*"),
+        "validation_loss",
+    )
 
     @classmethod
     def load_data(cls, hparams: AttrDict, data_config: AttrDict) -> dict:
@@ -20,7 +23,7 @@ class QATrial(hf.BaseTransformerTrial):
 
     @classmethod
     def check_data(cls, raw_datasets: dict, hparams: AttrDict, data_config: AttrDict, metric=None):
-        qa.check_rows(raw_datasets, hf.split_sources(data_config))
+        qa.check_rows(raw_datasets, cls.parse_data(data_config), hf.split_sources(data_config))
 
     def __init__(self, context: pytorch.PyTorchTrialContext) -> None:
         # Builds self.config, self.tokenizer, self.model, self.optimizer and self.lr_scheduler.

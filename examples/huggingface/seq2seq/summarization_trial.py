@@ -12,7 +12,7 @@ class SummarizationTrial(hf.BaseTransformerTrial):
     data_types = (hf.DatasetKwargs, s2s.SummarizationDataKwargs)
     # What `model-hub check` compares the YAML with.
     model_modes = ("seq2seq-lm", "pretraining")
-    metric_names = ("rouge*", "gen_len", "validation_loss")
+    metric_names = ("rouge*", "chrf", "gen_len", "validation_loss")
 
     @classmethod
     def load_data(cls, hparams: AttrDict, data_config: AttrDict) -> dict:

@@ -15,6 +15,7 @@ class GLUETrial(hf.BaseTransformerTrial):
     metric_names = (
         *("accuracy", "accuracy_mismatched", "f1", "matthews_correlation"),
         *("pearson", "spearmanr", "mse", "combined_score"),
+        *("validation_loss", "validation_loss_mismatched"),
     )
 
     @classmethod

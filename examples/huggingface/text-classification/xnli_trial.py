@@ -12,7 +12,7 @@ class XNLITrial(hf.BaseTransformerTrial):
     data_types = (hf.DatasetKwargs, tc.XNLIDataKwargs)
     # What `model-hub check` compares the YAML with.
     model_modes = ("sequence-classification",)
-    metric_names = ("accuracy",)
+    metric_names = ("accuracy", "validation_loss")
 
     @classmethod
     def load_data(cls, hparams: AttrDict, data_config: AttrDict) -> dict:

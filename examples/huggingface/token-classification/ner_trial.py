@@ -12,7 +12,7 @@ class NERTrial(hf.BaseTransformerTrial):
     data_types = (hf.DatasetKwargs, tc.TokenClassificationDataKwargs)
     # What `model-hub check` compares the YAML with.
     model_modes = ("token-classification",)
-    metric_names = ("f1*", "precision*", "recall*", "accuracy", "accuracy_score")
+    metric_names = ("f1*", "precision*", "recall*", "accuracy*", "validation_loss")
 
     @classmethod
     def load_data(cls, hparams: AttrDict, data_config: AttrDict) -> dict:
@@ -45,9 +45,10 @@ class NERTrial(hf.BaseTransformerTrial):
             self.train_dataset, self.validation_dataset = tc.build_datasets(
                 self.raw_datasets, self.tokenizer, self.data_kwargs, self.tagging, self.config
             )
-        tc.log_baseline(self.train_dataset, self.validation_dataset, self.tagging.labels)
+        labels, scheme = self.tagging.labels, self.data_kwargs.tag_scheme
+        tc.log_baseline(self.train_dataset, self.validation_dataset, labels, scheme)
         self.reducer = context.wrap_reducer(
-            tc.TokenClassificationReducer(self.tagging.labels), for_training=False
+            tc.TokenClassificationReducer(labels, scheme), for_training=False
         )
         # Hide the columns that the model does not take.
         hf.remove_unused_columns(self.model, self.train_dataset)

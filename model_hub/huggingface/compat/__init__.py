@@ -147,7 +147,7 @@ def allow_random_state() -> None:
 
 
 def retry_master_errors() -> None:
-    """Let a training outlast a master that responds with errors for a minute or two (determined 0.38).
+    """Let a training outlast a master's errors of a minute or two (determined 0.38).
 
     By default Determined retries requests that reach no master, but ends the training at the first
     response with an error. If ``DET_RETRY_CONFIG`` is set already, it is not changed.

@@ -108,9 +108,13 @@ def load_files(
         {
             split: datasets.Dataset(
                 datasets.table.MemoryMappedTable.from_file(os.fspath(folder / f"{split}.arrow")),
+                # As datasets says that rows are lines of text files.
+                datasets.DatasetInfo(
+                    builder_name="text" if all(f.format == "text" for f in part) else None
+                ),
                 fingerprint=Hasher.hash((key, split)),
             )
-            for split in files
+            for split, part in files.items()
         }
     )
 

@@ -33,15 +33,16 @@ def resize_embeddings(
         return
     if not isinstance(embeddings, torch.nn.Embedding):
         return
-    before, after = embeddings.num_embeddings, len(tokenizer)
+    # The numbers of tokens may have gaps.
+    before, after = embeddings.num_embeddings, max(tokenizer.get_vocab().values(), default=-1) + 1
     if after > before:
         model.resize_token_embeddings(after)
         for resized in (model.get_input_embeddings(), model.get_output_embeddings()):
             if resized is not None:
                 untrained.mark_untrained(resized.parameters())
         logger.info(
-            "The tokenizer has %d tokens, the model had embeddings for %d: %d new, untrained ones "
-            "are added.",
+            "The tokenizer needs embeddings for %d tokens, the model had embeddings for %d: %d "
+            "new, untrained ones are added.",
             after,
             before,
             after - before,

@@ -1,6 +1,7 @@
 """Console output of a training on this machine: a progress bar, and a table per validation."""
 
 import logging
+import math
 import os
 import signal
 import sys
@@ -120,7 +121,8 @@ class Console:
         rows = []
         for name, value in metrics.items():
             remark = ""
-            if name == self._searcher_metric and isinstance(value, float):
+            is_number = isinstance(value, float) and not math.isnan(value)
+            if name == self._searcher_metric and is_number:
                 is_best = best_before is None or self._is_better(value, best_before)
                 best = colored("best so far", "green", sys.stdout)
                 remark = f"  {best}" if is_best else f"  (best: {_format_number(best_before)})"

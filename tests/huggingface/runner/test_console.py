@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import math
 import os
 import pty
 import struct
@@ -43,3 +44,15 @@ def test_the_bar_fits_the_terminal(
     os.close(reader)
     last = text.decode().rstrip().split("\r")[-1]
     assert last.startswith("training:  50%|█") and last.endswith(shown)
+
+
+@pytest.mark.parametrize("better", ["smaller", "larger"])
+def test_the_best_so_far_is_a_number(better: str, capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(enabled=True, searcher_metric="score", smaller_is_better=better == "smaller")
+    said = []
+    for value, before in ((math.nan, None), (math.nan, 1.0), (2.0, None), (2.0, 1.0)):
+        console.validation(1, 1.0, {"score": value}, before)
+        said.append(capsys.readouterr().out.splitlines()[-1].split(maxsplit=2))
+    last = "(best: 1.00)" if better == "smaller" else "best so far"
+    assert [remark for _, _, *remark in said] == [[], [], ["best so far"], [last]]
+    assert [value for _, value, *_ in said[:2]] == ["nan", "nan"]

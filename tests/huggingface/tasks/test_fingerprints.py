@@ -29,15 +29,15 @@ INSTRUCTION_TUNING = {
     PADDING,
 }
 IMPORTED: list[tuple[Prepare, set[str]]] = [
-    (qa.prepare_train_features, {"question_answering.rows"}),
-    (qa.prepare_validation_features, {"question_answering.rows"}),
+    (qa.prepare_train_features, {"question_answering.labels", "question_answering.rows"}),
+    (qa.prepare_validation_features, {"question_answering.labels", "question_answering.rows"}),
     (text_classification.prepare_features, {PADDING}),
-    (ner.prepare_features, {"token_classification.entities", PADDING}),
+    (ner.prepare_features, {"token_classification.schemes", PADDING}),
     (mc.prepare_features, {"multiple_choice.rows", PADDING}),
     (s2s.prepare_features, SEQ2SEQ),
     (sft.tokenize_conversations, INSTRUCTION_TUNING),
-    (lm.tokenize_texts, set()),
-    (lm.tokenize_lines, set()),
+    (lm.tokenize_texts, {"language_modeling.documents"}),
+    (lm.tokenize_lines, {"language_modeling.documents"}),
 ]
 PACKAGES = {task.package for task in tasks.TASKS}
 

@@ -2,17 +2,26 @@
 
 import abc
 import logging
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from determined import pytorch
 
+from model_hub.huggingface.tasks._common.padding import NO_LABEL
+
 logger = logging.getLogger("model_hub")
+
+#: Names of the counts of :func:`loss_counts`.
+LOSS_COUNTS = ("loss", "targets", "not_finite")
 
 # Sums of real numbers are kept in units of 2 ** -24: integers have the same sum in any order, which
 # floating-point numbers do not have; and 2 ** 39 still fits.
 _UNITS = 2**24
+
+# A loss above this is as good as infinite (so is its exponential); sums of smaller ones fit int64.
+_LARGEST_LOSS = 2.0**20
 
 
 class SumReducer(pytorch.MetricReducer, abc.ABC):
@@ -85,6 +94,41 @@ def to_fixed_point(values: torch.Tensor) -> torch.Tensor:
 def from_fixed_point(total: np.ndarray | int) -> float:
     """Return the real number that a sum of :func:`to_fixed_point` stands for."""
     return float(int(total) / _UNITS)
+
+
+def loss_counts(logits: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return what :func:`mean_loss` needs of a batch, without synchronizing with the device.
+
+    Args:
+        logits: any float type, ``[targets, classes]``.
+        targets: int ``[targets]``; -100 is not counted.
+
+    Returns:
+        Of the cross entropies the sum, as of :func:`to_fixed_point`; their number; and how many are
+        not finite. Int64 scalars.
+    """
+    losses = torch.nn.functional.cross_entropy(
+        logits.detach().float(), targets, ignore_index=NO_LABEL, reduction="none"
+    )
+    counted = targets != NO_LABEL
+    finite = counted & (losses < _LARGEST_LOSS)
+    return {
+        # Rounded one by one, so that padding does not matter either.
+        "loss": to_fixed_point(torch.where(finite, losses, 0.0)).sum(),
+        "targets": counted.sum(),
+        "not_finite": (counted & ~finite).sum(),
+    }
+
+
+def mean_loss(sums: Mapping[str, np.ndarray]) -> float:
+    """Return the mean of the losses of :func:`loss_counts`; NaN if one is not finite, or of none.
+
+    Args:
+        sums: int64, by name.
+    """
+    if sums.get("not_finite", 0):
+        return math.nan
+    return ratio(from_fixed_point(sums.get("loss", 0)), int(sums.get("targets", 0)))
 
 
 def ratio(numerator: float, denominator: float) -> float:

@@ -13,13 +13,10 @@ from model_hub.huggingface.data import columns
 from model_hub.huggingface.tasks._common.padding import NO_LABEL
 from model_hub.huggingface.tasks._common.reducers import (
     SumReducer,
-    from_fixed_point,
+    loss_counts,
+    mean_loss,
     ratio,
-    to_fixed_point,
 )
-
-# A loss above this is as good as infinite (so is its exponential); sums of smaller ones fit int64.
-_LARGEST_LOSS = 2.0**20
 
 
 def logits_and_targets(
@@ -69,29 +66,16 @@ class TokenReducer(SumReducer):
         """
         # Row by row: float32 log-probabilities of a whole batch would need its memory once more.
         for row_logits, row_targets in zip(logits.detach(), targets, strict=True):
-            losses = torch.nn.functional.cross_entropy(
-                row_logits.float(), row_targets, ignore_index=NO_LABEL, reduction="none"
-            )
-            counted = row_targets != NO_LABEL
-            finite = counted & (losses < _LARGEST_LOSS)
-            self.add(
-                # Rounded token by token, so that padding does not matter either.
-                loss=to_fixed_point(torch.where(finite, losses, 0.0)).sum(),
-                correct=((row_logits.argmax(dim=-1) == row_targets) & counted).sum(),
-                tokens=counted.sum(),
-                not_finite=(counted & ~finite).sum(),
-            )
+            right = (row_logits.argmax(dim=-1) == row_targets) & (row_targets != NO_LABEL)
+            self.add(correct=right.sum(), **loss_counts(row_logits, row_targets))
 
     def compute(self, sums: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Return the metrics of the sums."""
-        tokens = int(sums.get("tokens", 0))
-        loss = ratio(from_fixed_point(sums.get("loss", 0)), tokens)
-        if sums.get("not_finite", 0):
-            loss = math.nan
+        loss = mean_loss(sums)
         return {
             "perplexity": perplexity(loss),
             "validation_loss": loss,
-            "token_accuracy": ratio(int(sums.get("correct", 0)), tokens),
+            "token_accuracy": ratio(int(sums.get("correct", 0)), int(sums.get("targets", 0))),
         }
 
 

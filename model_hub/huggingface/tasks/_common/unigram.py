@@ -34,7 +34,9 @@ def log_unigram_baseline(
         As :func:`unigram_metrics`.
     """
     counts = [token_counts(rows, vocabulary, next_token=next_token) for rows in (train, validation)]
-    metrics = unigram_metrics(*counts)
+    # Tokens whose numbers have gaps are fewer than the highest number.
+    longest = max(map(len, counts))
+    metrics = unigram_metrics(*(np.pad(c, (0, longest - len(c))) for c in counts))
     log_baseline_metrics("frequencies of tokens in the training data, no context", metrics)
     return metrics
 
@@ -63,10 +65,11 @@ def unigram_metrics(train: np.ndarray, validation: np.ndarray) -> dict[str, floa
 def token_counts(
     rows: datasets.Dataset, vocabulary: int, *, next_token: bool = False
 ) -> np.ndarray:
-    """Count the first 10 million targets or so by token, int64 ``[vocabulary]``."""
+    """Count the first 10 million targets or so by token, int64 ``[vocabulary]`` or longer."""
     counts = np.zeros(vocabulary, np.int64)
     for targets in _targets(rows, next_token):
-        counts += np.bincount(targets, minlength=vocabulary)
+        found = np.bincount(targets, minlength=len(counts))
+        counts = found + np.pad(counts, (0, len(found) - len(counts)))
         if counts.sum() >= _MOST_TOKENS:
             break
     return counts

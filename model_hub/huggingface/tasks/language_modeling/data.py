@@ -1,7 +1,7 @@
 """Datasets of language modeling."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import datasets
@@ -13,9 +13,16 @@ from model_hub.errors import UserError
 from model_hub.huggingface.tasks._common import preparation
 from model_hub.huggingface.tasks._common.tokenization import sequence_length
 from model_hub.huggingface.tasks.language_modeling.collator import ROW
+from model_hub.huggingface.tasks.language_modeling.documents import (
+    BEGINS,
+    is_text_file,
+    keeps_line_breaks,
+    split_into_documents,
+)
 from model_hub.huggingface.tasks.language_modeling.features import (
     divide_into_blocks,
     tokenize_lines,
+    tokenize_pieces,
     tokenize_texts,
 )
 from model_hub.huggingface.tasks.language_modeling.rows import check_rows
@@ -77,28 +84,48 @@ def build_datasets(
 
     def prepare(split: str) -> datasets.Dataset:
         rows = raw_datasets[split]
+        source = preparation.sources_of_splits(sources)[split]
+        column = columns[split]
         settings: dict[str, Any] = {
-            "column": columns[split],
+            "column": column,
             # These objectives do not predict special tokens.
             "with_special_tokens_mask": masked or permuted,
         }
+        tokenize: Callable[..., dict[str, list[Any]]] = tokenize_texts
+        first_rows = None
         if data_kwargs.line_by_line:
+            tokenize = tokenize_lines
             settings["max_seq_length"] = length
         else:
             settings["end_with_eos"] = data_kwargs.document_boundaries
+        if _has_line_breaks_to_learn(rows, data_kwargs, source):
+            if not keeps_line_breaks(tokenizer):
+                logger.warning(
+                    "%s: the tokenizer has no token for line breaks, so the model cannot learn "
+                    "where lines end. If every line is a text of its own, write "
+                    "data.document_boundaries: true.",
+                    source,
+                )
+            tokenize = tokenize_pieces
+            rows = split_into_documents(
+                rows,
+                column,
+                separator=data_kwargs.separator,
+                blank_lines=not data_kwargs.document_boundaries,
+            )
+            first_rows = np.flatnonzero(rows[BEGINS])
         tokens = preparation.prepare_split(
-            rows,
-            tokenize_lines if data_kwargs.line_by_line else tokenize_texts,
-            tokenizer,
-            data_kwargs,
-            f"{split} tokens",
-            **settings,
+            rows, tokenize, tokenizer, data_kwargs, f"{split} tokens", **settings
         )
         if not data_kwargs.line_by_line:
-            tokens = divide_into_blocks(tokens, length, within_rows=data_kwargs.document_boundaries)
+            tokens = divide_into_blocks(
+                tokens,
+                length,
+                within_rows=data_kwargs.document_boundaries,
+                first_rows=first_rows,
+            )
         if len(tokens) == 0:
-            source = preparation.sources_of_splits(sources)[split]
-            raise UserError(f"{source}: there is no text in column {settings['column']!r}.")
+            raise UserError(f"{source}: there is no text in column {column!r}.")
         logger.info("%s: %d blocks of at most %d tokens", split, len(tokens), length)
         return tokens
 
@@ -112,6 +139,30 @@ def build_datasets(
         ),
         length if data_kwargs.pad_to_max_length else None,
     )
+
+
+def _has_line_breaks_to_learn(
+    rows: datasets.Dataset, data_kwargs: LanguageModelingDataKwargs, source: str
+) -> bool:
+    """Return whether the rows are lines of a text file, and not each a sample or document.
+
+    Raises:
+        UserError: when documents are to be divided, but the rows are no lines of a text file.
+    """
+    if not is_text_file(rows):
+        if data_kwargs.document_separator is not None:
+            raise UserError(
+                f"{source}: data.document_separator is for text files, but here every row is a "
+                "document already. Remove it; data.document_boundaries: true marks where "
+                "documents end."
+            )
+        return False
+    on_its_own = (
+        data_kwargs.line_by_line
+        or data_kwargs.document_boundaries
+        or data_kwargs.lines_are_documents
+    )
+    return not (on_its_own and data_kwargs.separator == "line")
 
 
 def _check_objective(

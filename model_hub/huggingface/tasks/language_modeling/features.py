@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 import transformers
 from datasets.fingerprint import Hasher
 
+from model_hub.huggingface.tasks.language_modeling.documents import BEGINS, ENDS
+
 
 def tokenize_texts(
     rows: Mapping[str, Sequence[str]],
@@ -37,15 +39,74 @@ def tokenize_texts(
         # A blank row is not a document of special tokens.
         texts = [text for text in texts if text.strip()]
     encoded = _encode(tokenizer, texts, with_special_tokens_mask)
-    eos = tokenizer.eos_token_id
-    if end_with_eos and eos is not None:
-        ends = {eos, tokenizer.sep_token_id, tokenizer.cls_token_id}
-        for number, ids in enumerate(encoded["input_ids"]):
-            if not ids or ids[-1] not in ends:
-                ids.append(eos)
-                if with_special_tokens_mask:
-                    encoded["special_tokens_mask"][number].append(1)
+    if end_with_eos:
+        _end_with_eos(encoded, tokenizer, [True] * len(texts))
     return encoded
+
+
+def tokenize_pieces(
+    rows: Mapping[str, Sequence[Any]],
+    *,
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    column: str,
+    end_with_eos: bool,
+    with_special_tokens_mask: bool,
+) -> dict[str, list[Any]]:
+    """Tokenize pieces of documents; only a whole document has special tokens around it.
+
+    Args:
+        rows: columns of a batch, of :func:`documents.split_into_documents`.
+        tokenizer: the tokenizer.
+        column: name of the column with the text.
+        end_with_eos: append the end-of-sequence token to a document if the tokenizer adds neither
+            it nor a separator.
+        with_special_tokens_mask: also return which tokens are special.
+
+    Returns:
+        As :func:`tokenize_texts`, one entry a piece.
+    """
+    encoded = _encode(tokenizer, rows[column], with_special_tokens_mask, add_special_tokens=False)
+    prefix, suffix = _added_tokens(tokenizer)
+    for number, ids in enumerate(encoded["input_ids"]):
+        before = prefix if rows[BEGINS][number] else []
+        after = suffix if rows[ENDS][number] else []
+        encoded["input_ids"][number] = [*before, *ids, *after]
+        if with_special_tokens_mask:
+            mask = encoded["special_tokens_mask"][number]
+            around = [1] * len(before), [1] * len(after)
+            encoded["special_tokens_mask"][number] = [*around[0], *mask, *around[1]]
+    if end_with_eos:
+        _end_with_eos(encoded, tokenizer, rows[ENDS])
+    return encoded
+
+
+def _added_tokens(
+    tokenizer: transformers.PreTrainedTokenizerBase,
+) -> tuple[list[int], list[int]]:
+    """Return the special tokens that the tokenizer adds before and after a text."""
+    encoded = tokenizer("a", return_special_tokens_mask=True)
+    ids, special = list(encoded["input_ids"]), list(encoded["special_tokens_mask"])
+    if 0 not in special:  # Nothing but special tokens; there is no telling which follow the text.
+        return ids, []
+    begin, end = special.index(0), len(ids) - special[::-1].index(0)
+    return ids[:begin], ids[end:]
+
+
+def _end_with_eos(
+    encoded: Mapping[str, list[Any]],
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    ends: Sequence[bool],
+) -> None:
+    """Append the end-of-sequence token to the rows that end a document and do not have it."""
+    eos = tokenizer.eos_token_id
+    if eos is None:
+        return
+    known = {eos, tokenizer.sep_token_id, tokenizer.cls_token_id}
+    for number, (ids, is_end) in enumerate(zip(encoded["input_ids"], ends, strict=True)):
+        if is_end and (not ids or ids[-1] not in known):
+            ids.append(eos)
+            if "special_tokens_mask" in encoded:
+                encoded["special_tokens_mask"][number].append(1)
 
 
 def tokenize_lines(
@@ -87,7 +148,11 @@ def _encode(
 
 
 def divide_into_blocks(
-    tokens: datasets.Dataset, length: int, *, within_rows: bool = False
+    tokens: datasets.Dataset,
+    length: int,
+    *,
+    within_rows: bool = False,
+    first_rows: np.ndarray | None = None,
 ) -> datasets.Dataset:
     """Concatenate all rows in their order and divide them into blocks.
 
@@ -102,6 +167,8 @@ def divide_into_blocks(
         tokens: columns of lists, which have the same lengths within a row.
         length: tokens of a block.
         within_rows: no block spans two rows.
+        first_rows: with ``within_rows``, numbers of the rows that begin a document, of which the
+            following rows are a part: blocks may span these. None: every row does.
 
     Returns:
         The blocks, with the same columns.
@@ -114,6 +181,8 @@ def divide_into_blocks(
         ]
         or [np.zeros(0)]
     ).astype(np.int64)
+    if first_rows is not None:
+        lengths = np.add.reduceat(lengths, np.union1d([0], first_rows))
     starts = _block_starts(lengths if within_rows else lengths.sum(keepdims=True), length)
     ends = np.append(starts[1:], lengths.sum())[: len(starts)]
     columns = [
@@ -122,7 +191,7 @@ def divide_into_blocks(
     ]
     return datasets.Dataset(
         datasets.table.InMemoryTable(pa.Table.from_arrays(columns, names=table.column_names)),
-        fingerprint=Hasher.hash((tokens._fingerprint, length, within_rows)),
+        fingerprint=Hasher.hash((tokens._fingerprint, length, within_rows, first_rows)),
     )
 
 

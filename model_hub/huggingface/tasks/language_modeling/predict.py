@@ -9,6 +9,7 @@ import pyarrow as pa
 import torch
 
 from model_hub.errors import UserError
+from model_hub.huggingface.tasks._common.generation import generate
 from model_hub.huggingface.tasks._common.padding import pad_rows
 from model_hub.huggingface.tasks._common.predictor import (
     InferenceSetup,
@@ -25,6 +26,8 @@ _MAX_NEW_TOKENS = 64
 _CANDIDATES = 5
 # The mask of texts, whatever the mask token of the tokenizer is.
 _MASK = "[MASK]"
+# With it WordPiece marks tokens that continue a word.
+_CONTINUES = "##"
 
 
 class TextPredictor(Predictor):
@@ -98,13 +101,13 @@ class TextGenerationPredictor(TextPredictor):
         batch = setup.to_device(pad_rows(features, tokenizer, padding_side="left"))
         padding = tokenizer.pad_token_id
         stops = stop_tokens(setup.model.generation_config)
-        beams = {} if setup.num_beams is None else {"num_beams": setup.num_beams}
-        tokens = setup.model.generate(
-            **batch,
+        tokens = generate(
+            setup.model,
+            tokenizer,
+            batch,
             max_new_tokens=self._new_tokens,
-            do_sample=False,
+            num_beams=setup.num_beams,
             pad_token_id=tokenizer.eos_token_id if padding is None else padding,
-            **beams,
         )
         new = [_up_to(stops, row) for row in tokens[:, batch["input_ids"].shape[1] :].tolist()]
         return list(tokenizer.batch_decode(new, skip_special_tokens=True))
@@ -129,6 +132,7 @@ class FillMaskPredictor(TextPredictor):
             raise UserError("the tokenizer has no mask token, so there is nothing to fill in.")
         self._length = sequence_length(None, setup.tokenizer, setup.model.config, default=512)
         self._without_mask = 0
+        self._beyond = 0
 
     def predict(self, rows: Rows) -> list[dict[str, Any]]:
         """Return ``text`` with the most likely tokens, and ``masks``: the best five for each."""
@@ -137,17 +141,28 @@ class FillMaskPredictor(TextPredictor):
         encoded = tokenizer(texts, truncation=True, max_length=self._length, verbose=False)
         features = model_inputs(self.setup.model, features_of_rows(encoded))
         candidates = self._map_features(features, self._fill_masks)
-        self._without_mask += sum(not masks for masks in candidates)
+        for text, masks in zip(texts, candidates, strict=True):
+            wanted = text.count(str(tokenizer.mask_token))
+            self._without_mask += not wanted
+            self._beyond += len(masks) < wanted
         return [
             {"text": self._filled(text, masks), "masks": masks}
             for text, masks in zip(texts, candidates, strict=True)
         ]
 
     def finish(self) -> str | None:
-        """Return how many texts had no mask."""
-        if not self._without_mask:
-            return None
-        return f"{self._without_mask} texts have no {_MASK}, so nothing is filled in there."
+        """Return how many texts had no mask, or had some that the model did not see."""
+        said = []
+        if self._without_mask:
+            said.append(
+                f"{self._without_mask} texts have no {_MASK}, so nothing is filled in there."
+            )
+        if self._beyond:
+            said.append(
+                f"{self._beyond} texts have a {_MASK} after the first {self._length} tokens, the "
+                "most that the model takes: these are not filled in."
+            )
+        return " ".join(said) or None
 
     @torch.no_grad()
     def _fill_masks(self, features: list[dict[str, Any]]) -> list[list[list[dict[str, Any]]]]:
@@ -175,5 +190,8 @@ class FillMaskPredictor(TextPredictor):
         for number, part in enumerate(parts[1:]):
             # Masks after the last token that the model takes are not filled in.
             best = masks[number][0]["token"] if number < len(masks) else _MASK
+            if best.startswith(_CONTINUES) and best != _CONTINUES:
+                # The rest of the word before it.
+                filled, best = filled.rstrip(), best.removeprefix(_CONTINUES)
             filled += f"{best}{part}"
         return filled

@@ -181,13 +181,55 @@ def best_spans(chosen: ChosenSpans, null_stands_alone: bool = False) -> BestSpan
     return BestSpans(begin, end, score, null_odds)
 
 
-def log_weights(chosen: ChosenSpans, with_null: npt.NDArray[np.bool_]) -> Doubles:
-    """Return the logarithm of the sum of exp(score) over the n best spans of every example.
+def without_blanks(chosen: ChosenSpans, contexts: Sequence[str]) -> ChosenSpans:
+    """Return the spans without blanks at their ends, which tokens of some tokenizers include.
+
+    Args:
+        chosen: the n best spans.
+        contexts: contexts of the examples.
+    """
+    begins, ends = chosen.begin.tolist(), chosen.end.tolist()
+    for number, (example, begin, end) in enumerate(
+        zip(chosen.example.tolist(), begins, ends, strict=True)
+    ):
+        text = contexts[example]
+        if begin < end and (text[begin].isspace() or text[end - 1].isspace()):
+            answer = text[begin:end]
+            begins[number] = end - len(answer.lstrip())
+            ends[number] = max(begins[number], begin + len(answer.rstrip()))
+    return chosen._replace(begin=np.array(begins, np.int64), end=np.array(ends, np.int64))
+
+
+def beside_null(
+    chosen: ChosenSpans, with_null: npt.NDArray[np.bool_], n_best_size: int
+) -> ChosenSpans:
+    """Return the spans that are among the n best of an example, if "no answer" is one of these.
+
+    The best span always stays, so that an answer is among the entries even if ``n_best_size`` is 1.
+
+    Args:
+        chosen: the n best spans.
+        with_null: whether "no answer" is allowed, ``[examples]``.
+        n_best_size: entries per example; one more where all spans are better than "no answer".
+    """
+    example = chosen.example
+    rank = np.arange(len(example)) - np.searchsorted(example, example)
+    # "No answer" is behind spans of the same score.
+    after_null = with_null[example] & (chosen.null_score[example] > chosen.score)
+    kept = (rank == 0) | (rank + after_null < n_best_size)
+    spans = (array[kept] for array in chosen[2:])
+    return ChosenSpans(chosen.examples, chosen.null_score, *spans)
+
+
+def log_weights(chosen: ChosenSpans, with_null: npt.NDArray[np.bool_], n_best_size: int) -> Doubles:
+    """Return the logarithm of the sum of exp(score) over the entries of :func:`nbest_lists`.
 
     Args:
         chosen: the n best spans.
         with_null: whether the sum includes "no answer", ``[examples]``.
+        n_best_size: entries per example.
     """
+    chosen = beside_null(chosen, with_null, n_best_size)
     total: Doubles = np.where(with_null, chosen.null_score, -np.inf)
     np.logaddexp.at(total, chosen.example, chosen.score.astype(np.float64))
     return total
@@ -206,24 +248,23 @@ def nbest_lists(
         chosen: the n best spans.
         contexts: contexts of the examples.
         with_null: include "no answer", as text "", at the place of its score, or last.
-        n_best_size: length of a list (one more if "no answer" is last).
+        n_best_size: length of a list; one more if "no answer" is last, or the first of two.
         summands: names of the two summands of a score.
 
     Returns:
         Per example a list, never empty, of dicts with ``text``, ``probability``, ``score`` and the
         two summands (which "no answer" does not have), by falling score.
     """
-    count, spans = len(chosen.examples), len(chosen.example)
+    count = len(chosen.examples)
     if not count:
         return []
-    without_span = np.bincount(chosen.example, minlength=count) == 0
-    nulls = np.flatnonzero(without_span | with_null)
+    has_null = (np.bincount(chosen.example, minlength=count) == 0) | with_null
+    chosen = beside_null(chosen, has_null, n_best_size)
+    spans, nulls = len(chosen.example), np.flatnonzero(has_null)
     # "No answer" is first put after all spans: the stable sort keeps it behind equal scores.
     example = np.concatenate((chosen.example, nulls))
     score = np.concatenate((chosen.score, chosen.null_score[nulls]), dtype=np.float64)
     order = np.lexsort((-score, example))
-    place = np.arange(len(order)) - np.searchsorted(example[order], example[order])
-    order = order[(place < n_best_size) | (order >= spans)]
     example, score = example[order], score[order]
     first, size = np.unique(example, return_index=True, return_counts=True)[1:]
     weights = np.exp(score - score[first].repeat(size))

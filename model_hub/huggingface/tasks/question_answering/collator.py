@@ -10,11 +10,27 @@ import transformers
 
 from model_hub.huggingface.tasks._common.padding import pad_rows
 
-#: Columns of a validation batch that the reducer reads and the model does not take.
-FEATURE_COLUMNS = ("feature_id", "context_begin", "context_end", "cls_index", "left_padding")
+#: Columns of a validation batch that the reducer reads and the model is not given.
+FEATURE_COLUMNS = (
+    "feature_id",
+    "context_begin",
+    "context_end",
+    "cls_index",
+    "left_padding",
+    "answer_begin",
+    "answer_end",
+)
 
 # Columns that hold positions of tokens, which padding on the left moves.
-_POSITIONS = ("start_positions", "end_positions", "context_begin", "context_end", "cls_index")
+_POSITIONS = (
+    "start_positions",
+    "end_positions",
+    "context_begin",
+    "context_end",
+    "cls_index",
+    "answer_begin",
+    "answer_end",
+)
 
 
 @dataclasses.dataclass
@@ -55,7 +71,8 @@ class QuestionAnsweringCollator:
         for name in names:
             if name not in lists:
                 values = np.asarray([feature[name] for feature in features], dtype=np.int64)
-                moved = values + left_padding if name in _POSITIONS else values
+                # Negative numbers are no positions.
+                moved = values + left_padding * (values >= 0) if name in _POSITIONS else values
                 batch[name] = torch.from_numpy(moved)
         if "context_begin" in batch:
             batch["left_padding"] = torch.from_numpy(left_padding)

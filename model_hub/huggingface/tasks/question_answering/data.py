@@ -58,12 +58,15 @@ def load_rows(data_config: Mapping[str, Any]) -> datasets.DatasetDict:
 
 
 def check_rows(
-    raw_datasets: Mapping[str, datasets.Dataset], sources: Mapping[str, str] | None = None
+    raw_datasets: Mapping[str, datasets.Dataset],
+    data_kwargs: QuestionAnsweringDataKwargs,
+    sources: Mapping[str, str] | None = None,
 ) -> dict[str, datasets.Dataset]:
     """Check all rows before anything is tokenized.
 
     Args:
         raw_datasets: rows as loaded, splits ``train`` and ``validation``.
+        data_kwargs: section ``data``.
         sources: where each split comes from, for messages.
 
     Returns:
@@ -77,7 +80,7 @@ def check_rows(
     with Problems() as problems:
         for split, source in where.items():
             with problems.part():
-                check_columns(raw_datasets[split], source)
+                check_columns(raw_datasets[split], source, data_kwargs.version_2_with_negative)
     train = drop_misaligned_answers(raw_datasets["train"], where["train"])
     return {"train": train, "validation": raw_datasets["validation"]}
 
@@ -107,7 +110,7 @@ def build_datasets(
         UserError: when lengths or rows are wrong.
     """
     check_lengths(tokenizer, data_kwargs, model_max_length(model_config))
-    rows = check_rows(raw_datasets, sources)
+    rows = check_rows(raw_datasets, data_kwargs, sources)
 
     def prepare(
         rows: datasets.Dataset, function: Callable[..., Any], description: str, **settings: Any

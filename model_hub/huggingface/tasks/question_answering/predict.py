@@ -30,6 +30,7 @@ from model_hub.huggingface.tasks.question_answering.answers import (
     best_spans,
     choose_spans,
     log_weights,
+    without_blanks,
 )
 from model_hub.huggingface.tasks.question_answering.beam_search import (
     BeamSearchCollator,
@@ -115,7 +116,7 @@ def answer_questions(
         return []
     features = _make_features(tokenizer, questions, contexts, settings)
     spans = _find_spans(model, tokenizer, features, settings, batch_size)
-    return _to_answers(_choose(spans, features, settings), contexts, settings)
+    return _to_answers(_choose(spans, features, contexts, settings), contexts, settings)
 
 
 def _check_texts(questions: Sequence[str], contexts: Sequence[str], batch_size: int) -> None:
@@ -184,15 +185,19 @@ def _eval_mode(model: torch.nn.Module) -> Iterator[None]:
 
 
 def _choose(
-    spans: FeatureSpans, features: datasets.Dataset, settings: QuestionAnsweringDataKwargs
+    spans: FeatureSpans,
+    features: datasets.Dataset,
+    contexts: Sequence[str],
+    settings: QuestionAnsweringDataKwargs,
 ) -> ChosenSpans:
     """Return the n best spans of each question."""
-    return choose_spans(
+    chosen = choose_spans(
         FeatureSpans.joined([spans]),
         np.array([int(name) for name in features["example_id"][:]]),
         OffsetTable(features),
         settings.n_best_size,
     )
+    return without_blanks(chosen, contexts)
 
 
 def _to_answers(
@@ -201,7 +206,8 @@ def _to_answers(
     best = best_spans(chosen)
     no_answer = best.unanswered(settings) | np.isneginf(best.score)
     score = np.where(no_answer, chosen.null_score, best.score)
-    weights = log_weights(chosen, no_answer | settings.version_2_with_negative)
+    with_null = no_answer | settings.version_2_with_negative
+    weights = log_weights(chosen, with_null, settings.n_best_size)
     columns = (
         np.where(no_answer, 0, best.begin),
         np.where(no_answer, 0, best.end),
@@ -290,10 +296,10 @@ class BeamSearchPredictor(QuestionAnsweringPredictor):
                 max_answer_length=settings.max_answer_length,
             )
             spans.add(places, beams, start_log_prob, end_log_prob, outputs.cls_logits.float())
-        chosen = _choose(spans.collected(), features, settings)
+        chosen = _choose(spans.collected(), features, contexts, settings)
         best = best_spans(chosen, null_stands_alone=True)
         no_answer = best.unanswered(settings) | np.isneginf(best.score)
-        weights = log_weights(chosen, np.zeros(len(no_answer), np.bool_))
+        weights = log_weights(chosen, np.zeros(len(no_answer), np.bool_), settings.n_best_size)
         # The probability of "no answer" is that of its classifier.
         null_probability = 1 / (1 + np.exp(-chosen.null_score))
         with np.errstate(invalid="ignore"):

@@ -20,6 +20,7 @@ from model_hub.huggingface.tasks.question_answering.answers import (
     by_examples,
     choose_spans,
     nbest_lists,
+    without_blanks,
 )
 from model_hub.huggingface.tasks.question_answering.metrics import (
     squad_v1_metrics,
@@ -140,7 +141,9 @@ class SquadReducer(pytorch.MetricReducer):
         Returns:
             As :func:`squad_v1_metrics`, or with ``version_2_with_negative`` as
             :func:`squad_v2_metrics`, where the score of "no answer" is the null score minus that of
-            the best span (or the null score itself, see ``null_stands_alone``).
+            the best span (or the null score itself, see ``null_stands_alone``). And
+            ``validation_loss``, the mean over the windows whose answer's position is known, if
+            there are such.
         """
         settings = self._settings
         with contextlib.ExitStack() as files:
@@ -149,15 +152,21 @@ class SquadReducer(pytorch.MetricReducer):
                 add_list = files.enter_context(
                     json_files.json_object(self._path("nbest_predictions"))
                 )
-            answers = self._choose(FeatureSpans.joined(per_slot_metrics), add_list)
+            spans = FeatureSpans.joined(per_slot_metrics)
+            answers = self._choose(spans, add_list)
         if self._write_files:
             json_files.write_json(self._path("predictions"), answers.predictions)
             if settings.version_2_with_negative:
                 json_files.write_json(self._path("null_odds"), answers.null_odds)
         if settings.version_2_with_negative:
             threshold = settings.null_score_diff_threshold
-            return squad_v2_metrics(answers.texts, answers.golds, answers.null_odds, threshold)
-        return squad_v1_metrics(answers.texts, answers.golds)
+            metrics = squad_v2_metrics(answers.texts, answers.golds, answers.null_odds, threshold)
+        else:
+            metrics = squad_v1_metrics(answers.texts, answers.golds)
+        known = spans.loss[~(spans.loss < 0)]
+        if len(known):
+            metrics["validation_loss"] = float(known.mean(dtype=np.float64))
+        return metrics
 
     def _choose(
         self, all_spans: FeatureSpans, add_list: Callable[[str, Any], None] | None
@@ -169,11 +178,12 @@ class SquadReducer(pytorch.MetricReducer):
             chosen = choose_spans(
                 spans, self._example_of_feature, self._offsets, settings.n_best_size
             )
-            best = best_spans(chosen, self.null_stands_alone)
             rows = chosen.examples.tolist()
             names = [self._names[row] for row in rows]
             table = self._rows[rows]
             contexts = table.column("context").to_pylist()
+            chosen = without_blanks(chosen, contexts)
+            best = best_spans(chosen, self.null_stands_alone)
             answers.add(names, best.texts(contexts), _golds(table, names), best, settings)
             if add_list is not None:
                 with_null = settings.version_2_with_negative and not self.null_stands_alone

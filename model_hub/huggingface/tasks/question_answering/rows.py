@@ -12,6 +12,7 @@ import numpy as np
 from model_hub.errors import UserError
 from model_hub.huggingface.data.columns import require_columns, require_text
 from model_hub.huggingface.data.json_types import JSON
+from model_hub.huggingface.data.origin import describe_row
 from model_hub.huggingface.data.problems import Problems
 
 logger = logging.getLogger("model_hub")
@@ -22,12 +23,17 @@ _LAYOUT = '{"text": ["Paris"], "answer_start": [17]}'
 _ROWS_AT_A_TIME = 1000
 
 
-def check_columns(dataset: datasets.Dataset, split_or_file: str) -> None:
+def check_columns(
+    dataset: datasets.Dataset, split_or_file: str, version_2_with_negative: bool = True
+) -> None:
     """Check the rows before anything is tokenized.
+
+    A warning says if there are questions without an answer, but the YAML does not allow for them.
 
     Args:
         dataset: rows as loaded.
         split_or_file: where they come from, for the message (``data.train_file``).
+        version_2_with_negative: the YAML's key; questions may have no answer.
 
     Raises:
         UserError: when a column is missing, a context or question is null or not text, or answers
@@ -40,21 +46,29 @@ def check_columns(dataset: datasets.Dataset, split_or_file: str) -> None:
     require_columns(dataset, NEEDED_COLUMNS, split_or_file, "question answering", advice)
     with Problems() as problems:
         require_text(dataset, ("context", "question"), split_or_file)
-        messages: dict[str, str] = {}
-        wrong = np.zeros(len(dataset), np.bool_)
+        first_message = ""
+        wrong, unanswerable = np.zeros((2, len(dataset)), np.bool_)
         ids = dataset.with_format("arrow", columns=["id"])[:].column("id")
         missing = ids.is_null().to_numpy()
         problems.add_rows(split_or_file, dataset, missing, "no id", "Write one for each row.")
         for number, (row_id, _, value) in enumerate(_rows(dataset)):
             try:
-                answers_of(value, row_id)
+                unanswerable[number] = not answers_of(value, row_id)[0]
             except UserError as error:
                 wrong[number] = True
-                messages.setdefault("first", str(error))
-        if wrong.any():
-            problems.add_rows(
-                split_or_file, dataset, wrong, "wrong answers", f"The first: {messages['first']}"
-            )
+                first_message = first_message or str(error)
+        advice = f"The first: {first_message}"
+        problems.add_rows(split_or_file, dataset, wrong, "wrong answers", advice)
+    if unanswerable.any() and not version_2_with_negative:
+        logger.warning(
+            "%s: %d of %d questions have no answer, the first of them in %s; but "
+            "data.version_2_with_negative is false, so an answer is always chosen and these count "
+            "as wrong. Write data.version_2_with_negative: true, or remove them.",
+            split_or_file,
+            unanswerable.sum(),
+            len(dataset),
+            describe_row(dataset, int(unanswerable.argmax())),
+        )
 
 
 def answers_of(value: Any, row_id: Any) -> tuple[list[str], list[int] | None]:

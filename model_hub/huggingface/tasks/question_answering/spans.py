@@ -125,6 +125,31 @@ def ordered_top(scores: torch.Tensor, rank: torch.Tensor, count: int) -> torch.T
     return ((bits << 32) + (2**32 - 1 - rank)).topk(count, dim=1).indices
 
 
+def span_losses(
+    columns: Mapping[str, torch.Tensor], start_logits: torch.Tensor, end_logits: torch.Tensor
+) -> torch.Tensor:
+    """Return the loss of every window, as models compute it: the mean of those of start and end.
+
+    Args:
+        columns: ``answer_begin`` and ``answer_end``, first and last token of the answer, int
+            ``[batch]``, negative if they are not known; or neither.
+        start_logits: float32, ``[batch, length]``.
+        end_logits: the same.
+
+    Returns:
+        Float32 ``[batch]``; -1 where the positions are not known.
+    """
+    if "answer_begin" not in columns:
+        return torch.full_like(start_logits[:, 0], -1.0)
+    losses = [
+        torch.nn.functional.cross_entropy(
+            logits, columns[name].clamp(min=0).long(), reduction="none"
+        )
+        for name, logits in (("answer_begin", start_logits), ("answer_end", end_logits))
+    ]
+    return ((losses[0] + losses[1]) / 2).where(columns["answer_begin"] >= 0, -1.0)
+
+
 Floats = npt.NDArray[np.float32]
 
 # Batches whose spans are joined into one tensor. Small tensors that stay allocated between large
@@ -143,6 +168,7 @@ class FeatureSpans(NamedTuple):
         end_logit: float32 ``[features, n]``.
         score: float32 ``[features, n]``, the sum of both; ``-inf`` if there is no span.
         null_score: float32 ``[features]``, start logit plus end logit of the CLS token.
+        loss: float32 ``[features]``; negative if the answer's position is not known.
     """
 
     feature_id: npt.NDArray[Any]
@@ -152,6 +178,7 @@ class FeatureSpans(NamedTuple):
     end_logit: Floats
     score: Floats
     null_score: Floats
+    loss: Floats
 
     @classmethod
     def joined(cls, parts: Sequence["FeatureSpans"]) -> "FeatureSpans":
@@ -218,6 +245,7 @@ class SpanCollector:
             start_logits.gather(1, spans.start),
             end_logits.gather(1, spans.end),
             null_score.squeeze(1),
+            span_losses(columns, start_logits, end_logits),
         )
 
     @torch.no_grad()
@@ -228,6 +256,7 @@ class SpanCollector:
         start_logits: torch.Tensor,
         end_logits: torch.Tensor,
         null_score: torch.Tensor,
+        losses: torch.Tensor | None = None,
     ) -> None:
         """Add spans; all tensors are on the same device.
 
@@ -237,12 +266,17 @@ class SpanCollector:
             start_logits: their first summand, float32 ``[batch, n]``.
             end_logits: their second summand, the same.
             null_score: float32 ``[batch]``.
+            losses: float32 ``[batch]``, negative where they are not known; None if none is.
         """
+        if losses is None:
+            losses = torch.full_like(null_score, -1.0)
         left = columns.get("left_padding", torch.zeros_like(columns["feature_id"]))[:, None]
         tokens = torch.cat(
             (columns["feature_id"][:, None], spans.start - left, spans.end - left), dim=1
         )
-        values = torch.cat((null_score[:, None], start_logits, end_logits, spans.score), dim=1)
+        values = torch.cat(
+            (null_score[:, None], losses[:, None], start_logits, end_logits, spans.score), dim=1
+        )
         self._batches.append((tokens.int(), values))
         if len(self._batches) == _BATCHES_OF_A_BLOCK:
             self._blocks.append(_joined(self._batches))
@@ -251,7 +285,7 @@ class SpanCollector:
     def collected(self) -> FeatureSpans:
         """Return the spans of all features so far, a few hundred bytes a feature."""
         n = self._n_best_size
-        none = torch.zeros((0, 1 + 2 * n), dtype=torch.int32), torch.zeros((0, 1 + 3 * n))
+        none = torch.zeros((0, 1 + 2 * n), dtype=torch.int32), torch.zeros((0, 2 + 3 * n))
         parts = self._blocks + self._batches or [none]
         tokens, values = (tensor.cpu().numpy() for tensor in _joined(parts))
         return FeatureSpans(
@@ -259,9 +293,10 @@ class SpanCollector:
             start=tokens[:, 1 : 1 + n],
             end=tokens[:, 1 + n :],
             null_score=values[:, 0],
-            start_logit=values[:, 1 : 1 + n],
-            end_logit=values[:, 1 + n : 1 + 2 * n],
-            score=values[:, 1 + 2 * n :],
+            loss=values[:, 1],
+            start_logit=values[:, 2 : 2 + n],
+            end_logit=values[:, 2 + n : 2 + 2 * n],
+            score=values[:, 2 + 2 * n :],
         )
 
 

@@ -11,6 +11,7 @@ import torch
 
 from model_hub.errors import UserError
 from model_hub.huggingface.tasks._common.reducers import from_fixed_point, ratio, to_fixed_point
+from model_hub.huggingface.tasks.seq2seq.scripts import ScriptTokenizer
 
 #: Types of ROUGE, in the order of :func:`rouge_sums`.
 ROUGE_TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
@@ -18,8 +19,11 @@ ROUGE_TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 _BLEU_ORDERS = 4
 _CHRF_ORDERS = 6
 _CHRF_BETA = 2
-# A sentence ends with a mark and closing quotes or brackets, followed by a blank.
-_SENTENCE_END = re.compile(r"(?<=[.!?。！？])[\"'”’)\]]*\s+")
+# A sentence ends with a mark and closing quotes or brackets, followed by a blank; full-width marks
+# need none.
+_SENTENCE_END = re.compile(
+    r"(?<=[.!?。！？])[\"'”’)\]]*\s+|(?<=[。！？])[”’」』）)\]]*(?=[^\s”’」』）)\]。！？])"
+)
 
 
 def optional_package(module: str, package: str, metric: str) -> Any:
@@ -49,13 +53,17 @@ def split_sentences(text: str) -> str:
 
 
 def rouge_scorer() -> Any:
-    """Return the scorer of the package rouge-score, with Porter's stemmer.
+    """Return the scorer of the package rouge-score, with Porter's stemmer, for all scripts.
+
+    Latin text is tokenized as rouge-score does it; see :class:`ScriptTokenizer` for other scripts.
 
     Raises:
         UserError: when the package is not installed.
     """
     module = optional_package("rouge_score.rouge_scorer", "rouge-score", "ROUGE")
-    return module.RougeScorer(list(ROUGE_TYPES), use_stemmer=True)
+    tokenizers = optional_package("rouge_score.tokenizers", "rouge-score", "ROUGE")
+    tokenizer = ScriptTokenizer(tokenizers.DefaultTokenizer(use_stemmer=True))
+    return module.RougeScorer(list(ROUGE_TYPES), tokenizer=tokenizer)
 
 
 def rouge_sums(scorer: Any, texts: Sequence[str], references: Sequence[str]) -> torch.Tensor:

@@ -9,6 +9,7 @@ import torch
 
 from model_hub.errors import UserError
 from model_hub.huggingface.data.columns import require_columns, require_text
+from model_hub.huggingface.tasks._common.generation import generate
 from model_hub.huggingface.tasks._common.predictor import (
     InferenceSetup,
     Predictor,
@@ -98,17 +99,13 @@ class Seq2SeqPredictor(Predictor):
     @torch.no_grad()
     def _generate(self, features: list[dict[str, Any]]) -> list[str]:
         settings, setup = self._settings, self.setup
-        beams = settings.num_beams if setup.num_beams is None else setup.num_beams
-        longest = (
-            {"max_length": settings.generated_length}
-            if setup.max_new_tokens is None
-            else {"max_new_tokens": setup.max_new_tokens, "max_length": None}
-        )
-        tokens = setup.model.generate(
-            **self._padded_batch(features),
-            **longest,
-            do_sample=False,
-            **({} if beams is None else {"num_beams": beams}),
+        tokens = generate(
+            setup.model,
+            setup.tokenizer,
+            self._padded_batch(features),
+            max_length=settings.generated_length if setup.max_new_tokens is None else None,
+            max_new_tokens=setup.max_new_tokens,
+            num_beams=settings.num_beams if setup.num_beams is None else setup.num_beams,
         )
         texts = setup.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         return [text.strip() for text in texts]

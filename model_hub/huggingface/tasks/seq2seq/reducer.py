@@ -11,6 +11,8 @@ import torch
 import transformers
 
 from model_hub.huggingface.model import unwrap
+from model_hub.huggingface.tasks._common.generation import generate as generate_tokens
+from model_hub.huggingface.tasks._common.generation import generated_lengths
 from model_hub.huggingface.tasks._common.json_files import write_json
 from model_hub.huggingface.tasks._common.padding import NO_LABEL
 from model_hub.huggingface.tasks._common.reducers import (
@@ -63,22 +65,24 @@ def generate(
     losses = torch.nn.functional.cross_entropy(
         logits.float().flatten(0, 1), labels.flatten(), ignore_index=NO_LABEL, reduction="none"
     )
-    beams = {} if data_kwargs.num_beams is None else {"num_beams": data_kwargs.num_beams}
-    tokens = inner.generate(
-        input_ids=batch["input_ids"],
-        attention_mask=batch["attention_mask"],
+    tokens = generate_tokens(
+        inner,
+        tokenizer,
+        {name: batch[name] for name in ("input_ids", "attention_mask")},
         max_length=data_kwargs.generated_length,
-        do_sample=False,
+        num_beams=data_kwargs.num_beams,
         synced_gpus=False,
-        **beams,
     )
     texts = tokenizer.batch_decode(tokens, skip_special_tokens=True)
     padding = inner.generation_config.pad_token_id
     padding = tokenizer.pad_token_id if padding is None else padding
+    ends = inner.generation_config.eos_token_id
     return Generated(
         [text.strip() for text in texts],
         # Without the token that the decoder starts with.
-        (tokens[:, 1:] != padding).sum(1),
+        generated_lengths(
+            tokens[:, 1:], padding, set(ends if isinstance(ends, list) else [ends]) - {None}
+        ),
         to_fixed_point(losses).sum(),
         (labels != NO_LABEL).sum(),
     )
@@ -185,7 +189,10 @@ class Seq2SeqReducer(SumReducer):
 
 
 class SummarizationReducer(Seq2SeqReducer):
-    """``rouge1``, ``rouge2``, ``rougeL``, ``rougeLsum``: mean F1 in per cent, of rouge-score.
+    """``rouge1``, ``rouge2``, ``rougeL``, ``rougeLsum`` and ``chrf``, all in per cent.
+
+    ROUGE is the mean F1 of rouge-score; ``chrf`` is that of the whole validation data, as for
+    translations.
 
     Raises:
         UserError: when the package rouge-score is not installed.
@@ -198,13 +205,19 @@ class SummarizationReducer(Seq2SeqReducer):
     def count_texts(
         self, texts: Sequence[str], references: Sequence[str]
     ) -> dict[str, torch.Tensor]:
-        """Return the sums of each type's F1."""
-        return {"rouge": metrics.rouge_sums(self._scorer, texts, references)}
+        """Return the sums of each type's F1, and the numbers of n-grams."""
+        return {
+            "rouge": metrics.rouge_sums(self._scorer, texts, references),
+            "chrf": metrics.chrf_counts(texts, references),
+        }
 
     def text_metrics(self, sums: Mapping[str, np.ndarray], rows: int) -> dict[str, float]:
-        """Return the means."""
+        """Return the means, and chrF; NaN without a row."""
         nothing = np.zeros(len(metrics.ROUGE_TYPES), dtype=np.int64)
-        return metrics.rouge_metrics(sums.get("rouge", nothing), rows)
+        return {
+            **metrics.rouge_metrics(sums.get("rouge", nothing), rows),
+            "chrf": metrics.chrf(sums["chrf"]) if rows else float("nan"),
+        }
 
 
 class TranslationReducer(Seq2SeqReducer):

@@ -62,7 +62,7 @@ def reported(metric_names: Sequence[str], finetuning_task: Any) -> tuple[str, ..
         None: CLASSIFICATION_METRICS + REGRESSION_METRICS,
         **{name: task.metrics for name, task in GLUE_TASKS.items()},
     }
-    by_task["mnli"] = ("accuracy", "accuracy_mismatched")
+    by_task["mnli"] = ("accuracy", "accuracy_mismatched", "validation_loss_mismatched")
     others = {name for names in by_task.values() for name in names} - {*by_task[finetuning_task]}
     return tuple(name for name in metric_names if name not in others)
 

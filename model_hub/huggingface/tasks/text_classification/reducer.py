@@ -1,5 +1,6 @@
 """Reducers of the metrics of text classification."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -7,7 +8,13 @@ import torch
 from determined import pytorch
 
 from model_hub.huggingface.tasks._common.padding import NO_LABEL
-from model_hub.huggingface.tasks._common.reducers import SumReducer
+from model_hub.huggingface.tasks._common.reducers import (
+    LOSS_COUNTS,
+    SumReducer,
+    loss_counts,
+    mean_loss,
+    ratio,
+)
 from model_hub.huggingface.tasks.text_classification.metrics import (
     classification_metrics,
     regression_metrics,
@@ -48,11 +55,18 @@ class ClassificationReducer(SumReducer):
             split: number of each row's validation split, int ``[batch]``; None is 0 for all.
         """
         self.count(logits.argmax(dim=-1), labels, split)
+        labels = labels.flatten()
+        at = torch.zeros_like(labels) if split is None else split.flatten()
+        counts = [
+            loss_counts(logits, labels.where(at == number, NO_LABEL))
+            for number in range(len(self._suffixes))
+        ]
+        self.add(**{name: torch.stack([c[name] for c in counts]) for name in counts[0]})
 
     def count(
         self, predictions: torch.Tensor, labels: torch.Tensor, split: torch.Tensor | None = None
     ) -> None:
-        """Do the same with the numbers of the predicted labels, int ``[batch]``."""
+        """Do the same, without a loss, with the predicted labels, int ``[batch]``."""
         labels = labels.flatten()
         counted = labels != NO_LABEL
         # Rows without a label add 0 to label 0: selecting the others would synchronize.
@@ -64,11 +78,16 @@ class ClassificationReducer(SumReducer):
         self.add(confusion=zeros.index_add_(0, place, counted.to(torch.int64)).view(shape))
 
     def compute(self, sums: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """Return the metrics of each split, from its confusion matrix."""
+        """Return the metrics of each split, from its confusion matrix, and its mean loss."""
         empty = np.zeros((len(self._suffixes), self._num_labels, self._num_labels), np.int64)
         metrics: dict[str, float] = {}
-        for suffix, confusion in zip(self._suffixes, sums.get("confusion", empty), strict=True):
+        confusions = sums.get("confusion", empty)
+        for number, (suffix, confusion) in enumerate(zip(self._suffixes, confusions, strict=True)):
             found = classification_metrics(confusion, self._metrics, self._positive)
+            if not sums or "loss" in sums:
+                found["validation_loss"] = mean_loss(
+                    {name: sums[name][number] for name in LOSS_COUNTS if name in sums}
+                )
             metrics |= {f"{name}{suffix}": value for name, value in found.items()}
         return metrics
 
@@ -111,6 +130,14 @@ class RegressionReducer(pytorch.MetricReducer):
         return joined
 
     def cross_slot_reduce(self, per_slot_metrics: Sequence[np.ndarray]) -> dict[str, float]:
-        """Return the metrics over the rows of all slots; NaN if there is none."""
+        """Return the metrics over the rows of all slots, and the mean squared error as loss.
+
+        All are NaN if there is no row.
+        """
         pairs = np.concatenate(per_slot_metrics)
-        return regression_metrics(pairs[:, 0], pairs[:, 1], self._metrics)
+        squares = np.square(pairs[:, 0].astype(np.float64) - pairs[:, 1])
+        return {
+            **regression_metrics(pairs[:, 0], pairs[:, 1], self._metrics),
+            # fsum does not depend on the order.
+            "validation_loss": ratio(math.fsum(squares.tolist()), len(squares)),
+        }

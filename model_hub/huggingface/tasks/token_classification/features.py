@@ -1,7 +1,7 @@
 """Features of token classification: words with labels become tokens with labels."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,10 @@ import pyarrow as pa
 import transformers
 
 from model_hub.huggingface.tasks._common.padding import NO_LABEL, side_to_pad
-from model_hub.huggingface.tasks.token_classification.entities import parse_label
+from model_hub.huggingface.tasks.token_classification.schemes import split_labels
+
+# Words that tell whether a tokenizer marks the blanks before words.
+_PROBES = ("a", "e", "1", "\u0430", "\u4e00")
 
 
 def prepare_features(
@@ -28,8 +31,8 @@ def prepare_features(
 
     The first token of a word has its label and the others none. With ``label_all_tokens`` all have
     one: ``B-PER`` is followed by ``I-PER``, and ``S-PER`` becomes ``B-PER`` to ``E-PER``, so that
-    the word stays in one entity; if there is no such label, only the first token is labelled. Rows
-    without a labelled token are left out.
+    the word stays in one entity (in other schemes in the same way); if there is no such label, only
+    the first token is labelled. Rows without a labelled token are left out.
 
     Args:
         examples: a column of lists of words and one of lists of labels, equally long.
@@ -72,18 +75,33 @@ def _words_with_blanks(
 ) -> list[list[str]]:
     """Return the words, with a blank before each if the tokenizer makes it part of the token.
 
-    Byte-level tokenizers (GPT-2, RoBERTa, Llama 3) have different tokens for "Paris" at the
-    beginning of a text, or inside a word, and " Paris". They would take all words of a list as the
+    Many tokenizers (GPT-2, Llama, Gemma) have different tokens for "Paris" inside a word and for
+    " Paris". Some of them add the blank to each word of a list, the others take all words as the
     former.
     """
-    pre_tokenizer = tokenizer.backend_tokenizer.pre_tokenizer
-    state = b"" if pre_tokenizer is None else pre_tokenizer.__getstate__()
-    if b'"ByteLevel"' not in state:
+    if not _needs_blanks(tokenizer):
         return [list(words) for words in rows]
     # An empty word must stay empty: it has no token.
     return [
         [f" {word}" if word and not word[0].isspace() else word for word in words] for words in rows
     ]
+
+
+def _needs_blanks(tokenizer: transformers.PreTrainedTokenizerBase) -> bool:
+    """Return whether a word of a list has the tokens of running text only after a blank."""
+
+    def tokens(text: str | list[str]) -> list[int]:
+        split = isinstance(text, list)
+        encoded = tokenizer(text, is_split_into_words=split, add_special_tokens=False)
+        return list(encoded["input_ids"])
+
+    for word in _PROBES:
+        bare, blank = tokens([word]), tokens([f" {word}"])
+        if bare != blank:  # Otherwise the vocabulary may not have it.
+            first, both = tokens(word), tokens(f"{word} {word}")
+            in_text = both[len(first) :]
+            return in_text == blank and in_text != bare
+    return False
 
 
 def _label_tokens(
@@ -121,9 +139,7 @@ def _label_tokens(
         name = value if names is None else names[value]
         alike = tag == number
         for count in np.unique(counts[alike]).tolist():
-            spread = _spread(name, count) if label_all_tokens else [name]
-            if not set(spread) <= set(numbers):
-                spread = [name]
+            spread = _spread(name, count, numbers) if label_all_tokens else [name]
             chosen = begins[alike & (counts == count)]
             for place, label in enumerate(spread):
                 found[chosen + place] = numbers[label]
@@ -138,17 +154,33 @@ def _label_tokens(
     )
 
 
-def _spread(tag: str, count: int) -> list[str]:
-    """Return labels for the tokens of a word that keep it in one entity."""
-    position, _ = parse_label(tag)
+def _spread(tag: str, count: int, known: Container[str]) -> list[str]:
+    """Return labels for the tokens of a word that keep it in one entity.
+
+    Args:
+        tag: label of the word.
+        count: number of its tokens.
+        known: all labels; if they lack one that the word needs, only its first token is labelled.
+    """
     if count == 1:
         return [tag]
-    rest = tag.removeprefix(position)
-    inside = f"I{rest}"
-    if position == "B":
-        return [tag, *[inside] * (count - 1)]
-    if position == "E":
-        return [*[inside] * (count - 1), tag]
-    if position == "S":
-        return [f"B{rest}", *[inside] * (count - 2), f"E{rest}"]
-    return [tag] * count
+    letter, rest = tag[:1], tag[1:]
+    [(position, _)] = split_labels([tag])
+    # First, middle and last token; the middle is I or, in BMES, M.
+    parts = {
+        "B": ("B", "IM", "IM"),
+        "E": ("IM", "IM", "E"),
+        "L": ("I", "I", "L"),
+        "S": ("B", "IM", "E"),
+        "U": ("B", "I", "L"),
+    }.get(position)
+    if parts is None:
+        return [tag] * count
+    chosen = []
+    for letters, number in zip(parts, (1, count - 2, 1), strict=True):
+        cased = letters if letter.isupper() else letters.lower()
+        label = next((f"{x}{rest}" for x in cased if f"{x}{rest}" in known), None)
+        if label is None and number:
+            return [tag]
+        chosen += [label] * number if label is not None else []
+    return chosen

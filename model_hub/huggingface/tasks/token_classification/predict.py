@@ -44,7 +44,7 @@ class TokenClassificationPredictor(Predictor):
         check_fast_tokenizer(setup.tokenizer, "the word that each token belongs to")
         names = setup.model.config.id2label
         self._names = [str(names[number]) for number in range(len(names))]
-        self._tables = LabelTables(self._names)
+        self._tables = LabelTables(self._names, setup.data.get("tag_scheme"))
         self._length = sequence_length(
             setup.data.get("max_seq_length"), setup.tokenizer, setup.model.config, default=512
         )

@@ -10,11 +10,8 @@ import torch
 from model_hub.huggingface.tasks._common import reducers
 from model_hub.huggingface.tasks._common.padding import NO_LABEL
 from model_hub.huggingface.tasks._common.reducers import SumReducer, ratio
-from model_hub.huggingface.tasks.token_classification.entities import (
-    OUTSIDE,
-    LabelTables,
-    count_entities,
-)
+from model_hub.huggingface.tasks.token_classification.entities import LabelTables, count_entities
+from model_hub.huggingface.tasks.token_classification.schemes import OUTSIDE
 
 _ROWS_AT_A_TIME = 1000
 
@@ -22,23 +19,29 @@ _ROWS_AT_A_TIME = 1000
 class TokenClassificationReducer(SumReducer):
     """Metrics of entities and tokens, from counts.
 
-    Entities are those of :func:`count_entities`. Metrics, all between 0 and 1:
+    Entities are those of :func:`count_entities`. Metrics between 0 and 1:
 
     * ``precision``, ``recall``, ``f1`` over the entities of all types;
     * ``precision_TYPE``, ``recall_TYPE``, ``f1_TYPE`` for each type of the labels, such as
       ``f1_creative-work``;
     * ``accuracy`` over tokens, also under its old name ``accuracy_score``.
 
+    ``validation_loss`` is the mean over all labelled tokens, as the loss of training.
+
     A metric with the denominator 0 (nothing predicted, or no entities) is 0, as in ``conlleval``;
     without any token all are NaN.
 
     Args:
         labels: names of the labels, in the order of their numbers.
+        tag_scheme: ``data.tag_scheme``; None finds the scheme by the labels.
+
+    Raises:
+        UserError: when the labels are not of the scheme.
     """
 
-    def __init__(self, labels: Sequence[str]) -> None:
+    def __init__(self, labels: Sequence[str], tag_scheme: str | None = None) -> None:
         super().__init__()
-        self._tables = LabelTables(labels)
+        self._tables = LabelTables(labels, tag_scheme)
 
     def update(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
         """Add a batch, without synchronizing with the device.
@@ -48,9 +51,10 @@ class TokenClassificationReducer(SumReducer):
             labels: int64 ``[batch, length]``, -100 for none.
         """
         self.update_predictions(logits.argmax(dim=-1), labels)
+        self.add(**reducers.loss_counts(logits.flatten(0, 1), labels.flatten()))
 
     def update_predictions(self, predictions: torch.Tensor, labels: torch.Tensor) -> None:
-        """Do the same with the numbers of the predicted labels, int64 ``[batch, length]``."""
+        """Do the same, without a loss, with the predicted labels, int64 ``[batch, length]``."""
         self.add(**count_entities(predictions, labels, self._tables))
 
     def compute(self, sums: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -63,6 +67,8 @@ class TokenClassificationReducer(SumReducer):
         accuracy = ratio(int(sums.get("right_tokens", 0)), tokens)
         metrics = entity_scores(matched.sum(), predicted.sum(), gold.sum())
         metrics |= {"accuracy": accuracy, "accuracy_score": accuracy}
+        if "loss" in sums or not sums:
+            metrics["validation_loss"] = reducers.mean_loss(sums)
         for kind, *counts in zip(self._tables.types, matched, predicted, gold, strict=True):
             if kind:  # The type of bare labels has no name.
                 metrics |= {
@@ -81,7 +87,10 @@ def entity_scores(matched: int, predicted: int, gold: int) -> dict[str, float]:
 
 
 def log_baseline(
-    train: datasets.Dataset, validation: datasets.Dataset, labels: Sequence[str]
+    train: datasets.Dataset,
+    validation: datasets.Dataset,
+    labels: Sequence[str],
+    tag_scheme: str | None = None,
 ) -> dict[str, float]:
     """Log what one label for all tokens scores on the validation data.
 
@@ -89,13 +98,15 @@ def log_baseline(
         train: features to train on, with ``labels``.
         validation: features to validate on.
         labels: names of the labels, in the order of their numbers.
+        tag_scheme: ``data.tag_scheme``.
 
     Returns:
         The metrics of ``O`` for all tokens, or, without an ``O``, of the most frequent label of the
         training data.
     """
-    if OUTSIDE in labels:
-        number, description = list(labels).index(OUTSIDE), "always 'O'"
+    outside = [number for number, label in enumerate(labels) if label.upper() == OUTSIDE]
+    if outside:
+        number, description = outside[0], "always 'O'"
     else:
         counts: collections.Counter[int] = collections.Counter()
         for rows in train.with_format(None, columns=["labels"]).iter(_ROWS_AT_A_TIME):
@@ -103,7 +114,7 @@ def log_baseline(
                 counts.update(label for label in row if label != NO_LABEL)
         number = counts.most_common(1)[0][0]
         description = f"always the most frequent label of the training data, {labels[number]!r}"
-    reducer = TokenClassificationReducer(labels)
+    reducer = TokenClassificationReducer(labels, tag_scheme)
     for rows in validation.with_format(None, columns=["labels"]).iter(_ROWS_AT_A_TIME):
         gold = torch.nn.utils.rnn.pad_sequence(
             [torch.tensor(row) for row in rows["labels"]], batch_first=True, padding_value=NO_LABEL

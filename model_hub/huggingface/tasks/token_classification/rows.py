@@ -17,6 +17,7 @@ from model_hub.huggingface.data.json_types import is_list, is_string
 from model_hub.huggingface.data.problems import Problems
 from model_hub.huggingface.tasks._common import preparation
 from model_hub.huggingface.tasks._common.labels import truncate_text
+from model_hub.huggingface.tasks.token_classification.schemes import find_scheme
 from model_hub.huggingface.tasks.token_classification.settings import TokenClassificationDataKwargs
 
 logger = logging.getLogger("model_hub")
@@ -68,7 +69,7 @@ def read_tagging(
 
     Raises:
         UserError: when there are no such columns, they do not hold lists of words and labels of
-            equal length, or a label has no name.
+            equal length, a label has no name, or labels are of no or of another tagging scheme.
     """
     load.check_splits(raw_datasets)
     where = preparation.sources_of_splits(sources)
@@ -97,6 +98,7 @@ def read_tagging(
             for split, column in tags.items():
                 with problems.part():
                     _check_numbers(column, names, tags_column, where[split])
+        find_scheme(names, data_kwargs.tag_scheme)
         return TaggingSchema(tokens_column, tags_column, names, names)
     found = {split: set(pc.unique(column).to_pylist()) for split, column in tags.items()}
     with problems:
@@ -122,6 +124,7 @@ def read_tagging(
     labels = configured or tuple(sorted(found["train"] | found["validation"]))
     if not labels:
         raise UserError(f"{where['train']}: column {tags_column} has no labels at all.")
+    find_scheme(labels, data_kwargs.tag_scheme)
     return TaggingSchema(tokens_column, tags_column, labels, None)
 
 

@@ -5,6 +5,7 @@ import dataclasses
 
 from model_hub.errors import UserError
 from model_hub.huggingface.tasks._common.tokenization import TokenizationDataKwargs
+from model_hub.huggingface.tasks.token_classification.schemes import scheme_name
 
 
 @dataclasses.dataclass
@@ -21,11 +22,15 @@ class TokenClassificationDataKwargs(TokenizationDataKwargs):
             else the next one that holds lists.
         text_column_name: ``tokens_column`` as in transformers' example.
         label_column_name: ``tags_column`` as in transformers' example.
+        tag_scheme: scheme of the labels: ``IOB1``, ``IOB2``, ``IOE1``, ``IOE2``, ``IOBES``,
+            ``BILOU`` or ``BMES``; entities are then those of seqeval's strict mode. None: BILOU and
+            BMES are found by their labels, and all others are read by the rule of ``conlleval``.
         cache_dir: old key, not read: the environment variable ``HF_HOME`` sets the cache folder.
     """
 
     label_all_tokens: bool = False
     label_names: list[str] | None = None
+    tag_scheme: str | None = None
     tokens_column: str | None = None
     tags_column: str | None = None
     text_column_name: str | None = None
@@ -35,6 +40,8 @@ class TokenClassificationDataKwargs(TokenizationDataKwargs):
     def __post_init__(self) -> None:
         self.tokens_column = self.tokens_column or self.text_column_name
         self.tags_column = self.tags_column or self.label_column_name
+        if self.tag_scheme is not None:
+            scheme_name(self.tag_scheme)
         names = self.label_names
         if names is None:
             return

@@ -7,6 +7,7 @@ import hypothesis
 import pytest
 import text_models
 import tiny
+import tokenizers
 import torch
 import transformers
 from dealing import dealings
@@ -170,6 +171,17 @@ def test_embeddings_grow_and_never_shrink(embeddings: int, expected: int) -> Non
     after = model.get_input_embeddings().weight
     assert after.shape[0] == model.config.vocab_size == model.lm_head.weight.shape[0] == expected
     assert torch.equal(after[:embeddings], before)
+
+
+def test_the_highest_number_of_a_token_counts() -> None:
+    """Not how many tokens there are: their numbers may have gaps."""
+    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "b": 20}, unk_token="a"))
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=backend)
+    model = transformers.AutoModelForCausalLM.from_config(
+        tiny.CONFIGS["gpt2"](vocab_size=11, bos_token_id=2, eos_token_id=3)
+    )
+    loading.resize_embeddings(model, tokenizer)
+    assert model.get_input_embeddings().num_embeddings == 21 > len(tokenizer)
 
 
 def test_models_without_tokens_are_left_alone() -> None:

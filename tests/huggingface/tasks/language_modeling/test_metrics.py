@@ -134,3 +134,17 @@ def test_unigram_baseline_counts_targets_only(caplog: pytest.LogCaptureFixture) 
     caplog.set_level("INFO", logger="model_hub")
     lm.log_unigram_baseline(blocks, blocks, 4, next_token=True)
     assert "baseline" in caplog.text and "perplexity" in caplog.text
+
+
+@pytest.mark.parametrize(("train", "validation"), [([[0, 9]], [[1, 5]]), ([[1]], [[7, 0]])])
+def test_tokens_whose_numbers_have_gaps(
+    train: list[list[int]], validation: list[list[int]]
+) -> None:
+    """A tokenizer of four tokens, the last of which has a higher number than 3."""
+    rows = [datasets.Dataset.from_dict({"input_ids": ids}) for ids in (train, validation)]
+    metrics = lm.log_unigram_baseline(*rows, 4)
+    seen, asked = (np.bincount(np.concatenate(ids), minlength=10) for ids in (train, validation))
+    highest = max(4, max(np.flatnonzero(seen + asked)) + 1)
+    probabilities = (seen[:highest] + 1) / (seen.sum() + highest)
+    expected = math.exp(-(asked[:highest] * np.log(probabilities)).sum() / asked.sum())
+    assert metrics["perplexity"] == pytest.approx(expected)

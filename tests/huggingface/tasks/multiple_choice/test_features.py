@@ -179,3 +179,26 @@ def test_a_batch_is_what_the_model_takes(bert: Tokenizer) -> None:
     batch = mc.MultipleChoiceCollator(bert)(listed(features(bert)))
     batch.pop("choice_mask")
     assert model(**batch).logits.shape == (2, 3)
+
+
+@pytest.mark.parametrize("missing", [[None, None], ["", ""], [" ", None]])
+def test_cells_as_text(tokenizer: Tokenizer, missing: list[str | None]) -> None:
+    """As a csv file gives them: a column without any text, numbers that are texts."""
+    columns = {
+        "sent1": ["1 and 1 is", "2"],
+        "sent2": missing,
+        "ending0": ["2", "3"],
+        "ending1": ["11", "4"],
+        "ending2": missing,
+        "label": ["0", "1"],
+    }
+    for features in (None, datasets.Features(dict.fromkeys(columns, datasets.Value("string")))):
+        loaded = datasets.Dataset.from_dict(columns, features=features)
+        mc.check_rows(loaded, "data.train_file")
+        assert mc.right_endings(loaded).tolist() == [0, 1]
+        both = {"train": loaded, "validation": loaded}
+        built = mc.build_datasets(both, tokenizer, mc.MultipleChoiceDataKwargs(max_seq_length=40))
+        assert [[len(x) > 0 for x in row] for row in built.train["input_ids"]] == [
+            [True, True, False]
+        ] * 2
+        assert built.train["labels"][:] == [0, 1]

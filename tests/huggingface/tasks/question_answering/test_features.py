@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from model_hub.errors import UserError
 from model_hub.huggingface.tasks import question_answering as qa
-from model_hub.huggingface.tasks.question_answering.features import _find_tokens
+from model_hub.huggingface.tasks.question_answering.labels import _find_tokens
 
 Tokenizer = transformers.PreTrainedTokenizerFast
 
@@ -51,6 +51,12 @@ def reference(
         for offset, part in zip(whole.offsets, whole.sequence_ids, strict=True)
         if part == int(question_first)
     ]
+    texts = [
+        token
+        for token, part in zip(whole.tokens, whole.sequence_ids, strict=True)
+        if part == int(question_first)
+    ]
+    characters: set[int] = set()
     room = max_seq_length - (len(whole) - len(tokens))
     answer: list[int] = []
     if example["answers"][0]["text"]:
@@ -70,8 +76,13 @@ def reference(
     first = 0
     while True:
         inside = tokens[first : first + room]
-        whole_answer = answer and first <= answer[0] and answer[-1] < first + room
-        windows.append((inside, (answer[0] - first, answer[-1] - first) if whole_answer else None))
+        begin = answer[0] if answer else 0
+        # A token without text before the answer's first character need not be there.
+        behind = begin + 1 == first < len(tokens) and not texts[begin].strip("\u2581\u0120")
+        if behind and tokens[first][0] <= min(characters):
+            begin = first
+        whole_answer = answer and first <= begin <= answer[-1] < first + room
+        windows.append((inside, (begin - first, answer[-1] - first) if whole_answer else None))
         if first + room >= len(tokens):
             return windows
         first += room - doc_stride
@@ -275,7 +286,14 @@ def test_columns_and_types(tokenizer: Tokenizer) -> None:
         "context_begin",
         "context_end",
         "cls_index",
+        "answer_begin",
+        "answer_end",
     }
+    # The labels are those of training; questions that are only asked have none.
+    assert validation["answer_begin"] == train["start_positions"]
+    assert validation["answer_end"] == train["end_positions"]
+    asked = {name: column for name, column in example.items() if name != "answers"}
+    assert "answer_begin" not in qa.prepare_validation_features(asked, **settings)
     assert len(validation["input_ids"]) > 1
     assert set(validation["example_id"]) == {"7"}
     assert all(0 not in mask for mask in train["attention_mask"])

@@ -12,6 +12,7 @@ import torch
 from dealing import dealings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
+from rouge_score.tokenizers import DefaultTokenizer
 
 from model_hub.errors import UserError
 from model_hub.huggingface.tasks.seq2seq.metrics import (
@@ -25,8 +26,9 @@ from model_hub.huggingface.tasks.seq2seq.metrics import (
     rouge_sums,
     split_sentences,
 )
+from model_hub.huggingface.tasks.seq2seq.scripts import ScriptTokenizer
 
-WORDS = "The the cat cats sat. running ran, on 3.5 Ünïcödé, 日本 mat! dogs' (a) — ?".split()
+WORDS = "The the cat cats sat. running ran, on 3.5 Ünïcödé, e\u0301 mat! dogs' (a) — ½ € ?".split()
 TEXTS = st.lists(st.sampled_from([*WORDS, "\n"]), max_size=12).map(" ".join)
 PAIRS = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=8)
 
@@ -80,6 +82,42 @@ def test_bleu_and_chrf_are_those_of_sacrebleu(
 
 
 @pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("私は猫です。", list("私は猫です")),
+        ("我爱 Python 3", ["我", "爱", "python", "3"]),
+        ("Привет, Мир-2!", ["привет", "мир", "2"]),
+        ("한국어 텍스트", ["한국어", "텍스트"]),
+        ("हिन्दी में", ["हिन्दी", "में"]),
+        ("بِسْمِ ٱللَّهِ", ["بِسْمِ", "ٱللَّهِ"]),
+        ("ที่นี่", ["ที่", "นี่"]),
+        ("שלום עולם", ["שלום", "עולם"]),
+        ("Ελλάδα naïve cats", ["ελλάδα", "na", "ve", "cat"]),
+        ("\u0301 \u093f!", []),
+        ("", []),
+    ],
+)
+def test_scripts(text: str, tokens: list[str]) -> None:
+    plain = DefaultTokenizer(use_stemmer=True)
+    assert ScriptTokenizer(plain).tokenize(text) == tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "rouge1", "rouge2"),
+    [
+        ("猫が好き", "猫が好き", 100, 100),
+        ("猫が好き", "犬が好き", 75, 200 / 3),
+        ("добрый день", "добрый вечер", 50, 0),
+        ("добрый день", "мир", 0, 0),
+    ],
+)
+def test_rouge_beyond_latin(text: str, reference: str, rouge1: float, rouge2: float) -> None:
+    metrics = rouge_metrics(rouge_sums(rouge_scorer(), [text], [reference]).numpy(), 1)
+    assert metrics["rouge1"] == pytest.approx(rouge1, abs=1e-4)
+    assert metrics["rouge2"] == pytest.approx(rouge2, abs=1e-4)
+
+
+@pytest.mark.parametrize(
     ("text", "sentences"),
     [
         ("One. Two! Three? Four", ["One.", "Two!", "Three?", "Four"]),
@@ -89,6 +127,7 @@ def test_bleu_and_chrf_are_those_of_sacrebleu(
             ['He said "no."', "She left.", "3.5 is a number."],
         ),
         ("(It was.) Then", ["(It was.)", "Then"]),
+        ("今日は。「明日！」と言う。", ["今日は。", "「明日！」", "と言う。"]),
         ("", []),
     ],
 )

@@ -55,6 +55,7 @@ def test_classification_equals_scikit_learn(
         logits = torch.nn.functional.one_hot(torch.from_numpy(predictions), num_labels)
         reducer.update(logits.bfloat16(), torch.from_numpy(labels))
         found = reducer.cross_slot_reduce([reducer.per_slot_reduce()])
+        assert found.pop("validation_loss") > 0
         assert found == pytest.approx(by_scikit_learn(labels, predictions, positive), abs=1e-12)
 
 
@@ -79,13 +80,17 @@ def test_matthews_of_many_rows_is_exact() -> None:
 def test_labels_that_do_not_count() -> None:
     reducer = tc.ClassificationReducer(2, ("accuracy",))
     reducer.update(torch.tensor([[0.0, 1], [1, 0], [1, 0]]), torch.tensor([1, -100, 1]))
-    assert reducer.cross_slot_reduce([reducer.per_slot_reduce()]) == {"accuracy": 0.5}
+    found = reducer.cross_slot_reduce([reducer.per_slot_reduce()])
+    # Of the two rows with a label, one has the higher logit at its label.
+    expected = math.log(1 + math.e) - 0.5
+    assert found == {"accuracy": 0.5, "validation_loss": pytest.approx(expected)}
 
 
 def test_no_rows_at_all() -> None:
     counter = tc.ClassificationReducer(3, CLASSIFICATION, 1, ("", "_mismatched"))
     found = counter.cross_slot_reduce([counter.per_slot_reduce()])
-    assert set(found) == {f"{name}{end}" for name in CLASSIFICATION for end in ("", "_mismatched")}
+    names = (*CLASSIFICATION, "validation_loss")
+    assert set(found) == {f"{name}{end}" for name in names for end in ("", "_mismatched")}
     pairs = tc.RegressionReducer(REGRESSION)
     found |= pairs.cross_slot_reduce([pairs.per_slot_reduce()] * 2)
     assert all(math.isnan(value) for value in found.values())
@@ -124,7 +129,8 @@ def test_classification_does_not_depend_on_batches_and_slots(
         [[list(range(ROWS))]],
     )
     assert dealing.same(found, whole)
-    assert found == pytest.approx(expected, abs=1e-12)
+    scores = {name: value for name, value in found.items() if "loss" not in name}
+    assert scores == pytest.approx(expected, abs=1e-12)
 
 
 def by_scipy(predictions: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -153,7 +159,7 @@ def test_regression_does_not_depend_on_batches_and_slots(slots: list[list[list[i
     whole = dealing.reduced(lambda: tc.RegressionReducer(REGRESSION), update, [[list(range(ROWS))]])
     assert dealing.same(found, whole)
     expected = by_scipy(PREDICTED.float().double().numpy(), NUMBERS.numpy())
-    assert found == pytest.approx(expected, abs=1e-12)
+    assert found == pytest.approx({**expected, "validation_loss": expected["mse"]}, abs=1e-12)
 
 
 @pytest.mark.parametrize("rows", [2, 3, 10, 2000])

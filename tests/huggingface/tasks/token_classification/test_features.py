@@ -8,6 +8,7 @@ from typing import Any
 import datasets
 import pytest
 import tiny
+import tokenizers
 import torch
 import transformers
 
@@ -120,6 +121,17 @@ class TestPrepare:
         ]
         assert made["words"] == [3]
 
+    @pytest.mark.parametrize("kind", ["always", "first", "never", "gemma", "llama", "wordpiece"])
+    def test_blanks_of_all_kinds_of_tokenizers(self, kind: str) -> None:
+        """Words of a list have the tokens that they have in a text."""
+        tokenizer = marking_blanks(kind)
+        made = features([["the", "", "cat", "is"]], [["O", "O", "B-per", "O"]], tokenizer)
+        (ids,) = made["input_ids"]
+        text = tokenizer("is the cat is")["input_ids"]
+        assert ids == text[len(tokenizer("is")["input_ids"]) :]
+        assert tokenizer.decode(ids).split() == ["the", "cat", "is"]
+        assert made["words"] == [3]
+
     def test_what_has_no_token_is_left_out(self, bert: Tokenizer) -> None:
         # A control character and an empty word have none; the second and third row have nothing.
         words = [["the", "\u0007", "", "paris"], [], ["\u0007"], ["is"]]
@@ -145,6 +157,35 @@ class TestPrepare:
             [["the", "paris"]], [[0, 1]], bert, names=("O", "B-per", "I-per"), labels=NAMES
         )
         assert told(bert, made) == ["[CLS]", "the=O", "paris=B-per", "[SEP]"]
+
+
+def marking_blanks(kind: str) -> Tokenizer:
+    """A tokenizer with a token for each word, marked if there is a blank before it."""
+    words = ["the", "cat", "is", "a"]
+    if kind == "wordpiece":
+        pieces = ["[UNK]", *words]
+        backend = tokenizers.Tokenizer(
+            tokenizers.models.WordPiece(
+                {piece: number for number, piece in enumerate(pieces)}, unk_token="[UNK]"
+            )
+        )
+        backend.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+        return Tokenizer(tokenizer_object=backend, unk_token="[UNK]")
+    pieces = ["<unk>", "\u2581", *words, *(f"\u2581{word}" for word in words)]
+    backend = tokenizers.Tokenizer(
+        tokenizers.models.Unigram([(piece, -1.0) for piece in pieces], unk_id=0)
+    )
+    replace = tokenizers.normalizers.Replace(" ", "\u2581")
+    if kind == "gemma":
+        backend.normalizer = replace
+    elif kind == "llama":
+        backend.normalizer = tokenizers.normalizers.Sequence(
+            [tokenizers.normalizers.Prepend("\u2581"), replace]
+        )
+    else:
+        backend.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace(prepend_scheme=kind)
+    backend.decoder = tokenizers.decoders.Metaspace()
+    return Tokenizer(tokenizer_object=backend, unk_token="<unk>")
 
 
 WORDS = [["In", "Paris"], ["no"]]
