@@ -116,7 +116,7 @@ def expand_like(arrays: Iterable[np.ndarray], fill: float = -100) -> np.ndarray:
         fill: value of the padding.
 
     Returns:
-        An array of shape ``[sum(n_i), max(length_i), ...]``: int64 if ``fill`` and all arrays are
+        An array, ``[sum(n_i), max(length_i), ...]``. It is int64 if ``fill`` and all arrays are
         integers or booleans, else float64, whose items ``json`` can write. Arrays of one dimension
         keep their dtype.
 

@@ -141,10 +141,10 @@ class TestApex:
 
         monkeypatch.setattr(torch, "autocast", recorded)
         context = Context(device)
-        wrap.hook_wrap_model(context, OptionKwargs(**options), use_apex_amp=use_apex_amp)
-        model = context.wrap_model(torch.nn.Linear(2, 1))
+        switches = OptionKwargs(use_apex_amp=use_apex_amp, **options)
+        model = wrap.wrap_model(context, torch.nn.Linear(2, 1), switches, context.wrap_model)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        found = context.configure_apex_amp(models=model, optimizers=optimizer, **arguments)
+        found = wrap.configure_apex_amp(context, switches, model, optimizer, **arguments)
         assert found == (model, optimizer)
         if device == "cpu" and dtype is HALF:
             dtype = SINGLE
@@ -156,9 +156,13 @@ class TestApex:
 
     def test_lists(self) -> None:
         context = Context("cuda")
-        wrap.hook_wrap_model(context, OptionKwargs())
-        models = [context.wrap_model(torch.nn.Linear(2, 1)) for _ in range(2)]
-        assert context.configure_apex_amp(models, ["optimizer"]) == (models, ["optimizer"])
+        switches = OptionKwargs()
+        models = [
+            wrap.wrap_model(context, torch.nn.Linear(2, 1), switches, context.wrap_model)
+            for _ in range(2)
+        ]
+        found = wrap.configure_apex_amp(context, switches, models, ["optimizer"])
+        assert found == (models, ["optimizer"])
         assert all("forward" in vars(model) for model in models) and context.models == models
 
 

@@ -16,7 +16,7 @@ import model_hub.huggingface
 from model_hub.huggingface import compat
 
 added = {name.partition(".")[0] for name in set(sys.modules) - before}
-assert added <= {"model_hub", "attrdict", "safetensors"}, added
+assert added <= {"model_hub", "attrdict", "orjson", "safetensors"}, added
 slow = {
     "peft",
     "accelerate",

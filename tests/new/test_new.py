@@ -297,5 +297,5 @@ def test_a_package_without_trials_says_so(tmp_path: pathlib.Path) -> None:
     package = unpacked_wheel(source, tmp_path / "wheel")
     done = new_from(package, tmp_path / "mine", "token-classification")
     assert done.returncode == 2
-    assert "has no token-classification/ner_config.yaml" in done.stderr
+    assert "has no question-answering/squad.yaml" in done.stderr
     assert not (tmp_path / "mine").exists()

@@ -13,6 +13,7 @@ from model_hub.experiment.yaml_io import get_path, in_yaml, is_whole
 from model_hub.huggingface.config import validate
 from model_hub.huggingface.config.hparams import conflicting_accumulation, missing_hparams
 from model_hub.huggingface.config.key_names import KnownKeys
+from model_hub.huggingface.config.key_values import of_a_range
 
 Config = Mapping[str, Any]
 
@@ -89,7 +90,8 @@ def _batch_size(config: Config, slots: int) -> Iterator[Finding]:
         for message in validate.invalid_batch_size(value, slots):
             if is_range(given):
                 values = f"type: categorical, vals: [{slots * 4}, {slots * 8}]"
-                message = message.replace(" is ", " may become ", 1).partition(". ")[0]
+                key = "hyperparameters.global_batch_size"
+                message = of_a_range(message, key, given).partition(". ")[0]
                 message += f"; write multiples of {slots}, for instance {values}"
             yield Finding(path, message.rstrip("."))
             return
@@ -169,9 +171,10 @@ def unread_findings(config: Config) -> Iterator[Finding]:
 
 
 def _model_mode(config: Config, trial_class: Any) -> Iterator[Finding]:
+    given = config["hyperparameters"].get("model_mode")
     for path, value in _possible(config, "model_mode"):
         for message in validate.wrong_model_mode(trial_class, value):
-            yield Finding(path, message)
+            yield Finding(path, of_a_range(message, "hyperparameters.model_mode", given))
 
 
 def _metric(config: Config, trial_class: Any) -> Iterator[Finding]:

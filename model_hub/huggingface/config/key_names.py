@@ -84,10 +84,15 @@ def unknown_keys(
         data: section ``data``.
         known: the keys of the trial.
     """
+    names_of = {section: known.names(section) for section in SECTIONS}
     for section, values in zip(SECTIONS, (hparams, data), strict=True):
-        names = known.names(section)
         for name, value in values.items():
-            if name not in names:
+            # A key of the other section that is null is not set, wherever it stands.
+            is_known = any(
+                name in names and (value is None or other == section)
+                for other, names in names_of.items()
+            )
+            if not is_known:
                 finding = _unknown_key(section, name, value, known)
                 # A trial that declares nothing says by its source what it reads.
                 is_read = known.mentions(name) and not (known.source is None and finding.instead)

@@ -38,8 +38,7 @@ def _wrong_values(config: Config, section: str, dataclass_types: _Types) -> Iter
             messages = validate.invalid_values(dataclass_types, {name: value})
             for message in messages[:1]:
                 has_error = True
-                if is_range(given) and given["type"] in ("int", "double", "log"):
-                    message = message.replace(" is ", " may become ", 1)
+                message = of_a_range(message, dotted(path), given)
                 named = path_in(config, message)
                 inside = named if named[: len(value_path)] == value_path else value_path
                 yield Finding(inside, message.rstrip("."))
@@ -54,6 +53,13 @@ def _wrong_values(config: Config, section: str, dataclass_types: _Types) -> Iter
     if not has_error:
         for message in validate.invalid_values(dataclass_types, single_values):
             yield finding_at(config, message)
+
+
+def of_a_range(message: str, key: str, given: Any) -> str:
+    """Return a message about a key's value, which it only may get if it is a range of values."""
+    if not is_range(given) or given["type"] == "const" or not message.startswith(f"{key} is "):
+        return message
+    return f"{key} may become {message.removeprefix(f'{key} is ')}"
 
 
 def _is_number(dataclass_types: _Types, name: str) -> bool:

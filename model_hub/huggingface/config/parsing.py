@@ -52,7 +52,9 @@ def typed_values(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
             typed[name] = _convert(value, hints[name])
             expected = _expected_limits(metadata[name], typed[name])
             if isinstance(typed[name], int) and abs(typed[name]) > LARGEST:
-                expected = f"a whole number of at most {LARGEST}"
+                # Where a float is expected, those that it can hold.
+                is_float = int not in _union_members(hints[name]) and float(typed[name])
+                expected = expected if is_float else f"a whole number of at most {LARGEST}"
         except OverflowError:
             expected = "a smaller number"
         except (TypeError, ValueError):

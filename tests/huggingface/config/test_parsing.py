@@ -261,7 +261,7 @@ class TestTypes:
             (hf.LRSchedulerKwargs, "lr_scheduler_kwargs", "x", "a mapping.* or null"),
             (hf.ConfigKwargs, "num_labels", "many", "a whole number"),
             (hf.ConfigKwargs, "num_labels", False, "a whole number"),
-            (hf.DatasetKwargs, "train_file", ["a", "b"], "text or null"),
+            (hf.DatasetKwargs, "train_file", 5, "text or a list or null"),
             (hf.DatasetKwargs, "validation_split_percentage", True, "a number or null"),
             (hf.DatasetKwargs, "validation_split_percentage", "5 %", "a number or null"),
         ],
