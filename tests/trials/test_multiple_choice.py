@@ -107,7 +107,10 @@ def test_bad_rows_are_named(train: Train, swag: Workspace) -> None:
     rows = stories(12)
     rows[4]["label"] = 7
     said, _ = train(code=2, data__train_file=write_rows(swag.root / "bad.json", rows))
-    assert "data.train_file" in said and "row 5 has the label 7" in said
+    assert (
+        "data.train_file" in said
+        and "a label that is no ending of its row (7) in 1 row (row 5)" in said
+    )
     lines = [json.dumps({k: v for k, v in row.items() if k != "sent1"}) for row in rows]
     (swag.root / "worse.json").write_text("\n".join(lines))
     said, _ = train(code=2, data__validation_file=str(swag.root / "worse.json"))

@@ -132,7 +132,8 @@ def test_bad_rows_are_named(train: Train, ner: Workspace) -> None:
     rows[6]["ner_tags"].append("O")
     file = write_rows(ner.root / "bad.json", rows)
     said, _ = train(code=2, data__validation_file=file)
-    assert f"data.validation_file '{file}': row 7 has " in said
+    assert f"data.validation_file '{file}': different numbers of words" in said
+    assert "in 1 row (row 7)" in said
     rows = [{"text": "the cat", "label": 1} for _ in range(4)]
     said, _ = train(code=2, data__train_file=write_rows(ner.root / "worse.json", rows))
     assert "data.train_file" in said and "column text holds string" in said

@@ -8,6 +8,7 @@ import numpy as np
 import transformers
 from datasets.fingerprint import Hasher
 
+from model_hub.huggingface.data.origin import divide_by_file
 from model_hub.huggingface.data.prepare import source_code
 
 #: Column of pieces: whether a document begins with the piece.
@@ -73,13 +74,13 @@ def join_lines(
 def split_into_documents(
     rows: datasets.Dataset, column: str, *, separator: str, blank_lines: bool
 ) -> datasets.Dataset:
-    """Make documents of the lines of a text file, each divided into pieces of at most 1,000 lines.
+    """Make documents of the lines of text files, each divided into pieces of at most 1,000 lines.
 
     Args:
-        rows: lines, in their order.
+        rows: lines, in their order; no document spans two files.
         column: name of the column with the lines.
         separator: what divides documents: ``line``, ``blank_line`` (one or more), or ``file``, with
-            which all lines are one document.
+            which all lines of a file are one document.
         blank_lines: whether the blank lines that divide documents belong to the text.
 
     Returns:
@@ -87,6 +88,12 @@ def split_into_documents(
         the last piece of its document).
     """
     settings = {"column": column, "separator": separator, "blank_lines": blank_lines}
+    parts = [_split_file(part, **settings) for part in divide_by_file(rows)]
+    return parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)
+
+
+def _split_file(rows: datasets.Dataset, **settings: Any) -> datasets.Dataset:
+    column = settings["column"]
     key = (rows._fingerprint, source_code(join_lines), sorted(settings.items()))
     pieces = rows.map(
         join_lines,

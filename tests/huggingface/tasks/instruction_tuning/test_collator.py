@@ -92,7 +92,7 @@ def test_logits_and_losses_are_those_of_each_alone(
     for pair in found:
         apart.update(*pair)
     sums = [reducer.per_slot_reduce() for reducer in (together, apart)]
-    assert sums[0]["tokens"] == sums[1]["tokens"] > 10
+    assert sums[0]["targets"] == sums[1]["targets"] > 10
     metrics = [together.cross_slot_reduce([each]) for each in sums]
     assert metrics[0] == pytest.approx(metrics[1], rel=1e-5)
 

@@ -16,7 +16,9 @@ from workspaces import ROOT, changed
 
 from model_hub import cli
 from model_hub.errors import UserError
+from model_hub.huggingface.data.files import load_file
 from model_hub.huggingface.tasks import language_modeling as lm
+from model_hub.huggingface.tasks.language_modeling import documents
 
 Tokenizer = transformers.PreTrainedTokenizerFast
 TEXT = "one two\n\n\nthree\n  four\n\nfive\n"
@@ -177,6 +179,19 @@ def test_a_tokenizer_without_line_breaks_is_said(
     assert "line breaks" not in caplog.text
     learned(tiny.word_tokenizer(), tmp_path)
     assert "has no token for line breaks" in caplog.text
+
+
+def test_each_file_is_a_document(tmp_path: pathlib.Path) -> None:
+    for name, lines in (("a", "one\ntwo\n"), ("b", "three"), ("c", "four\n\nfive\n")):
+        (tmp_path / f"{name}.txt").write_text(lines)
+    rows = load_file("k", str(tmp_path))
+    for part, texts in (
+        (rows, ["one\ntwo\n", "three\n", "four\n\nfive\n"]),
+        (rows.select(range(1, 4)), ["two\n", "three\n", "four\n"]),
+    ):
+        pieces = documents.split_into_documents(part, "text", separator="file", blank_lines=True)
+        assert pieces["text"][:] == texts
+        assert all(pieces[documents.BEGINS]) and all(pieces[documents.ENDS])
 
 
 def test_wrong_separators(plain: Tokenizer, tmp_path: pathlib.Path) -> None:

@@ -80,7 +80,10 @@ class TestReadTagging:
         ("train", "message"),
         [
             (rows(tokens=WORDS), r"t\.json'.*columns are tokens.*ner_tags"),
-            (rows(id=[1, 2], words=WORDS, tags=["O", "O"]), r"columns are id, words, tags, but"),
+            (
+                rows(id=[1, 2], words=WORDS, tags=["O", "O"]),
+                r"column tags holds string, but should hold lists of labels",
+            ),
             (rows(tokens=["a b"], ner_tags=[["O"]]), r"tokens holds string.*write json"),
             (rows(tokens=[["a"]], ner_tags=["O"]), r"ner_tags holds string.*lists of labels"),
             (rows(tokens=[[1]], ner_tags=[["O"]]), r"tokens holds lists of int64"),
