@@ -159,11 +159,7 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
 
     @functools.cached_property
     def data_kwargs(self) -> Any:
-        """Section ``data`` as the last of ``data_types``, parsed when it is first read.
-
-        Raises:
-            UserError: when a value has the wrong type or is out of range.
-        """
+        """Section ``data`` as the last of ``data_types``, parsed when it is first read."""
         return self.parse_data(self.data_config)
 
     @classmethod
@@ -214,20 +210,15 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
 
     @classmethod
     def load_data(cls, hparams: AttrDict, data_config: AttrDict) -> datasets.DatasetDict:
-        """Load the raw data; ``model-hub check`` calls it too.
+        """Return the raw splits; ``model-hub check`` calls it too.
 
-        A subclass with data of its own overrides it, and calls it in ``__init__``, within
-        :func:`local_main_first`: then one process of a machine reads the files.
+        A subclass calls it in ``__init__``, within :func:`local_main_first`, so that one process of
+        a machine reads the files. It overrides it if its data needs more than
+        :func:`default_load_dataset`.
 
         Args:
             hparams: section ``hyperparameters``.
             data_config: section ``data``.
-
-        Returns:
-            The splits; see :func:`default_load_dataset`.
-
-        Raises:
-            UserError: when the data cannot be loaded.
         """
         return load.default_load_dataset(data_config)
 
@@ -239,10 +230,9 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         data_config: AttrDict,
         metric: str | None = None,
     ) -> Any:
-        """Check all raw rows before anything is built; ``model-hub check`` calls it.
+        """Check all raw rows before anything is built; ``model-hub check`` calls it too.
 
-        A subclass that needs certain columns checks them here, and calls it (or what it calls) in
-        ``__init__``. The base class accepts any rows.
+        A subclass that needs certain columns checks them here. The base class accepts any rows.
 
         Args:
             raw_datasets: the splits that :meth:`load_data` has returned.
@@ -270,17 +260,11 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
         return {name: value for name, value in found.items() if value}
 
     def build_training_data_loader(self) -> pytorch.DataLoader:
-        """Return a loader of ``train_dataset`` that shuffles anew every epoch.
-
-        It is :func:`training_data_loader` with ``collator``.
-        """
+        """Return :func:`training_data_loader` of ``train_dataset``, shuffled anew every epoch."""
         return self._build_loader(loaders.training_data_loader, "train_dataset")
 
     def build_validation_data_loader(self) -> pytorch.DataLoader:
-        """Return a loader of ``validation_dataset`` in its order.
-
-        It is :func:`validation_data_loader` with ``collator``.
-        """
+        """Return :func:`validation_data_loader` of ``validation_dataset``, in its order."""
         return self._build_loader(loaders.validation_data_loader, "validation_dataset")
 
     def _build_loader(
@@ -335,9 +319,6 @@ class BaseTransformerTrial(pytorch.PyTorchTrial):
 
         Returns:
             A scalar tensor, attached to the autograd graph.
-
-        Raises:
-            UserError: when the model returns no loss, or there are no labels to smooth.
         """
         return training_loss(
             self.model,
