@@ -71,7 +71,8 @@ def _rows(file: DataFile, options: ReadOptions, delimiter: str) -> Iterator[tupl
             raise file.line_error(
                 line,
                 f"quotes that are not closed or not doubled ({error}). Write a quote inside of a "
-                "quoted value twice, or data.quotechar: '' if quotes are part of the text",
+                "quoted value twice"
+                + file.or_key(", or data.quotechar: '' if quotes are part of the text"),
             ) from error
         if row is None:
             return
@@ -100,9 +101,10 @@ def _guess_delimiter(file: DataFile, options: ReadOptions) -> str:
             best, most = delimiter, max(counts)
     if best != ",":
         logger.info(
-            "%s: the columns of %s are separated by %s (data.delimiter can name another)",
+            "%s: the columns of %s are separated by %s%s",
             file.key,
             file.path,
             _DELIMITERS[best],
+            file.or_key(" (data.delimiter can name another)"),
         )
     return best

@@ -104,6 +104,10 @@ class DataFile:
         """Return an error about a line (or row) of the file, counted from 1."""
         return self.error(f", {unit} {number}: {reason}.")
 
+    def or_key(self, advice: str) -> str:
+        """Return advice about keys of section ``data``, empty for a file named elsewhere."""
+        return advice if self.key.startswith("data.") else ""
+
     def open(self) -> BinaryIO:
         """Open the file for reading bytes, decompressed."""
         opener = _OPENERS.get(self.path.suffix.lower())
@@ -129,9 +133,8 @@ class DataFile:
             raise self.error(f" cannot be read: {error}.") from error
 
     def _encoding_error(self, encoding: str, error: UnicodeError) -> UserError:
-        advice = (
-            "Save the file as UTF-8, or write its encoding in data.encoding, for instance cp1252 "
-            "or utf-16"
+        advice = "Save the file as UTF-8" + self.or_key(
+            ", or write its encoding in data.encoding, for instance cp1252 or utf-16"
         )
         with self.open() as binary:
             if binary.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
