@@ -12,7 +12,7 @@ import pyarrow as pa
 import torch
 
 from model_hub.errors import UserError
-from model_hub.huggingface.data.json_types import JSON, is_list, is_string
+from model_hub.huggingface.data.json_types import JSON, is_list, is_string, type_name
 from model_hub.huggingface.data.origin import columns_of_numbers
 from model_hub.huggingface.data.problems import Problems
 
@@ -215,6 +215,6 @@ def require_text(
             # A column in which every value is missing has the type null.
             elif not is_string(column.type) and not pa.types.is_null(column.type):
                 problems.add(
-                    f"{source}: column {name} holds {column.type}, but should hold text. "
-                    f"{advice}".rstrip()
+                    f"{source}: column {name} holds {type_name(column.type)}, but should hold "
+                    f"text. {advice}".rstrip()
                 )
