@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
+import tiny
 import torch
 import trained_models
 import transformers
@@ -15,6 +16,7 @@ from task_runs import write_rows
 from trained_models import Row, Trained
 
 from model_hub import cli
+from model_hub.huggingface.checkpoint import metadata
 from model_hub.huggingface.tasks import question_answering as qa
 
 Capture = pytest.CaptureFixture[str]
@@ -259,14 +261,47 @@ def test_many_rows_are_answered_part_by_part(
 
 def test_a_model_that_was_trained_elsewhere(tmp_path: pathlib.Path) -> None:
     """It is used with default settings; for another task it has no weights."""
-    import tiny
-
     torch.manual_seed(0)  # With other weights the mask itself may be the most likely token.
     model = tiny.save(tmp_path / "bert", "bert", transformers.AutoModelForMaskedLM)
     (found,) = predict(model, [{"text": "the [MASK] sat"}], tmp_path)
     assert len(found["masks"][0]) == 5 and "[MASK]" not in found["text"]
     words = ["--input", str(tmp_path / "rows.jsonl"), "--output", str(tmp_path / "o.jsonl")]
     assert cli.main(["predict", str(model), *words, "--task", "text-classification"]) == 2
+
+
+NAMED: dict[str, tuple[type, Row, Row, Row]] = {
+    "qa": (
+        transformers.AutoModelForQuestionAnswering,
+        {"id_column": "nr", "question_column": "q", "context_column": "id", "answer_column": "a"},
+        {"nr": "id", "q": "question", "id": "context"},
+        {"nr": "007", "q": "where", "id": "the cat sat"},
+    ),
+    "swag": (
+        transformers.AutoModelForMultipleChoice,
+        {"context_column": "story", "ending_columns": ["B", "A"], "label_column": "right"},
+        {"id": "id", "story": "sent1", "B": "ending0", "A": "ending1"},
+        {"id": "007", "story": "the cat", "A": "sat", "B": "the dog ran"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_columns_that_the_training_named(
+    name: str, tmp_path: pathlib.Path, capsys: Capture
+) -> None:
+    """They are read as those with the usual names, and `id` is what the training took for it."""
+    auto_class, data, usual, row = NAMED[name]
+    model = tiny.save(tmp_path / "model", "bert", auto_class)
+    expected = predict(model, [{usual[column]: row[column] for column in row}], tmp_path)
+    assert expected[0]["id"] == "007"
+    metadata.write_task_metadata({"data": data}, model)
+    assert predict(model, [{**row, "right": None, "label": 5}], tmp_path) == expected
+
+    column = next(column for column in row if column not in ("id", "nr"))
+    file = write_rows(tmp_path / "rows.jsonl", [{k: v for k, v in row.items() if k != column}])
+    words = ["predict", str(model), "--input", file, "--output", str(tmp_path / "o.jsonl")]
+    assert cli.main(words) == 2
+    assert f"missing: {column}. Rename or add" in capsys.readouterr().err
 
 
 WRONG: dict[str, tuple[str, list[Row], list[str], str]] = {

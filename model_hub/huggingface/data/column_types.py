@@ -89,12 +89,12 @@ class Column:
         self.cells = self.cells or CsvCells()
         self.cells.add(cells)
 
-    def arrow_type(self, find_csv_type: bool) -> pa.DataType:
+    def arrow_type(self, *, find_numbers: bool, find_booleans: bool) -> pa.DataType:
         """Return the type of the column.
 
         Args:
-            find_csv_type: whether cells may become numbers or booleans where no other file has the
-                column.
+            find_numbers: whether cells may become numbers where no other file has the column.
+            find_booleans: the same of booleans, which lose their spelling.
 
         Raises:
             InexactColumnError: when there are values of several kinds.
@@ -108,7 +108,8 @@ class Column:
             return typed
         cells = self.cells.arrow_type()
         if pa.types.is_null(typed):
-            return cells if find_csv_type else pa.string()
+            found = find_booleans if pa.types.is_boolean(cells) else find_numbers
+            return cells if found else pa.string()
         # A column of csv files takes the type that other files give it if all its cells can.
         if cells == typed or json_types.is_string(typed):
             return typed

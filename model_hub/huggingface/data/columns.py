@@ -12,7 +12,7 @@ import pyarrow as pa
 import torch
 
 from model_hub.errors import UserError
-from model_hub.huggingface.data.json_types import JSON, is_list, is_string
+from model_hub.huggingface.data.json_types import JSON, is_list, is_string, type_name
 from model_hub.huggingface.data.origin import columns_of_numbers
 from model_hub.huggingface.data.problems import Problems
 
@@ -103,31 +103,50 @@ def is_json_text(dataset: datasets.Dataset, name: str) -> npt.NDArray[np.bool_]:
 def rename_columns(
     splits: datasets.DatasetDict, names: Mapping[str, tuple[str | None, str]]
 ) -> datasets.DatasetDict:
-    """Give the columns that the YAML names the names by which a task reads them.
+    """Give the columns that the YAML names the names by which a task reads them, in all splits.
 
     Args:
         splits: rows as loaded.
+        names: see :func:`rename_columns_of`.
+
+    Raises:
+        UserError: when there is no such column.
+    """
+    return datasets.DatasetDict(
+        {
+            split: rename_columns_of(rows, names, f"the {split} data")
+            for split, rows in splits.items()
+        }
+    )
+
+
+def rename_columns_of(
+    rows: datasets.Dataset, names: Mapping[str, tuple[str | None, str]], source: str
+) -> datasets.Dataset:
+    """Give the columns that the YAML names the names by which a task reads them.
+
+    Args:
+        rows: rows as loaded.
         names: by YAML key the column that it names, None if it is not set, and the task's name.
+        source: where the rows come from, for the message.
 
     Returns:
-        The splits; a column that had the task's name before is no longer there.
+        The rows; a column that had the task's name before is no longer there.
 
     Raises:
         UserError: when there is no such column.
     """
     new = {given: (key, name) for key, (given, name) in names.items() if given not in (None, name)}
-    renamed = datasets.DatasetDict()
-    for split, rows in splits.items():
-        for given, (key, _) in new.items():
-            if given not in rows.column_names:
-                raise UserError(
-                    f"data.{key} is {given!r}, but the columns of the {split} data are "
-                    f"{', '.join(rows.column_names)}. Write one of these."
-                )
-        taken = [name for _, name in new.values() if name in rows.column_names and name not in new]
-        rows = rows.remove_columns(taken)
-        renamed[split] = rows.rename_columns({given: name for given, (_, name) in new.items()})
-    return renamed
+    for given, (key, _) in new.items():
+        if given not in rows.column_names:
+            raise UserError(
+                f"data.{key} is {given!r}, but the columns of {source} are "
+                f"{', '.join(rows.column_names)}. Write one of these."
+            )
+    taken = [name for _, name in new.values() if name in rows.column_names and name not in new]
+    return rows.remove_columns(taken).rename_columns(
+        {given: name for given, (_, name) in new.items()}
+    )
 
 
 def columns_of_lists(dataset: datasets.Dataset) -> list[str]:
@@ -196,6 +215,6 @@ def require_text(
             # A column in which every value is missing has the type null.
             elif not is_string(column.type) and not pa.types.is_null(column.type):
                 problems.add(
-                    f"{source}: column {name} holds {column.type}, but should hold text. "
-                    f"{advice}".rstrip()
+                    f"{source}: column {name} holds {type_name(column.type)}, but should hold "
+                    f"text. {advice}".rstrip()
                 )

@@ -94,7 +94,9 @@ class _Conversion:
                     rows[split] = self._read_split(split)
         typed = self._options.typed_columns
         types = {
-            name: column.arrow_type(typed is None or name in typed)
+            name: column.arrow_type(
+                find_numbers=typed is None or name in typed, find_booleans=typed is None
+            )
             for name, column in self._columns.items()
         }
         numbers = [

@@ -80,6 +80,26 @@ def _rows(file: DataFile, options: ReadOptions, delimiter: str) -> Iterator[tupl
             yield line, row
 
 
+def log_delimiter(file: DataFile, options: ReadOptions) -> None:
+    """Log by what the columns of a csv file are divided, if it is not what is expected.
+
+    Args:
+        file: the file, of any format.
+        options: how it is read.
+    """
+    if file.format != "csv" or options.delimiter:
+        return
+    delimiter = _guess_delimiter(file, options)
+    if delimiter != ",":
+        logger.info(
+            "%s: the columns of %s are separated by %s%s",
+            file.key,
+            file.path,
+            _DELIMITERS[delimiter],
+            file.or_key(" (data.delimiter can name another)"),
+        )
+
+
 def _guess_delimiter(file: DataFile, options: ReadOptions) -> str:
     """Return the delimiter that divides the first rows into the most columns, alike in all."""
     if file.format == "tsv":
@@ -99,12 +119,4 @@ def _guess_delimiter(file: DataFile, options: ReadOptions) -> str:
         counts = {len(row) for row in rows if row}
         if len(counts) == 1 and max(counts) > most:
             best, most = delimiter, max(counts)
-    if best != ",":
-        logger.info(
-            "%s: the columns of %s are separated by %s%s",
-            file.key,
-            file.path,
-            _DELIMITERS[best],
-            file.or_key(" (data.delimiter can name another)"),
-        )
     return best

@@ -51,8 +51,8 @@ class ReadOptions:
             an empty string takes quotes as part of the text.
         encoding: the text encoding of csv, json and text files, by Python's name.
         typed_columns: columns of csv files that get the type of their cells if all are whole
-            numbers, numbers or booleans and nothing is lost; cells of other columns are text. None
-            means all columns.
+            numbers or numbers and nothing is lost; cells of other columns are text. None means all
+            columns, which may be booleans too.
     """
 
     delimiter: str | None = None

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import itertools
 import os
 import pathlib
 import shutil
@@ -16,6 +17,7 @@ from datasets.fingerprint import Hasher
 import model_hub
 from model_hub.errors import UserError
 from model_hub.huggingface.data.convert import convert
+from model_hub.huggingface.data.csv_reader import log_delimiter
 from model_hub.huggingface.data.data_file import DataFile, ReadOptions, find_files
 from model_hub.huggingface.data.origin import ORIGIN_FILE
 
@@ -104,6 +106,9 @@ def load_files(
                 ) from error
         finally:
             shutil.rmtree(part, ignore_errors=True)
+    # Also where the cache had the rows, since it may have got them in a `model-hub check`.
+    for file in itertools.chain(*files.values()):
+        log_delimiter(file, options)
     return datasets.DatasetDict(
         {
             split: datasets.Dataset(

@@ -136,6 +136,11 @@ def unify(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
     return None
 
 
+def type_name(kind: pa.DataType) -> str:
+    """Return what messages call a type."""
+    return "values of several kinds" if kind == JSON else str(kind)
+
+
 def is_string(kind: pa.DataType) -> bool:
     """Return whether Arrow's type is one of strings."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

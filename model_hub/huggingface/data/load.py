@@ -123,8 +123,8 @@ def default_load_dataset(
     Args:
         data_config: section ``data``; keys other than those of ``DatasetKwargs`` are ignored.
         typed_columns: columns of csv files whose types are found (whole numbers, numbers with a
-            decimal point, booleans); the cells of others are text. None finds the types of all.
-            A value is never changed: ``007`` is text.
+            decimal point); the cells of others are text. None finds the types of all, booleans
+            too. A value is never changed: ``007`` is text.
         label_column: column of class labels, which have the same shares in both splits.
         contiguous_split: the first rows become validation rows, not random ones; text files are
             always divided so.

@@ -121,9 +121,10 @@ def _predict_rows(
 ) -> None:
     """Write the predictions part by part, so that memory does not grow with the rows."""
     columns = dict(predictor.columns)
-    has_id = "id" in rows.column_names
+    id_column = predictor.id_column
+    has_id = id_column in rows.column_names
     if has_id:
-        columns = {"id": rows.features.arrow_schema.field("id").type, **columns}
+        columns = {"id": rows.features.arrow_schema.field(id_column).type, **columns}
     size = predictor.setup.batch_size * _BATCHES_AT_A_TIME
     with (
         open_writer(output, columns) as write,
@@ -133,7 +134,7 @@ def _predict_rows(
             last = min(first + size, len(prepared))
             predictions = predictor.predict(prepared[first:last])
             if has_id:
-                ids = rows.select_columns(["id"])[first:last]["id"]
+                ids = rows.select_columns([id_column])[first:last][id_column]
                 predictions = [{"id": i, **p} for i, p in zip(ids, predictions, strict=True)]
             write(predictions)
             bar.update(last - first)

@@ -57,9 +57,11 @@ class Predictor(abc.ABC):
 
     Attributes:
         columns: class attribute; names and types of the output columns, without ``id``.
+        id_column: the column of the rows that becomes ``id``, if they have it.
     """
 
     columns: ClassVar[Mapping[str, pa.DataType]]
+    id_column = "id"
 
     def __init__(self, setup: InferenceSetup) -> None:
         self.setup = setup

@@ -40,14 +40,7 @@ def load_rows(data_config: Mapping[str, Any]) -> datasets.DatasetDict:
     (kwargs,) = parse_dict_to_dataclasses((MultipleChoiceDataKwargs,), data_config)
     label = kwargs.label_column or "label"
     loaded = load.default_load_dataset(data_config, typed_columns=[label], label_column=label)
-    names: dict[str, tuple[str | None, str]] = {
-        "context_column": (kwargs.context_column, "sent1"),
-        "question_column": (kwargs.question_column, "sent2"),
-        "label_column": (kwargs.label_column, "label"),
-    }
-    for number, name in enumerate(kwargs.ending_columns or ()):
-        names[f"ending_columns[{number}]"] = (name, f"ending{number}")
-    return rename_columns(loaded, names)
+    return rename_columns(loaded, kwargs.column_names())
 
 
 def check_splits(

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from model_hub.huggingface.data.columns import rename_columns_of, require_columns
 from model_hub.huggingface.tasks._common.predictor import (
     InferenceSetup,
     Predictor,
@@ -25,6 +26,7 @@ from model_hub.huggingface.tasks.multiple_choice.rows import (
     ending_columns,
     filled_endings,
 )
+from model_hub.huggingface.tasks.multiple_choice.settings import MultipleChoiceDataKwargs
 
 
 class MultipleChoicePredictor(Predictor):
@@ -37,16 +39,23 @@ class MultipleChoicePredictor(Predictor):
 
     def __init__(self, setup: InferenceSetup) -> None:
         super().__init__(setup)
+        self._settings = setup.data_kwargs(MultipleChoiceDataKwargs)
         self._length = sequence_length(
-            setup.data.get("max_seq_length"), setup.tokenizer, setup.model.config, default=512
+            self._settings.max_seq_length, setup.tokenizer, setup.model.config, default=512
         )
         self._endings: tuple[str, ...] = ()
         self._collator = MultipleChoiceCollator(setup.tokenizer)
 
     def check_columns(self, rows: datasets.Dataset, source: str) -> datasets.Dataset:
         """Check beginnings and endings as the training does, with the first ending as label."""
+        names = self._settings.column_names()
+        label = self._settings.label_column or "label"
+        del names["label_column"]
+        trained = [given for given, _ in names.values() if given is not None]
+        require_columns(rows, trained, source, "multiple choice")
+        rows = rename_columns_of(rows, names, source)
+        rows = rows.select_columns([n for n in rows.column_names if n not in (label, "label")])
         self._endings = ending_columns(rows.column_names)
-        rows = rows.select_columns([name for name in rows.column_names if name != "label"])
         first = (
             filled_endings(rows).argmax(axis=1) if self._endings else np.zeros(len(rows), np.int64)
         )

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from model_hub.huggingface.data.columns import require_columns, require_text
-from model_hub.huggingface.data.json_types import is_string
+from model_hub.huggingface.data.json_types import is_string, type_name
 from model_hub.huggingface.data.problems import Problems
 
 _SHOWN = 3
@@ -90,8 +90,8 @@ def _check_labels(
         labels = column.fill_null(0).to_numpy()
     else:
         problems.add(
-            f"{where}: column label holds {column.type}, but should hold the number of the right "
-            "ending, 0 for ending0."
+            f"{where}: column label holds {type_name(column.type)}, but should hold the number of "
+            "the right ending, 0 for ending0."
         )
         return
     known = (labels >= 0) & (labels < filled.shape[1])

@@ -21,3 +21,14 @@ class MultipleChoiceDataKwargs(TokenizationDataKwargs):
     question_column: str | None = None
     ending_columns: list[str] | None = None
     label_column: str | None = None
+
+    def column_names(self) -> dict[str, tuple[str | None, str]]:
+        """Return by key the column that it names and the task's name of it, as for renaming."""
+        names: dict[str, tuple[str | None, str]] = {
+            "context_column": (self.context_column, "sent1"),
+            "question_column": (self.question_column, "sent2"),
+            "label_column": (self.label_column, "label"),
+        }
+        for number, name in enumerate(self.ending_columns or ()):
+            names[f"ending_columns[{number}]"] = (name, f"ending{number}")
+        return names

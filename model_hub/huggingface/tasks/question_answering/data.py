@@ -20,6 +20,7 @@ from model_hub.huggingface.tasks.question_answering.features import (
 from model_hub.huggingface.tasks.question_answering.rows import (
     NEEDED_COLUMNS,
     check_columns,
+    check_ids,
     drop_misaligned_answers,
 )
 from model_hub.huggingface.tasks.question_answering.settings import (
@@ -53,7 +54,7 @@ def load_rows(data_config: Mapping[str, Any]) -> datasets.DatasetDict:
             of a name that the YAML gives.
     """
     (kwargs,) = parse_dict_to_dataclasses((QuestionAnsweringDataKwargs,), data_config)
-    names = {f"{name}_column": (getattr(kwargs, f"{name}_column"), name) for name in NEEDED_COLUMNS}
+    names = kwargs.column_names(NEEDED_COLUMNS)
     return rename_columns(preparation.load_text_rows(data_config), names)
 
 
@@ -81,6 +82,8 @@ def check_rows(
         for split, source in where.items():
             with problems.part():
                 check_columns(raw_datasets[split], source, data_kwargs.version_2_with_negative)
+                if split == "validation":
+                    check_ids(raw_datasets[split], source)
     train = drop_misaligned_answers(raw_datasets["train"], where["train"])
     return {"train": train, "validation": raw_datasets["validation"]}
 

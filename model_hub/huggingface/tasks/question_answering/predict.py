@@ -13,6 +13,7 @@ import transformers
 from model_hub.errors import UserError
 from model_hub.huggingface.data.columns import (
     remove_unused_columns,
+    rename_columns_of,
     require_columns,
     require_text,
 )
@@ -236,14 +237,17 @@ class QuestionAnsweringPredictor(Predictor):
         super().__init__(setup)
         limit = model_max_length(setup.model.config)
         trained_with = setup.data_kwargs(QuestionAnsweringDataKwargs)
+        self.id_column = trained_with.id_column or "id"
         self._settings = cut_lengths(setup.tokenizer, trained_with, limit)
         check_lengths(setup.tokenizer, self._settings, limit)
 
     def check_columns(self, rows: datasets.Dataset, source: str) -> datasets.Dataset:
         """Check that every row has a question and a context; answers are not needed."""
-        require_columns(rows, ("question", "context"), source, "question answering")
-        require_text(rows, ("question", "context"), source)
-        return rows
+        names = self._settings.column_names(("question", "context"))
+        columns = [given or name for given, name in names.values()]
+        require_columns(rows, columns, source, "question answering")
+        require_text(rows, columns, source)
+        return rename_columns_of(rows, names, source)
 
     def predict(self, rows: Rows) -> list[dict[str, Any]]:
         """Return ``answer``, ``score`` (a probability), ``start`` and ``end`` (characters)."""

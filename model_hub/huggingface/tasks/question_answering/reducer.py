@@ -11,7 +11,6 @@ import pyarrow as pa
 import torch
 from determined import pytorch
 
-from model_hub.errors import UserError
 from model_hub.huggingface.tasks._common import json_files
 from model_hub.huggingface.tasks.question_answering.answers import (
     BestSpans,
@@ -26,7 +25,7 @@ from model_hub.huggingface.tasks.question_answering.metrics import (
     squad_v1_metrics,
     squad_v2_metrics,
 )
-from model_hub.huggingface.tasks.question_answering.rows import answers_of
+from model_hub.huggingface.tasks.question_answering.rows import answers_of, check_ids
 from model_hub.huggingface.tasks.question_answering.settings import QuestionAnsweringDataKwargs
 from model_hub.huggingface.tasks.question_answering.spans import FeatureSpans, SpanCollector
 
@@ -110,13 +109,8 @@ class SquadReducer(pytorch.MetricReducer):
         for begin in range(0, len(self._names), _ROWS_AT_A_TIME):
             rows = slice(begin, begin + _ROWS_AT_A_TIME)
             _golds(answers[rows], self._names[rows])
+        check_ids(examples, "validation data")
         row_of = {name: row for row, name in enumerate(self._names)}
-        if len(row_of) < len(self._names):
-            name = next(n for row, n in enumerate(self._names) if row_of[n] != row)
-            raise UserError(
-                f"validation data: several rows have the id {name!r}; every question needs a "
-                "different id."
-            )
         example_ids = features.with_format("arrow", columns=["example_id"])[:].column(0)
         self._example_of_feature = np.array(
             [row_of[name] for name in example_ids.to_pylist()], dtype=np.int64

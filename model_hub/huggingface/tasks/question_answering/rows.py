@@ -71,6 +71,29 @@ def check_columns(
         )
 
 
+def check_ids(dataset: datasets.Dataset, source: str) -> None:
+    """Check that no two rows to validate on have the same id, by which answers are compared.
+
+    Args:
+        dataset: rows as loaded.
+        source: where they come from, for the message.
+
+    Raises:
+        UserError: naming an id, and the rows that have the same one as a row before them.
+    """
+    ids = dataset.with_format("arrow", columns=["id"])[:].column("id").to_pylist()
+    seen: set[str] = set()
+    repeated = np.zeros(len(ids), np.bool_)
+    for row, name in enumerate(map(str, ids)):
+        repeated[row] = ids[row] is not None and name in seen
+        seen.add(name)
+    with Problems() as problems:
+        shown = str(ids[int(repeated.argmax())]) if len(ids) else ""
+        what = f"an id that an earlier row has ({_truncate(shown)})"
+        advice = "Every question needs a different id."
+        problems.add_rows(source, dataset, repeated, what, advice)
+
+
 def answers_of(value: Any, row_id: Any) -> tuple[list[str], list[int] | None]:
     """Read a cell of the column ``answers`` in any of the usual layouts.
 
@@ -106,13 +129,13 @@ def answers_of(value: Any, row_id: Any) -> tuple[list[str], list[int] | None]:
     starts = None if starts is None else _as_list(starts)
     if any(not isinstance(text, str) for text in texts):
         raise UserError(
-            f"row {row_id!r}: answers are {_truncate(value)}, but should look like {_LAYOUT}."
+            f"id {row_id!r}: answers are {_truncate(value)}, but should look like {_LAYOUT}."
         )
     if not texts:
         return [], []
     if starts is not None and len(starts) != len(texts):
         raise UserError(
-            f"row {row_id!r}: answers are {_truncate(value)}: {len(texts)} times text, "
+            f"id {row_id!r}: answers are {_truncate(value)}: {len(texts)} times text, "
             f"{len(starts)} times answer_start. Write one answer_start per text, like {_LAYOUT}."
         )
     if starts is None or any(start is None for start in starts):
@@ -121,7 +144,7 @@ def answers_of(value: Any, row_id: Any) -> tuple[list[str], list[int] | None]:
         return texts, [_parse_int(start) for start in starts]
     except (TypeError, ValueError):
         raise UserError(
-            f"row {row_id!r}: answers are {_truncate(value)}, but answer_start should be whole "
+            f"id {row_id!r}: answers are {_truncate(value)}, but answer_start should be whole "
             f"numbers, like {_LAYOUT}."
         ) from None
 
@@ -158,7 +181,7 @@ def trained_answer(value: Any, row_id: Any) -> tuple[str, int] | None:
         return None
     if starts is None:
         raise UserError(
-            f"row {row_id!r}: answers are {_truncate(value)} without answer_start, so the "
+            f"id {row_id!r}: answers are {_truncate(value)} without answer_start, so the "
             f"answer's place in the context is not known. Training needs answers like {_LAYOUT}."
         )
     return texts[0], starts[0]
@@ -237,7 +260,7 @@ def _parsed(value: str, row_id: Any) -> Any:
                 continue
         if stripped[0] == "{":
             raise UserError(
-                f"row {row_id!r}: answers are {_truncate(value)}, which is neither JSON nor a "
+                f"id {row_id!r}: answers are {_truncate(value)}, which is neither JSON nor a "
                 f"Python literal. Write them like {_LAYOUT}."
             )
     return [value]

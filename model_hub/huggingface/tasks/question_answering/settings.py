@@ -1,6 +1,7 @@
 """Keys of question answering in section ``data`` of the YAML, and checks of them."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import ClassVar
 
 import transformers
@@ -53,6 +54,14 @@ class QuestionAnsweringDataKwargs:
     def __post_init__(self) -> None:
         """Take the name of transformers' example where ours is not set."""
         self.answers_column = self.answers_column or self.answer_column
+
+    def column_names(self, names: Sequence[str]) -> dict[str, tuple[str | None, str]]:
+        """Return by key the column that it names and the task's name of it, as for renaming.
+
+        Args:
+            names: the task's names: ``question``, ``context``, ``answers`` or ``id``.
+        """
+        return {f"{name}_column": (getattr(self, f"{name}_column"), name) for name in names}
 
 
 def check_lengths(

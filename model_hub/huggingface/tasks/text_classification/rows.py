@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from model_hub.errors import UserError
 from model_hub.huggingface.data.columns import columns_of_text, require_columns, require_text
+from model_hub.huggingface.data.json_types import type_name
 from model_hub.huggingface.data.problems import Problems
 
 #: The column to predict.
@@ -107,7 +108,8 @@ def check_numbers(dataset: datasets.Dataset, source: str, refused: float | None 
     kind = _label_type(dataset)
     if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
         raise UserError(
-            f"{source}: column {LABEL!r} holds {kind}, but should hold the numbers to predict."
+            f"{source}: column {LABEL!r} holds {type_name(kind)}, but should hold the numbers "
+            "to predict."
         )
     column = pc.cast(label_column(dataset), pa.float64())
     finite = pc.is_finite(column).fill_null(True).to_numpy()
@@ -144,8 +146,8 @@ def label_values(dataset: datasets.Dataset, source: str) -> list[Any]:
         or isinstance(kind, pa.BaseExtensionType)
     ):
         raise UserError(
-            f"{source}: column {LABEL!r} holds {kind}, but should hold whole numbers or texts "
-            "(labels), or numbers with a decimal point (regression)."
+            f"{source}: column {LABEL!r} holds {type_name(kind)}, but should hold whole "
+            "numbers or texts (labels), or numbers with a decimal point (regression)."
         )
     values: list[Any] = label_column(dataset).unique().drop_null().to_pylist()
     return values

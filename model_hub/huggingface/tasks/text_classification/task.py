@@ -171,6 +171,12 @@ def _is_regression(train: datasets.Dataset, source: str, metric: str | None) -> 
         UserError: when they are, but the metric is one of classification.
     """
     if not pa.types.is_floating(train.features.arrow_schema.field(LABEL).type):
+        if metric in REGRESSION_METRICS:
+            raise UserError(
+                f"{source}: column {LABEL!r} does not hold numbers with a decimal point, so that "
+                f"its values are classes, but searcher.metric is {metric}. Write one of "
+                f"{', '.join(CLASSIFICATION_METRICS)}, or for regression labels such as 3.0."
+            )
         return False
     if metric not in CLASSIFICATION_METRICS:
         return True

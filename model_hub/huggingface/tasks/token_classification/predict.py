@@ -10,7 +10,7 @@ import torch
 
 from model_hub.errors import UserError
 from model_hub.huggingface.data.columns import columns_of_lists
-from model_hub.huggingface.data.json_types import is_list, is_string
+from model_hub.huggingface.data.json_types import is_list, is_string, type_name
 from model_hub.huggingface.data.origin import describe_row
 from model_hub.huggingface.tasks._common.padding import NO_LABEL, pad_rows
 from model_hub.huggingface.tasks._common.predictor import (
@@ -69,8 +69,9 @@ class TokenClassificationPredictor(Predictor):
         words = kind.value_type if is_list(kind) else None
         if words is None or not (is_string(words) or pa.types.is_null(words)):
             raise UserError(
-                f"{source}: column {self._column!r} holds {kind}, but should hold lists of words; "
-                f"a row looks like {_LAYOUT}. In csv files there are no lists: write json."
+                f"{source}: column {self._column!r} holds {type_name(kind)}, but should hold lists "
+                f"of words; a row looks like {_LAYOUT}. In csv files there are no lists: write "
+                "json."
             )
         if column.null_count or pc.list_flatten(column).null_count:
             row = next(n for n, w in enumerate(column.to_pylist()) if w is None or None in w)

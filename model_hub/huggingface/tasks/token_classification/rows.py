@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from model_hub.errors import UserError
 from model_hub.huggingface.data import load
 from model_hub.huggingface.data.columns import columns_of_lists, require_columns
-from model_hub.huggingface.data.json_types import is_list, is_string
+from model_hub.huggingface.data.json_types import is_list, is_string, type_name
 from model_hub.huggingface.data.problems import Problems
 from model_hub.huggingface.tasks._common import preparation
 from model_hub.huggingface.tasks._common.labels import truncate_text
@@ -141,9 +141,9 @@ def _find_columns(
 ) -> tuple[str, str]:
     wanted = default_tags_column(finetuning_task)
     columns, lists = dataset.column_names, columns_of_lists(dataset)
-    tokens_column = data_kwargs.tokens_column or (
-        "tokens" if "tokens" in columns else next(iter(lists), columns[0])
-    )
+    labels = {data_kwargs.tags_column, wanted, *_TAGS}
+    first = next((name for name in lists if name not in labels), (*lists, *columns)[0])
+    tokens_column = data_kwargs.tokens_column or ("tokens" if "tokens" in columns else first)
     others = [name for name in lists or columns if name != tokens_column]
     known = [n for n in (wanted, *_TAGS) if n in columns and n != tokens_column]
     if data_kwargs.tags_column or known:
@@ -184,9 +184,9 @@ def _check_rows(
             kind = column.type.value_type if is_list(column.type) else None
             if kind is None:
                 problems.add(
-                    f"{where}: column {name} holds {column.type}, but should hold lists of "
-                    f"{content}; a row looks like {_LAYOUT}. In csv files there are no lists: "
-                    "write json."
+                    f"{where}: column {name} holds {type_name(column.type)}, but should hold "
+                    f"lists of {content}; a row looks like {_LAYOUT}. In csv files there are no "
+                    "lists: write json."
                 )
                 continue
             allowed = is_string(kind) or pa.types.is_null(kind)
@@ -194,8 +194,8 @@ def _check_rows(
                 allowed = allowed or pa.types.is_integer(kind)
             if not allowed:
                 problems.add(
-                    f"{where}: column {name} holds lists of {kind}, but should hold lists of "
-                    f"{content}; a row looks like {_LAYOUT}."
+                    f"{where}: column {name} holds lists of {type_name(kind)}, but should "
+                    f"hold lists of {content}; a row looks like {_LAYOUT}."
                 )
             missing = column.is_null().to_numpy()
             if _elements(column).null_count:

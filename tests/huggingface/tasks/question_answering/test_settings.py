@@ -142,10 +142,19 @@ class TestRows:
         with pytest.raises(UserError, match=r"column question holds int64"):
             qa.check_columns(rows(answer("a", 0), question=[5]), "train")
 
+    def test_ids_of_validation_rows_differ(self) -> None:
+        """As in the reducer, but before the training; rows to train on may be there twice."""
+        twice = {"train": rows(*[answer("in", 0)] * 3), "validation": rows(answer("in", 0))}
+        twice["train"] = twice["train"].map(lambda _: {"id": "7"})
+        qa.check_rows(twice, qa.QuestionAnsweringDataKwargs())
+        twice["validation"] = twice["train"]
+        with pytest.raises(UserError, match=r"has \('7'\) in 2 rows \(row 2, row 3\)\. Every"):
+            qa.check_rows(twice, qa.QuestionAnsweringDataKwargs())
+
     def test_answers_that_are_none(self) -> None:
         with pytest.raises(
             UserError,
-            match=r"wrong answers in 1 row \(row 1\)\. The first: row 'q0': answers are 5",
+            match=r"wrong answers in 1 row \(row 1\)\. The first: id 'q0': answers are 5",
         ):
             qa.check_columns(rows(5), "validation")
 
@@ -200,7 +209,7 @@ class TestRows:
         length = {"max_seq_length": 30, "doc_stride": 2}
         # Enough to be compared with, not to be trained on.
         qa.prepare_validation_features(examples, tokenizer=bert, **length)
-        with pytest.raises(UserError, match=r"row 'q7'.*without answer_start"):
+        with pytest.raises(UserError, match=r"id 'q7'.*without answer_start"):
             qa.prepare_train_features(examples, tokenizer=bert, **length)
 
     @pytest.mark.parametrize(
@@ -216,7 +225,7 @@ class TestRows:
         ],
     )
     def test_answers_that_cannot_be_read(self, value: Any) -> None:
-        with pytest.raises(UserError, match="row 'q'"):
+        with pytest.raises(UserError, match="id 'q'"):
             answers_of(value, "q")
 
 

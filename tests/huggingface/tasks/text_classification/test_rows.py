@@ -144,6 +144,11 @@ def test_numbers_with_a_decimal_point(
 def test_a_metric_that_does_not_suit_the_labels() -> None:
     with pytest.raises(UserError, match=r"numbers such as 0\.5.*searcher\.metric is accuracy"):
         tc.find_task(both({"text": ["a", "b"], "label": [0.5, 1.0]}), None, metric="accuracy")
+    for labels in ([1, 2], ["0.5", "x"], [True, False]):
+        rows = both({"text": ["a", "b"], "label": labels})
+        for metric in ("mse", "pearson", "spearmanr"):
+            with pytest.raises(UserError, match=f"classes, but searcher.metric is {metric}"):
+                tc.find_task(rows, None, metric=metric)
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:

@@ -11,6 +11,7 @@ import tiny
 import torch
 import transformers
 
+from model_hub import huggingface as hf
 from model_hub.errors import UserError
 from model_hub.huggingface.tasks import token_classification as tc
 
@@ -67,6 +68,9 @@ class TestReadTagging:
             (("ner_tags", "tokens"), "ner", ("tokens", "ner_tags")),
             (("words", "labels", "more"), "ner", ("words", "labels")),
             (("tokens", "labels"), None, ("tokens", "labels")),
+            (("labels", "words"), None, ("words", "labels")),
+            (("tags", "words", "more"), "ner", ("words", "tags")),
+            (("pos_tags", "words"), "pos", ("words", "pos_tags")),
             (("text", "more", "chunk_tags"), "chunk", ("text", "chunk_tags")),
         ],
     )
@@ -167,6 +171,15 @@ def test_columns_without_lists_are_passed_over() -> None:
     for columns in ({"words": WORDS, "tags": TAGS}, {"tokens": WORDS, "tags": TAGS}):
         tagging = read(rows(id=["1", "2"], **columns, other=TAGS))
         assert (tagging.tokens_column, tagging.tags_column) == tuple(columns)
+
+
+def test_values_of_several_kinds(tmp_path: pathlib.Path) -> None:
+    """Lists in one file and text in another, which have no Arrow type in common."""
+    (tmp_path / "t.csv").write_text("tokens,ner_tags\na b,O O\n")
+    (tmp_path / "v.jsonl").write_text('{"tokens": ["a"], "ner_tags": ["O"]}\n')
+    files = {"train_file": str(tmp_path / "t.csv"), "validation_file": str(tmp_path / "v.jsonl")}
+    with pytest.raises(UserError, match="tokens holds values of several kinds, but should hold"):
+        tc.read_tagging(hf.default_load_dataset(files), Settings())
 
 
 def test_no_validation_split() -> None:
