@@ -312,7 +312,7 @@ class TestSourceCode:
 
     def test_task_of_this_library(self) -> None:
         found = source_code(question_answering.prepare_train_features)
-        assert set(found) == {"", "question_answering.rows"}
+        assert set(found) == {"", "question_answering.labels", "question_answering.rows"}
 
 
 class TestLocalMainFirst:

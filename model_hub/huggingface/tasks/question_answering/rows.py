@@ -184,9 +184,15 @@ def drop_misaligned_answers(
         UserError: when no row is left, or an answer has no position.
     """
     kept: list[int] = []
-    first_dropped = ""
+    first_dropped = first_message = ""
+    no_position = np.zeros(len(dataset), np.bool_)
     for number, (row_id, context, value) in enumerate(_rows(dataset)):
-        answer = trained_answer(value, row_id)
+        try:
+            answer = trained_answer(value, row_id)
+        except UserError as error:
+            no_position[number] = True
+            first_message = first_message or str(error)
+            continue
         if answer is not None:
             text, start = answer
             # A negative start would count from the end of the context.
@@ -198,6 +204,10 @@ def drop_misaligned_answers(
                 )
                 continue
         kept.append(number)
+    with Problems() as problems:
+        what = "answers that cannot be learned"
+        advice = f"The first: {first_message}"
+        problems.add_rows(source, dataset, no_position, what, advice)
     dropped = len(dataset) - len(kept)
     if not dropped:
         return dataset
