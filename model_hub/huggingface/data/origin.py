@@ -26,6 +26,9 @@ def describe_row(dataset: datasets.Dataset, row: int) -> str:
     indices = dataset._indices
     if indices is not None:
         row = indices.column(0)[row].as_py()
+    # Consecutive rows are a slice of the table, without indices.
+    for name, arguments, _ in getattr(dataset.data, "replays", ()):
+        row += arguments[0] if name == "slice" else 0
     files = _origin(dataset).get("rows", {}).get(_arrow_file(dataset).stem, [])
     for name, count in files:
         if row < count:

@@ -187,12 +187,29 @@ class TestSeveralFiles:
         both = files.load_file("k", [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")])
         assert describe_row(both, 7) == "row 3 of 'b.csv'"
         assert describe_row(both.select([9, 2]), 0) == "row 5 of 'b.csv'"
+        # Rows in a row, which datasets slice.
+        assert describe_row(both.select(range(4, 9)).select(range(2, 5)), 1) == "row 3 of 'b.csv'"
         one = files.load_file("k", str(tmp_path / "a.csv")).shuffle(seed=1).select([1, 3])
         numbers = one._indices.column(0).to_pylist()
         assert describe_row(one, 1) == f"row {numbers[1] + 1}"
 
 
 class TestCache:
+    @pytest.mark.parametrize("name", ["train.arrow", "origin.json"])
+    @pytest.mark.parametrize("emptied", [False, True])
+    def test_a_file_of_it_is_lost(
+        self, name: str, emptied: bool, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As by a program that deletes old files, or a computer that has crashed."""
+        monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+        assert load(tmp_path / "a.csv", "x\n1\n") == [{"x": 1}]
+        (lost,) = (tmp_path / "cache").rglob(name)
+        os.truncate(lost, 0)
+        if not emptied:
+            lost.unlink()
+        again = files.load_file("k", str(tmp_path / "a.csv"))
+        assert again.to_list() == [{"x": 1}] and describe_row(again, 0) == "row 1"
+
     def test_a_replaced_file_is_read_again(self, tmp_path: pathlib.Path) -> None:
         path = tmp_path / "a.csv"
         assert load(path, "x\n1\n") == [{"x": 1}]
