@@ -16,7 +16,7 @@ from model_hub.huggingface.data.problems import Problems
 _SHOWN = 3
 _ENDING = re.compile(r"ending(\d+)")
 # A label that is text is the number of the right ending or the name of its column.
-_TEXT_LABEL = re.compile(r"\s*(?:ending)?(\d+)\s*")
+_TEXT_LABEL = re.compile(r"\s*(?:ending)?(\d{1,9})\s*")
 
 
 def ending_columns(columns: Sequence[str]) -> tuple[str, ...]:

@@ -134,6 +134,7 @@ class TestCheckRows:
                 {"label": ["2", "B"]},
                 r"no ending of its row \('B'\) in 1 row \(row 2\).* 0 or ending0",
             ),
+            ({"label": ["2", "1" * 25]}, r"its row \('1{25}'\) in 1 row \(row 2\)"),
             ({"label": ["2", "ending1"]}, r"its row \('ending1'\) in 1 row \(row 2\)"),
             ({"label": [0.5, 1.0]}, r"column label holds double"),
             ({"label": [1, 4]}, r"its row \(4\) in 1 row \(row 2\)"),
