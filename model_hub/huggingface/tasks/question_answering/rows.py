@@ -3,7 +3,7 @@
 import ast
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import datasets
@@ -243,7 +243,7 @@ def _parsed(value: str, row_id: Any) -> Any:
         for parse in (json.loads, ast.literal_eval):
             try:
                 return parse(stripped)
-            except (ValueError, SyntaxError):
+            except (ValueError, SyntaxError, RecursionError, MemoryError):  # Or nested too deeply.
                 continue
         if stripped[0] == "{":
             raise UserError(
@@ -268,9 +268,10 @@ def _parse_int(number: Any) -> int:
 
 
 def _as_list(value: Any) -> list[Any]:
-    if isinstance(value, (str, int, float)):
-        return [value]
-    return [] if value is None else list(value)
+    if value is None:
+        return []
+    is_list = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+    return list(value) if is_list else [value]
 
 
 def _truncate(value: Any, limit: int = 80) -> str:
