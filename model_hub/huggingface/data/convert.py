@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import datasets
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
@@ -16,7 +17,7 @@ from model_hub.errors import UserError
 from model_hub.huggingface.data import json_types
 from model_hub.huggingface.data.column_types import Column, InexactColumnError
 from model_hub.huggingface.data.csv_reader import read_csv
-from model_hub.huggingface.data.data_file import DataFile, ReadOptions
+from model_hub.huggingface.data.data_file import READ_ERRORS, DataFile, ReadOptions
 from model_hub.huggingface.data.json_reader import Row, parse_spelled, read_json
 from model_hub.huggingface.data.json_types import JsonKind
 from model_hub.huggingface.data.origin import ORIGIN_FILE
@@ -48,17 +49,27 @@ def convert(
             has in common.
     """
     try:
-        _Conversion(files, options, max_rows, folder, spelled=False).run()
-    except InexactColumnError:
-        # Again from the beginning, since the first numbers have lost their spelling.
         try:
+            _Conversion(files, options, max_rows, folder, spelled=False).run()
+        except InexactColumnError:
+            # Again from the beginning, since the first numbers have lost their spelling.
             _Conversion(files, options, max_rows, folder, spelled=True).run()
-        except InexactColumnError as error:
-            keys = ", ".join(dict.fromkeys(f.key for split in files.values() for f in split))
-            raise UserError(
-                f"{keys}: column {error.name!r} holds values of different types in different "
-                "files. Write the same type in all of them."
-            ) from None
+    except InexactColumnError as error:
+        raise UserError(
+            f"{_keys(files)}: column {error.name!r} holds values of different types in different "
+            "files. Write the same type in all of them."
+        ) from None
+    except (RecursionError, orjson.JSONEncodeError, pa.ArrowInvalid) as error:
+        # Each of them has a limit; Arrow's, of 64, is the lowest.
+        if "recursion" not in str(error).lower():
+            raise
+        raise UserError(
+            f"{_keys(files)}: lists or objects are nested more than 60 deep. Write them as text."
+        ) from error
+
+
+def _keys(files: Mapping[str, Sequence[DataFile]]) -> str:
+    return ", ".join(dict.fromkeys(file.key for split in files.values() for file in split))
 
 
 class _Conversion:
@@ -108,8 +119,9 @@ class _Conversion:
         ]
         origin = {"rows": rows, "numbers": numbers}
         (self._folder / ORIGIN_FILE).write_text(json.dumps(origin), encoding="utf-8")
+        features = {name: self._feature(name, kind) for name, kind in types.items()}
         for split in self._files:
-            self._write_split(split, types)
+            self._write_split(split, types, features)
 
     def _scratch(self, split: str) -> str:
         return os.fspath(self._folder / f"{split}.scratch")
@@ -171,6 +183,7 @@ class _Conversion:
                 yield pa.table({"text": [line.rstrip("\r\n") for line in part]})
         else:
             for table in _arrow_tables(file):
+                file.check_columns(table.column_names)
                 if b"huggingface" in (table.schema.metadata or {}):
                     declared = datasets.Features.from_arrow_schema(table.schema)
                     self._features[split] = {**declared, **self._features[split]}
@@ -197,9 +210,20 @@ class _Conversion:
             arrays.append(array)
         return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
-    def _write_split(self, split: str, types: Mapping[str, pa.DataType]) -> None:
+    def _feature(self, name: str, kind: pa.DataType) -> object:
+        try:
+            return datasets.Features.from_arrow_schema(pa.schema([(name, kind)]))[name]
+        except ValueError as error:
+            raise UserError(
+                f"{_keys(self._files)}: column {name!r} holds {kind}, which datasets do not "
+                "support. Remove the column, or save it with another type."
+            ) from error
+
+    def _write_split(
+        self, split: str, types: Mapping[str, pa.DataType], found: Mapping[str, object]
+    ) -> None:
         names = list(self._features[split])
-        features = datasets.Features.from_arrow_schema(pa.schema([(n, types[n]) for n in names]))
+        features = datasets.Features({name: found[name] for name in names})
         for name, declared in self._features[split].items():
             if (
                 declared is not None
@@ -247,7 +271,7 @@ def _arrow_tables(file: DataFile) -> Iterator[pa.Table]:
                 batches = reader = pa.ipc.open_stream(binary)
             for batch in batches:
                 yield pa.Table.from_batches([batch], schema=reader.schema)
-    except (OSError, pa.ArrowException) as error:
+    except (*READ_ERRORS, pa.ArrowException) as error:
         raise file.error(f" cannot be read as {file.format}: {error}.") from error
 
 
@@ -272,6 +296,9 @@ def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.ChunkedArray | 
         return column
     if field.metadata == _CSV and pa.types.is_boolean(kind):
         return pc.equal(pc.utf8_lower(column), "true")
-    if json_types.is_nested(kind):
+    if kind == json_types.JSON:
         return json_types.to_array(column.to_pylist(), kind)
-    return column.cast(kind)
+    try:
+        return column.cast(kind)
+    except pa.ArrowInvalid as error:  # Of unsigned integers that are too large.
+        raise InexactColumnError(name) from error

@@ -35,9 +35,7 @@ def read_csv(file: DataFile, options: ReadOptions, rows_at_a_time: int) -> Itera
     rows = _rows(file, options, options.delimiter or _guess_delimiter(file, options))
     _, header = next(rows, (0, []))
     names = [name or f"Unnamed: {number}" for number, name in enumerate(header)]
-    repeated = [name for number, name in enumerate(names) if name in names[:number]]
-    if repeated:
-        raise file.error(f" has two columns with the name {repeated[0]!r}. Rename one of them.")
+    file.check_columns(names)
     schema = pa.schema([(name, pa.string()) for name in names])
     while part := list(itertools.islice(rows, rows_at_a_time)):
         for line, row in part:

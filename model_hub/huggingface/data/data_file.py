@@ -11,6 +11,7 @@ import io
 import lzma
 import os
 import pathlib
+import zlib
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import Any, BinaryIO, cast
 
@@ -39,6 +40,8 @@ _TYPES = f"{', '.join(sorted(FORMATS))}, or one of these followed by {', '.join(
 # Files that datasets.Dataset.save_to_disk writes.
 _SAVED = ("dataset_dict.json", "state.json")
 _HASH_CHUNK = 1 << 22
+#: What reading a file raises when it cannot be opened or decompressed.
+READ_ERRORS = (OSError, EOFError, lzma.LZMAError, zlib.error)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,9 +76,14 @@ class ReadOptions:
                     f"data.{name} is {value!r}, but should be one character, for instance "
                     f"{';' if name == 'delimiter' else chr(34)!r}."
                 )
+        if self.quotechar and self.quotechar == self.delimiter:
+            raise UserError(
+                f"data.quotechar and data.delimiter are both {self.quotechar!r}, but should differ."
+            )
         try:
-            codecs.lookup(self.encoding)
-        except LookupError:
+            # Encodes a text, since codecs.lookup also finds codecs that are not for text.
+            "a".encode(self.encoding)
+        except (LookupError, ValueError):
             raise UserError(
                 f"data.encoding is {self.encoding!r}, which Python does not know. Write a name "
                 "such as utf-8, utf-16 or cp1252."
@@ -108,6 +116,12 @@ class DataFile:
         """Return advice about keys of section ``data``, empty for a file named elsewhere."""
         return advice if self.key.startswith("data.") else ""
 
+    def check_columns(self, names: Sequence[str]) -> None:
+        """Raise an error if two columns have the same name."""
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                raise self.error(f" has two columns with the name {name!r}. Rename one of them.")
+
     def open(self) -> BinaryIO:
         """Open the file for reading bytes, decompressed."""
         opener = _OPENERS.get(self.path.suffix.lower())
@@ -129,7 +143,7 @@ class DataFile:
                 yield from text
         except UnicodeError as error:
             raise self._encoding_error(encoding, error) from error
-        except (OSError, EOFError, lzma.LZMAError) as error:
+        except READ_ERRORS as error:
             raise self.error(f" cannot be read: {error}.") from error
 
     def _encoding_error(self, encoding: str, error: UnicodeError) -> UserError:
@@ -157,9 +171,12 @@ class DataFile:
         known = _digests.get({})
         if path not in known:
             found = xxhash.xxh3_128()
-            with self.path.open("rb") as binary:
-                while chunk := binary.read(_HASH_CHUNK):
-                    found.update(chunk)
+            try:
+                with self.path.open("rb") as binary:
+                    while chunk := binary.read(_HASH_CHUNK):
+                        found.update(chunk)
+            except OSError as error:
+                raise self.error(f" cannot be read: {error}.") from error
             known[path] = found.hexdigest()
         return known[path]
 

@@ -91,16 +91,19 @@ def load_files(
     )
     cache = pathlib.Path(datasets.config.HF_DATASETS_CACHE) / "model_hub"
     folder = cache / key
-    if not (folder / ORIGIN_FILE).exists():
+    names = [ORIGIN_FILE, *(f"{split}.arrow" for split in files)]
+    if not _has_files(folder, names):
         _check_cache(cache)
         part = cache / f"{key}.{uuid.uuid4().hex}"
         part.mkdir()
         try:
             convert(files, options, max_rows or {}, part)
+            if folder.exists() and not _has_files(folder, names):
+                shutil.rmtree(folder)  # Something has deleted files of the cache.
             # Renamed when it is whole, so that another process never sees half of it.
             os.rename(part, folder)
         except OSError as error:
-            if not (folder / ORIGIN_FILE).exists():
+            if not _has_files(folder, names):
                 raise UserError(
                     f"the cache of data sets, {str(cache)!r}, cannot be written: {error.strerror}."
                 ) from error
@@ -122,6 +125,11 @@ def load_files(
             for split, part in files.items()
         }
     )
+
+
+def _has_files(folder: pathlib.Path, names: Sequence[str]) -> bool:
+    """Return whether a folder has files of these names that are not empty."""
+    return all((folder / n).is_file() and (folder / n).stat().st_size > 0 for n in names)
 
 
 def _check_cache(folder: pathlib.Path) -> None:

@@ -40,7 +40,12 @@ def _parse(text: str) -> Any:
         return orjson.loads(text)
     except ValueError:
         # NaN, numbers that orjson refuses, or a mistake, of which json gives the position.
-        return parse_spelled(text)
+        return json.loads(text, parse_int=_parse_int)
+
+
+def _parse_int(digits: str) -> int | float:
+    """Return the integer; a float if it has more than 64 bits, as orjson does."""
+    return int(digits) if len(digits) <= 20 else float(digits)
 
 
 def parse_spelled(text: str) -> Any:

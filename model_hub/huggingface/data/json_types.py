@@ -49,7 +49,8 @@ class JsonKind:
                 self.fields.setdefault(name, JsonKind()).add(item)
         elif isinstance(value, SpelledNumber) and value.removeprefix("-").isdigit():
             self.scalars.add("int")
-            self.largest = max(self.largest, abs(int(value)))
+            digits = value.removeprefix("-")
+            self.largest = max(self.largest, int(digits) if len(digits) < 20 else _INT64)
         elif isinstance(value, SpelledNumber):
             self.scalars.add("float")
         else:
@@ -150,11 +151,6 @@ def is_list(kind: pa.DataType) -> bool:
     """Return whether Arrow's type is one of lists."""
     tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     return any(test(kind) for test in tests)
-
-
-def is_nested(kind: pa.DataType) -> bool:
-    """Return whether Arrow's type is one of lists, structs or JSON values."""
-    return is_list(kind) or bool(pa.types.is_struct(kind)) or kind == JSON
 
 
 def _convert(value: Any, kind: pa.DataType) -> Any:

@@ -1,11 +1,14 @@
 """A column has one type in all files and splits, and no value changes on the way."""
 
+import datetime
 import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from model_hub import huggingface as hf
@@ -101,6 +104,8 @@ def test_csv_types_are_settled_over_all_splits_and_rows(blank: int, tmp_path: pa
         (["18446744073709551615"], ["18446744073709551615"]),
         (["1e300"], [1e300]),
         (["NaN", "1.5"], [pytest.approx(float("nan"), nan_ok=True), 1.5]),
+        (["Infinity", "-Infinity"], [float("inf"), -float("inf")]),
+        (["9" * 5000, "1"], ["9" * 5000, "1"]),
         # Lists and objects.
         (['["a"]', "[]", '["b", 7]'], [["a"], [], ["b", "7"]]),
         (['{"a": 1}', '{"b": "x"}'], [{"a": 1, "b": None}, {"a": None, "b": "x"}]),
@@ -121,6 +126,26 @@ def test_json_values(
         (found,) = load_json(tmp_path, values)
     assert found == expected
     assert [type(v) for v in found[:1]] == [type(v) for v in expected[:1]] or "NaN" in values[0]
+
+
+def test_rows_that_only_json_can_read(tmp_path: pathlib.Path) -> None:
+    """A NaN changes nothing about the other columns, also where every row has one."""
+    row = '{"x": NaN, "label": %s, "score": 0.5, "n": 1000000000000000001}\n'
+    (tmp_path / "a.jsonl").write_text(row % 1 + row % 2)
+    found = files.load_file("k", str(tmp_path / "a.jsonl")).remove_columns("x")
+    number = 1000000000000000001
+    assert found.to_list() == [{"label": n, "score": 0.5, "n": number} for n in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("depth", "mixed"), [(100, False), (900, False), (900, True), (5000, True)]
+)
+def test_deeply_nested_json(depth: int, mixed: bool, tmp_path: pathlib.Path) -> None:
+    values = ["[" * depth + "]" * depth, '"x"' if mixed else "[]"]
+    nested = [f'{{"a": {value}}}' for value in values]
+    for content in (values, nested):
+        with pytest.raises(UserError, match=r"^k: lists or objects are nested more than 60 deep"):
+            load_json(tmp_path, content)
 
 
 def test_json_types_change_after_many_rows(tmp_path: pathlib.Path) -> None:
@@ -173,6 +198,44 @@ def test_columns_of_parquet_and_text_do_not_mix(tmp_path: pathlib.Path) -> None:
     names = [str(tmp_path / "a.parquet"), str(tmp_path / "b.jsonl")]
     with pytest.raises(UserError, match=r"^data\.train_file: column 'x' holds values of diff"):
         files.load_file("data.train_file", names)
+
+
+def test_layouts_of_lists_and_objects_of_parquet_files(tmp_path: pathlib.Path) -> None:
+    """Libraries write the same lists with different types; dates in objects stay dates."""
+    day = datetime.datetime(2024, 1, 1)
+    names = []
+    for number, (lists, whole) in enumerate(
+        [
+            (pa.list_(pa.string()), pa.int32()),
+            (pa.large_list(pa.large_string()), pa.int64()),
+            (pa.list_(pa.string(), 1), pa.int8()),
+        ]
+    ):
+        objects = pa.struct([("day", pa.timestamp("us")), ("n", whole), ("data", pa.binary())])
+        values = pa.array([{"day": day, "n": number, "data": b"x"}], objects)
+        names.append(str(tmp_path / f"{number}.parquet"))
+        pq.write_table(pa.table({"x": pa.array([["a"]], lists), "y": values}), names[-1])
+    found = files.load_file("k", names)
+    assert found["x"][:] == [["a"]] * 3
+    assert found["y"][:] == [{"day": day, "n": n, "data": b"x"} for n in range(3)]
+
+
+def test_tables_that_cannot_be_kept(tmp_path: pathlib.Path) -> None:
+    def load(*columns: pa.Array, names: Sequence[str] = ("x",)) -> None:
+        paths = []
+        for number, column in enumerate(columns):
+            paths.append(str(tmp_path / f"{number}.parquet"))
+            pq.write_table(pa.Table.from_arrays([column] * len(names), list(names)), paths[-1])
+        files.load_file("k", paths)
+
+    large, map_type = pa.array([2**63], pa.uint64()), pa.map_(pa.string(), pa.int64())
+    load(large)
+    with pytest.raises(UserError, match=r"^k: column 'x' holds values of different types"):
+        load(large, pa.array([-1]))
+    with pytest.raises(UserError, match=r"^k: column 'x' holds map<.*datasets do not support"):
+        load(pa.array([[("a", 1)]], map_type))
+    with pytest.raises(UserError, match=r"^k: .*0\.parquet' has two columns with the name 'x'"):
+        load(large, names=("x", "x"))
 
 
 def test_half_a_character(tmp_path: pathlib.Path) -> None:

@@ -2,12 +2,14 @@
 
 import bz2
 import gzip
+import io
 import logging
 import lzma
 import os
 import pathlib
 from typing import Any
 
+import datasets
 import pyarrow as pa
 import pytest
 
@@ -83,6 +85,10 @@ class TestQuotes:
         text = "x" * 300_000
         assert load(tmp_path / "a.csv", f'a,b\n"{text}",1\n') == [{"a": text, "b": 1}]
 
+    def test_that_are_the_delimiter(self) -> None:
+        with pytest.raises(UserError, match=r"^data\.quotechar and data\.delimiter are both '\|'"):
+            ReadOptions(delimiter="|", quotechar="|")
+
 
 class TestRows:
     @pytest.mark.parametrize(
@@ -123,9 +129,10 @@ class TestEncoding:
             with pytest.raises(UserError, match=rf"a\.{suffix}'.*{message}"):
                 load(tmp_path / f"a.{suffix}", content.encode(name))
 
-    def test_unknown(self) -> None:
-        with pytest.raises(UserError, match=r"^data\.encoding is 'latin-99'"):
-            ReadOptions(encoding="latin-99")
+    @pytest.mark.parametrize("name", ["latin-99", "rot13", "hex", "undefined", "utf-8\0"])
+    def test_unknown(self, name: str) -> None:
+        with pytest.raises(UserError, match=r"^data\.encoding is .*, which Python does not know"):
+            ReadOptions(encoding=name)
 
 
 class TestSeveralFiles:
@@ -143,6 +150,19 @@ class TestSeveralFiles:
         path.write_bytes(path.read_bytes()[:-8])
         with pytest.raises(UserError, match=rf"a\.jsonl\.{suffix}' cannot be read"):
             files.load_file("k", str(path))
+
+    @pytest.mark.parametrize("suffix", ["gz", "bz2", "xz"])
+    @pytest.mark.parametrize("name", ["a.parquet", "a.csv"])
+    def test_damaged(self, name: str, suffix: str, tmp_path: pathlib.Path) -> None:
+        data, path = io.BytesIO(), tmp_path / f"{name}.{suffix}"
+        rows = datasets.Dataset.from_dict({"x": [str(n * 7919) for n in range(5000)]})
+        (rows.to_parquet if name.endswith("parquet") else rows.to_csv)(data)
+        openers: dict[str, Any] = {"gz": gzip, "bz2": bz2, "xz": lzma}
+        whole = openers[suffix].compress(data.getvalue())
+        for damaged in (whole[:-200], whole[:20] + b"\xff" * 500):
+            path.write_bytes(damaged)
+            with pytest.raises(UserError, match=rf"^k: .*{name}\.{suffix}' cannot be read"):
+                files.load_file("k", str(path))
 
     def test_lists_patterns_and_folders(
         self, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
@@ -171,12 +191,29 @@ class TestSeveralFiles:
         both = files.load_file("k", [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")])
         assert describe_row(both, 7) == "row 3 of 'b.csv'"
         assert describe_row(both.select([9, 2]), 0) == "row 5 of 'b.csv'"
+        # Rows in a row, which datasets slice.
+        assert describe_row(both.select(range(4, 9)).select(range(2, 5)), 1) == "row 3 of 'b.csv'"
         one = files.load_file("k", str(tmp_path / "a.csv")).shuffle(seed=1).select([1, 3])
         numbers = one._indices.column(0).to_pylist()
         assert describe_row(one, 1) == f"row {numbers[1] + 1}"
 
 
 class TestCache:
+    @pytest.mark.parametrize("name", ["train.arrow", "origin.json"])
+    @pytest.mark.parametrize("emptied", [False, True])
+    def test_a_file_of_it_is_lost(
+        self, name: str, emptied: bool, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As by a program that deletes old files, or a computer that has crashed."""
+        monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+        assert load(tmp_path / "a.csv", "x\n1\n") == [{"x": 1}]
+        (lost,) = (tmp_path / "cache").rglob(name)
+        os.truncate(lost, 0)
+        if not emptied:
+            lost.unlink()
+        again = files.load_file("k", str(tmp_path / "a.csv"))
+        assert again.to_list() == [{"x": 1}] and describe_row(again, 0) == "row 1"
+
     def test_a_replaced_file_is_read_again(self, tmp_path: pathlib.Path) -> None:
         path = tmp_path / "a.csv"
         assert load(path, "x\n1\n") == [{"x": 1}]

@@ -16,7 +16,7 @@ from model_hub.huggingface.data.problems import Problems
 _SHOWN = 3
 _ENDING = re.compile(r"ending(\d+)")
 # A label that is text is the number of the right ending or the name of its column.
-_TEXT_LABEL = re.compile(r"\s*(?:ending)?(\d+)\s*")
+_TEXT_LABEL = re.compile(r"\s*(?:ending)?(\d{1,9})\s*")
 
 
 def ending_columns(columns: Sequence[str]) -> tuple[str, ...]:
@@ -104,9 +104,10 @@ def _check_labels(
 
 
 def _filled(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
-    """Return which values are texts that are not blank."""
-    if pa.types.is_null(column.type):  # Every value is missing.
-        return np.zeros(len(column), dtype=np.bool_)
-    lengths = pc.utf8_length(pc.utf8_trim_whitespace(column))
-    filled: npt.NDArray[np.bool_] = pc.greater(lengths.fill_null(0), 0).to_numpy()
-    return filled
+    """Return which values are not blank; values that are no texts are not."""
+    filled = column.is_valid()
+    if is_string(column.type):
+        lengths = pc.utf8_length(pc.utf8_trim_whitespace(column))
+        filled = pc.greater(lengths.fill_null(0), 0)
+    found: npt.NDArray[np.bool_] = filled.to_numpy()
+    return found

@@ -3,7 +3,7 @@
 import ast
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import datasets
@@ -207,9 +207,15 @@ def drop_misaligned_answers(
         UserError: when no row is left, or an answer has no position.
     """
     kept: list[int] = []
-    first_dropped = ""
+    first_dropped = first_message = ""
+    no_position = np.zeros(len(dataset), np.bool_)
     for number, (row_id, context, value) in enumerate(_rows(dataset)):
-        answer = trained_answer(value, row_id)
+        try:
+            answer = trained_answer(value, row_id)
+        except UserError as error:
+            no_position[number] = True
+            first_message = first_message or str(error)
+            continue
         if answer is not None:
             text, start = answer
             # A negative start would count from the end of the context.
@@ -221,6 +227,10 @@ def drop_misaligned_answers(
                 )
                 continue
         kept.append(number)
+    with Problems() as problems:
+        what = "answers that cannot be learned"
+        advice = f"The first: {first_message}"
+        problems.add_rows(source, dataset, no_position, what, advice)
     dropped = len(dataset) - len(kept)
     if not dropped:
         return dataset
@@ -256,7 +266,7 @@ def _parsed(value: str, row_id: Any) -> Any:
         for parse in (json.loads, ast.literal_eval):
             try:
                 return parse(stripped)
-            except (ValueError, SyntaxError):
+            except (ValueError, SyntaxError, RecursionError, MemoryError):  # Or nested too deeply.
                 continue
         if stripped[0] == "{":
             raise UserError(
@@ -281,9 +291,10 @@ def _parse_int(number: Any) -> int:
 
 
 def _as_list(value: Any) -> list[Any]:
-    if isinstance(value, (str, int, float)):
-        return [value]
-    return [] if value is None else list(value)
+    if value is None:
+        return []
+    is_list = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+    return list(value) if is_list else [value]
 
 
 def _truncate(value: Any, limit: int = 80) -> str:

@@ -1,5 +1,7 @@
 """Rows with endings become tokens; batches in which some endings are missing; bad rows."""
 
+import json
+import pathlib
 import pickle
 from typing import Any
 
@@ -9,6 +11,7 @@ import tiny
 import torch
 import transformers
 
+from model_hub import huggingface as hf
 from model_hub.errors import UserError
 from model_hub.huggingface.tasks import multiple_choice as mc
 
@@ -131,6 +134,7 @@ class TestCheckRows:
                 {"label": ["2", "B"]},
                 r"no ending of its row \('B'\) in 1 row \(row 2\).* 0 or ending0",
             ),
+            ({"label": ["2", "1" * 25]}, r"its row \('1{25}'\) in 1 row \(row 2\)"),
             ({"label": ["2", "ending1"]}, r"its row \('ending1'\) in 1 row \(row 2\)"),
             ({"label": [0.5, 1.0]}, r"column label holds double"),
             ({"label": [1, 4]}, r"its row \(4\) in 1 row \(row 2\)"),
@@ -143,6 +147,18 @@ class TestCheckRows:
     def test_complaints(self, changes: dict[str, Any], message: str) -> None:
         with pytest.raises(UserError, match=message):
             mc.check_rows(rows(**changes), "data.train_file")
+
+    def test_lists_in_the_other_split(self, bert: Tokenizer, tmp_path: pathlib.Path) -> None:
+        row = {"sent1": "a", "ending0": "b", "ending1": "c", "label": 0}
+        for name, changes in (("train", {}), ("validation", {"ending1": ["c"], "sent1": {}})):
+            (tmp_path / f"{name}.json").write_text(json.dumps([row, {**row, **changes}]))
+        data = {f"{n}_file": str(tmp_path / f"{n}.json") for n in ("train", "validation")}
+        (kwargs,) = hf.parse_dict_to_dataclasses((mc.MultipleChoiceDataKwargs,), data)
+        message = (
+            r"^split 'validation': a list .*in column sent1 in 1 row \(row 2\).*\n.* ending1 in"
+        )
+        with pytest.raises(UserError, match=message):
+            mc.build_datasets(mc.load_rows(data), bert, kwargs)
 
     def test_which_split(self, bert: Tokenizer) -> None:
         splits = {"train": rows(), "validation": rows(label=...)}

@@ -218,6 +218,9 @@ class TestRows:
             {"text": ["a", "b"], "answer_start": [0]},
             {"text": [1]},
             "{'text': array([1])}",
+            "{'text': {'a': 1}, 'answer_start': 0}",
+            "{'text': 'a', 'answer_start': 3j}",
+            '{"text":' * 5000,
             {"text": ["a"], "answer_start": ["abc"]},
             {"text": ["a"], "answer_start": [1.5]},
             {"text": ["a"], "answer_start": [True]},
@@ -259,6 +262,18 @@ class TestMisaligned:
     def test_nothing_left(self) -> None:
         with pytest.raises(UserError, match=r"2 of 2.*No row is left"):
             qa.drop_misaligned_answers(rows(answer("x", 0), answer("y", 0)))
+
+    def test_no_position(self) -> None:
+        loaded = datasets.Dataset.from_dict(
+            {
+                "id": ["a", "b", "c"],
+                "context": ["in paris"] * 3,
+                "answers": ['{"text": "paris", "answer_start": 3}', "paris", "rome"],
+            }
+        )
+        message = r"^data\.train_file: .*in 2 rows \(row 2, row 3\)\. The first: row 'b'.*without"
+        with pytest.raises(UserError, match=message):
+            qa.drop_misaligned_answers(loaded)
 
     def test_looks_at_selected_rows_only(self) -> None:
         dataset = rows(answer("x", 0), answer("paris", 3), answer("rome", 13)).select([2, 1])
