@@ -148,10 +148,11 @@ def _find_labels(
             return TextClassificationTask(None, (), (), {}, False, metrics, None)
         official = glue.label_names if glue else ()
         names, numbers, are_named = _labels(train, where["train"], official)
-        if len(names) < 2:
+        # Without any label, the rows are reported below.
+        if len(names) == 1:
             problems.add(
-                f"{where['train']}: there is only the label {', '.join(map(repr, names))}. Column "
-                f"{LABEL!r} should hold at least two different labels."
+                f"{where['train']}: there is only the label {names[0]!r}. Column {LABEL!r} should "
+                "hold at least two different labels."
             )
         found = label_values(train, where["train"])
         if official and len(found) == 1:
@@ -181,6 +182,8 @@ def _is_regression(train: datasets.Dataset, source: str, metric: str | None) -> 
     if metric not in CLASSIFICATION_METRICS:
         return True
     values = label_values(train, source)
+    if not values:
+        return False
     if all(value.is_integer() for value in values):
         logger.warning(
             "%s: the labels are numbers with a decimal point, but searcher.metric is %s: they are "
@@ -286,7 +289,8 @@ def _labels(
             names = tuple(official)
         return names, {**numbers, **{name: n for n, name in enumerate(names)}}, True
     values = sorted(label_values(dataset, source))
-    named = values != list(range(len(values))) or isinstance(values[0], (bool, float))
+    plain = not any(isinstance(value, (bool, float)) for value in values)
+    named = values != list(range(len(values))) or not plain
     return tuple(map(str, values)), {value: n for n, value in enumerate(values)}, named
 
 

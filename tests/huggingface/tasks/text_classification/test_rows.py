@@ -164,6 +164,19 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", ["string", "float64", "int64", "bool", "null"])
+@pytest.mark.parametrize("metric", ["accuracy", None])
+def test_no_label_at_all(kind: str, metric: str | None, caplog: pytest.LogCaptureFixture) -> None:
+    column = datasets.Value(kind)
+    rows = datasets.Dataset.from_dict(
+        {"text": ["a", "b"], "label": [None, None]},
+        datasets.Features({"text": datasets.Value("string"), "label": column}),
+    )
+    with pytest.raises(UserError, match=r"no label in 2 rows \(row 1, row 2\)") as error:
+        tc.find_task({"train": rows, "validation": rows}, None, metric=metric)
+    assert "only the label" not in str(error.value) and "classes" not in caplog.text
+
+
 def test_named_columns() -> None:
     rows = {"id": ["1", "2"], "body": ["a", "b"], "label": ["x", "y"]}
     assert tc.find_task(both(rows), None, "body").text_columns == ("body",)
