@@ -133,6 +133,10 @@ def _find_labels(
 ) -> TextClassificationTask:
     """Return the task with its labels and metrics, after checking all labels."""
     train = splits["train"]
+    with Problems() as problems:
+        for split, source in where.items():
+            with problems.part():
+                label_values(splits[split], source)
     if glue is not None:
         regression = not glue.label_names
         metrics = glue.metrics
@@ -148,7 +152,7 @@ def _find_labels(
             return TextClassificationTask(None, (), (), {}, False, metrics, None)
         official = glue.label_names if glue else ()
         names, numbers, are_named = _labels(train, where["train"], official)
-        if len(names) < 2:
+        if len(names) == 1:
             problems.add(
                 f"{where['train']}: there is only the label {', '.join(map(repr, names))}. Column "
                 f"{LABEL!r} should hold at least two different labels."
@@ -175,6 +179,8 @@ def _is_regression(train: datasets.Dataset, source: str, metric: str | None) -> 
     if metric not in CLASSIFICATION_METRICS:
         return True
     values = label_values(train, source)
+    if not values:
+        return False  # The message is that of rows without a label.
     if all(value.is_integer() for value in values):
         logger.warning(
             "%s: the labels are numbers with a decimal point, but searcher.metric is %s: they are "
@@ -280,7 +286,9 @@ def _labels(
             names = tuple(official)
         return names, {**numbers, **{name: n for n, name in enumerate(names)}}, True
     values = sorted(label_values(dataset, source))
-    named = values != list(range(len(values))) or isinstance(values[0], (bool, float))
+    named = values != list(range(len(values))) or any(
+        isinstance(value, (bool, float)) for value in values
+    )
     return tuple(map(str, values)), {value: n for n, value in enumerate(values)}, named
 
 
