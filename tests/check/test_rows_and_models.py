@@ -181,7 +181,7 @@ def longest(tokens: int) -> dict[str, str]:
             TAGS,
             {},
             {"train.jsonl": tags(["O"] * 120), "validation.jsonl": tags(["O", "O"])},
-            [("train_file", "warning", "every label in column ner_tags is 'O'")],
+            [("train_file", "error", "there is only the label 'O'")],
         ),
         (CLASSES, longest(129), {}, [("max_seq_length", "error", "takes at most 128 tokens")]),
         (CLASSES, longest(128), {}, []),

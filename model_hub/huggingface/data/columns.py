@@ -96,8 +96,34 @@ def columns_of_text(dataset: datasets.Dataset, leave_out: Collection[str] = ()) 
 
 def is_json_text(dataset: datasets.Dataset, name: str) -> npt.NDArray[np.bool_]:
     """Return which values of a column of the type JSON are texts, ``[rows]``."""
+    return _json_begins(dataset, name, '"')
+
+
+def _json_begins(dataset: datasets.Dataset, name: str, begin: str) -> npt.NDArray[np.bool_]:
     column = dataset.with_format("arrow", columns=[name])[:].column(name)
-    return np.array([value is not None and value[0] == '"' for value in column.to_pylist()], bool)
+    return np.array([value is not None and value[0] in begin for value in column.to_pylist()], bool)
+
+
+def add_json_rows(
+    problems: Problems, dataset: datasets.Dataset, source: str, name: str, *, lists: bool
+) -> None:
+    """Add a message about the rows that give a column the type JSON.
+
+    Args:
+        problems: gets the message.
+        dataset: rows as loaded.
+        source: where they come from, for the message.
+        name: the column.
+        lists: whether the column should hold lists, or values that are neither lists nor objects.
+    """
+    nested = _json_begins(dataset, name, "[" if lists else "[{")
+    what = "no list" if lists else "a list or an object"
+    wrong = ~nested if lists else nested
+    if not problems.add_rows(source, dataset, wrong, f"{what} in column {name}", "Correct them."):
+        problems.add(
+            f"{source}: column {name} holds lists or objects beside other values in the other "
+            "data. Correct these."
+        )
 
 
 def rename_columns(

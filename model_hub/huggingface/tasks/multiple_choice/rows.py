@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from model_hub.huggingface.data.columns import require_columns, require_text
-from model_hub.huggingface.data.json_types import is_string, type_name
+from model_hub.huggingface.data.columns import add_json_rows, require_columns, require_text
+from model_hub.huggingface.data.json_types import JSON, is_string, type_name
 from model_hub.huggingface.data.problems import Problems
 
 _SHOWN = 3
@@ -88,6 +88,9 @@ def _check_labels(
         labels = np.array([label_number(text or "") for text in column.to_pylist()], np.int64)
     elif pa.types.is_integer(column.type):
         labels = column.fill_null(0).to_numpy()
+    elif column.type == JSON:
+        add_json_rows(problems, dataset, where, "label", lists=False)
+        return
     else:
         problems.add(
             f"{where}: column label holds {type_name(column.type)}, but should hold the number of "

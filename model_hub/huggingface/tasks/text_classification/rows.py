@@ -11,8 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from model_hub.errors import UserError
-from model_hub.huggingface.data.columns import columns_of_text, require_columns, require_text
-from model_hub.huggingface.data.json_types import type_name
+from model_hub.huggingface.data.columns import (
+    add_json_rows,
+    columns_of_text,
+    require_columns,
+    require_text,
+)
+from model_hub.huggingface.data.json_types import JSON, type_name
 from model_hub.huggingface.data.problems import Problems
 
 #: The column to predict.
@@ -139,12 +144,10 @@ def label_values(dataset: datasets.Dataset, source: str) -> list[Any]:
         UserError: when their type is none of labels, such as lists.
     """
     kind = _label_type(dataset)
-    if (
-        pa.types.is_nested(kind)
-        or pa.types.is_temporal(kind)
-        or pa.types.is_binary(kind)
-        or isinstance(kind, pa.BaseExtensionType)
-    ):
+    if kind == JSON:
+        with Problems() as problems:
+            add_json_rows(problems, dataset, source, LABEL, lists=False)
+    if pa.types.is_nested(kind) or pa.types.is_temporal(kind) or pa.types.is_binary(kind):
         raise UserError(
             f"{source}: column {LABEL!r} holds {type_name(kind)}, but should hold whole "
             "numbers or texts (labels), or numbers with a decimal point (regression)."

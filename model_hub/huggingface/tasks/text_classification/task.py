@@ -133,6 +133,10 @@ def _find_labels(
 ) -> TextClassificationTask:
     """Return the task with its labels and metrics, after checking all labels."""
     train = splits["train"]
+    with Problems() as problems:
+        for split, source in where.items():
+            with problems.part():
+                label_values(splits[split], source)
     if glue is not None:
         regression = not glue.label_names
         metrics = glue.metrics
@@ -183,7 +187,7 @@ def _is_regression(train: datasets.Dataset, source: str, metric: str | None) -> 
         return True
     values = label_values(train, source)
     if not values:
-        return False
+        return False  # The message is that of rows without a label.
     if all(value.is_integer() for value in values):
         logger.warning(
             "%s: the labels are numbers with a decimal point, but searcher.metric is %s: they are "

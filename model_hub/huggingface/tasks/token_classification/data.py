@@ -46,11 +46,6 @@ def build_datasets(
     """
     check_fast_tokenizer(tokenizer, "the word that each token belongs to")
     check_padding_token(tokenizer, data_kwargs.pad_to_max_length)
-    if len(tagging.labels) < 2:
-        raise UserError(
-            f"there is only the label {tagging.labels[0]!r}. Column {tagging.tags_column} should "
-            "hold at least two different labels."
-        )
     length = sequence_length(data_kwargs.max_seq_length, tokenizer, model_config, texts=1)
 
     def prepare(split: str) -> datasets.Dataset:

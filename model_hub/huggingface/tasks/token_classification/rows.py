@@ -12,8 +12,12 @@ import pyarrow.compute as pc
 
 from model_hub.errors import UserError
 from model_hub.huggingface.data import load
-from model_hub.huggingface.data.columns import columns_of_lists, require_columns
-from model_hub.huggingface.data.json_types import is_list, is_string, type_name
+from model_hub.huggingface.data.columns import (
+    add_json_rows,
+    columns_of_lists,
+    require_columns,
+)
+from model_hub.huggingface.data.json_types import JSON, is_list, is_string, type_name
 from model_hub.huggingface.data.problems import Problems
 from model_hub.huggingface.tasks._common import preparation
 from model_hub.huggingface.tasks._common.labels import truncate_text
@@ -124,6 +128,11 @@ def read_tagging(
     labels = configured or tuple(sorted(found["train"] | found["validation"]))
     if not labels:
         raise UserError(f"{where['train']}: column {tags_column} has no labels at all.")
+    if len(labels) < 2:
+        raise UserError(
+            f"{where['train']}: there is only the label {labels[0]!r}. Column {tags_column} should "
+            "hold at least two different labels."
+        )
     find_scheme(labels, data_kwargs.tag_scheme)
     return TaggingSchema(tokens_column, tags_column, labels, None)
 
@@ -182,6 +191,9 @@ def _check_rows(
         for name, content in zip(names, ("words", "labels"), strict=True):
             column = table.column(name)
             kind = column.type.value_type if is_list(column.type) else None
+            if column.type == JSON:
+                add_json_rows(problems, dataset, where, name, lists=True)
+                continue
             if kind is None:
                 problems.add(
                     f"{where}: column {name} holds {type_name(column.type)}, but should hold "

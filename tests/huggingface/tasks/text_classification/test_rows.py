@@ -242,6 +242,7 @@ TEXTS = {"text": ["a", "b"]}
             None,
             r"not a finite number in 1 row \(row 2\)",
         ),
+        ({"text": ["a", "b"], "label": [None, None]}, None, None, "no label in 2 rows"),
         ({"text": ["a", "b"], "label": [1, 1]}, None, None, "only the label '1'.*at least two"),
         ({"text": ["a", "b"], "label": [[1], [2]]}, None, None, "'label' holds list<.*whole"),
         (
