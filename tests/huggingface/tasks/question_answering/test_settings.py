@@ -271,7 +271,7 @@ class TestMisaligned:
                 "answers": ['{"text": "paris", "answer_start": 3}', "paris", "rome"],
             }
         )
-        message = r"^data\.train_file: .*in 2 rows \(row 2, row 3\)\. The first: row 'b'.*without"
+        message = r"^data\.train_file: .*in 2 rows \(row 2, row 3\)\. The first: id 'b'.*without"
         with pytest.raises(UserError, match=message):
             qa.drop_misaligned_answers(loaded)
 
