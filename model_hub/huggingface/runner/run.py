@@ -84,7 +84,7 @@ def read_periods(config: Mapping[str, Any], hparams: Mapping[str, Any]) -> Perio
 
 
 def _period(config: Mapping[str, Any], key: str, hparams: Mapping[str, Any]) -> pytorch.TrainUnit:
-    # The master, or `check_top_level` on this machine, has checked it, and the checkpoint policy.
+    # The checks of the YAML before the training, here and by the master, have let it pass.
     return pytorch.TrainUnit._from_values(
         **config[key], global_batch_size=hparams.get("global_batch_size")
     )

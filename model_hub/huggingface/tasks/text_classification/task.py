@@ -133,15 +133,16 @@ def _find_labels(
 ) -> TextClassificationTask:
     """Return the task with its labels and metrics, after checking all labels."""
     train = splits["train"]
+    values = {}
     with Problems() as problems:
         for split, source in where.items():
             with problems.part():
-                label_values(splits[split], source)
+                values[split] = label_values(splits[split], source)
     if glue is not None:
         regression = not glue.label_names
         metrics = glue.metrics
     else:
-        regression = _is_regression(train, where["train"], metric)
+        regression = _is_regression(train, where["train"], values["train"], metric)
         metrics = REGRESSION_METRICS if regression else CLASSIFICATION_METRICS
     with Problems() as problems:
         if regression:
@@ -151,25 +152,25 @@ def _find_labels(
                     check_numbers(splits[split], source, refused=-1 if glue else None)
             return TextClassificationTask(None, (), (), {}, False, metrics, None)
         official = glue.label_names if glue else ()
-        names, numbers, are_named = _labels(train, where["train"], official)
+        names, numbers, are_named = _labels(train, values["train"], official)
         # Without any label, the rows are reported below.
         if len(names) == 1:
             problems.add(
                 f"{where['train']}: there is only the label {names[0]!r}. Column {LABEL!r} should "
                 "hold at least two different labels."
             )
-        found = label_values(train, where["train"])
-        if official and len(found) == 1:
-            logger.warning("%s: every label is %r", where["train"], found[0])
+        if official and len(values["train"]) == 1:
+            logger.warning("%s: every label is %r", where["train"], *values["train"])
+        order = _class_names(train) or official
         for split, source in where.items():
-            with problems.part():
-                order = _class_names(train) or official
-                _check_labels(splits[split], source, order, numbers, problems)
+            _check_labels(splits[split], source, values[split], order, numbers, problems)
     positive = 1 if glue and "f1" in metrics else None
     return TextClassificationTask(None, (), names, numbers, are_named, metrics, positive)
 
 
-def _is_regression(train: datasets.Dataset, source: str, metric: str | None) -> bool:
+def _is_regression(
+    train: datasets.Dataset, source: str, values: Sequence[Any], metric: str | None
+) -> bool:
     """Return whether the labels are numbers to predict.
 
     Raises:
@@ -185,7 +186,6 @@ def _is_regression(train: datasets.Dataset, source: str, metric: str | None) -> 
         return False
     if metric not in CLASSIFICATION_METRICS:
         return True
-    values = label_values(train, source)
     if not values:
         return False  # The message is that of rows without a label.
     if all(value.is_integer() for value in values):
@@ -271,17 +271,14 @@ def _text_columns(
 
 
 def _labels(
-    dataset: datasets.Dataset, source: str, official: Sequence[str]
+    dataset: datasets.Dataset, values: Sequence[Any], official: Sequence[str]
 ) -> tuple[tuple[str, ...], dict[Any, int], bool]:
     """Return names of the labels, numbers by value of the column, and whether the data names them.
 
     Args:
         dataset: the training rows.
-        source: where they come from, for messages.
+        values: their distinct labels.
         official: the task's names of the labels; none for the user's data.
-
-    Raises:
-        UserError: when the column's type is none of labels.
     """
     names = _class_names(dataset) or tuple(official)
     if names:
@@ -292,7 +289,7 @@ def _labels(
             numbers = {number: lowered.index(name.lower()) for number, name in enumerate(names)}
             names = tuple(official)
         return names, {**numbers, **{name: n for n, name in enumerate(names)}}, True
-    values = sorted(label_values(dataset, source))
+    values = sorted(values)
     plain = not any(isinstance(value, (bool, float)) for value in values)
     named = values != list(range(len(values))) or not plain
     return tuple(map(str, values)), {value: n for n, value in enumerate(values)}, named
@@ -307,6 +304,7 @@ def _class_names(dataset: datasets.Dataset) -> tuple[str, ...]:
 def _check_labels(
     dataset: datasets.Dataset,
     source: str,
+    values: Sequence[Any],
     order: Sequence[str],
     numbers: Mapping[Any, int],
     problems: Problems,
@@ -316,6 +314,7 @@ def _check_labels(
     Args:
         dataset: rows.
         source: where they come from, for messages.
+        values: their distinct labels.
         order: names of the labels 0, 1, ... in the training data; empty if they have none.
         numbers: number of the label by value of the column.
         problems: gets a message for each kind of mistake.
@@ -328,7 +327,7 @@ def _check_labels(
             f"data {truncate_text(order)}. Save both in the same way."
         )
         return
-    unknown = [value for value in label_values(dataset, source) if value not in numbers]
+    unknown = [value for value in values if value not in numbers]
     if -1 in unknown:
         problems.add(f"{source}: there are rows with the label -1, {UNKNOWN_LABEL}")
         return
